@@ -1,0 +1,1 @@
+"""Meta-learning of data weights: meta-network, exact scores, objective, diagnostics."""

@@ -1,0 +1,148 @@
+"""The learner inside the meta-training: softmax regression or a small network, trained by plain momentum steps.
+
+Both answer the same four questions: what are the logits, take one weighted step, what is the gradient of the trusted
+loss, and what is each row's score against it. The linear one answers in closed form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from synthsift.bilevel.scores import Parameters, jvp_scores, linear_scores
+
+MOMENTUM = 0.9
+
+
+class InnerLearner(Protocol):
+    """What the meta-training asks of a learner."""
+
+    def step(self, x: Tensor, y: Tensor, p: Tensor) -> None:
+        """Take one step on the loss sum_i p_i l_i; shares p (n,) sum to 1."""
+        ...
+
+    def trusted_gradient(self, x: Tensor, y: Tensor) -> Parameters:
+        """Return the gradient of the mean loss on trusted rows at the current parameters."""
+        ...
+
+    def scores(self, direction: Parameters) -> Tensor:
+        """Return <grad l_i, direction> (n,) of the rows of the last step, at the parameters before it."""
+        ...
+
+
+@dataclass
+class LinearLearner:
+    """Softmax regression from zero.
+
+    Parameters
+    ----------
+    slope, offset : Tensor (d, c), (c,)
+    rate : float
+        Step size.
+    decay : float
+        Ridge on the slopes.
+    """
+
+    slope: Tensor
+    offset: Tensor
+    rate: float
+    decay: float
+    velocity: Parameters = field(default_factory=dict)
+    last: tuple[Tensor, Tensor] | None = None
+
+    @staticmethod
+    def create(x: Tensor, num_classes: int, decay: float) -> LinearLearner:
+        """Start at zero with the largest rate that is safe for the softmax loss: 1 / (|x|^2 / 2 + decay)."""
+        second_moment = x.T @ x / len(x)
+        top = float(torch.linalg.matrix_norm(second_moment, ord=2)) + 1.0
+        zero = torch.zeros(x.shape[1], num_classes)
+        return LinearLearner(zero, torch.zeros(num_classes), 1.0 / (0.5 * top + decay), decay)
+
+    def _residual(self, x: Tensor, y: Tensor) -> Tensor:
+        residual = torch.softmax(x @ self.slope + self.offset, dim=1)
+        residual[torch.arange(len(y)), y] -= 1.0
+        return residual
+
+    def step(self, x: Tensor, y: Tensor, p: Tensor) -> None:
+        """Take one heavy-ball step."""
+        residual = self._residual(x, y)
+        self.last = (x, residual)
+        weighted = p[:, None] * residual
+        gradient = {"slope": x.T @ weighted + self.decay * self.slope, "offset": weighted.sum(dim=0)}
+        self.velocity = {k: MOMENTUM * self.velocity.get(k, torch.zeros_like(g)) + g for k, g in gradient.items()}
+        self.slope = self.slope - self.rate * self.velocity["slope"]
+        self.offset = self.offset - self.rate * self.velocity["offset"]
+
+    def trusted_gradient(self, x: Tensor, y: Tensor) -> Parameters:
+        """Return the gradient of the mean loss."""
+        residual = self._residual(x, y) / len(y)
+        return {"slope": x.T @ residual, "offset": residual.sum(dim=0)}
+
+    def scores(self, direction: Parameters) -> Tensor:
+        """Return the exact scores of the last step's rows."""
+        assert self.last is not None, "take a step before asking for scores"
+        x, residual = self.last
+        return linear_scores(residual, x, direction["slope"], direction["offset"])
+
+
+@dataclass
+class NetworkLearner:
+    """A network with one hidden layer; scores by forward-mode differentiation.
+
+    Parameters
+    ----------
+    params : dict of Tensor
+        "hidden", "bias", "slope", "offset".
+    rate, decay : float
+        Step size and weight decay.
+    """
+
+    params: Parameters
+    rate: float
+    decay: float
+    velocity: Parameters = field(default_factory=dict)
+    last: tuple[Parameters, Tensor, Tensor] | None = None
+
+    @staticmethod
+    def create(x: Tensor, num_classes: int, decay: float, hidden: int, generator: torch.Generator) -> NetworkLearner:
+        """Start from small random values."""
+        d = x.shape[1]
+        params = {
+            "hidden": torch.randn(d, hidden, generator=generator) * (2.0 / d) ** 0.5,
+            "bias": torch.zeros(hidden),
+            "slope": torch.randn(hidden, num_classes, generator=generator) * (1.0 / hidden) ** 0.5,
+            "offset": torch.zeros(num_classes),
+        }
+        return NetworkLearner(params, 0.05, decay)
+
+    @staticmethod
+    def logits(params: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        """Return logits (n, c)."""
+        return torch.relu(x @ params["hidden"] + params["bias"]) @ params["slope"] + params["offset"]
+
+    def _gradient(self, x: Tensor, y: Tensor, p: Tensor) -> Parameters:
+        def loss(params: Parameters) -> Tensor:
+            return (p * torch.nn.functional.cross_entropy(self.logits(params, x), y, reduction="none")).sum()
+
+        return torch.func.grad(loss)(self.params)
+
+    def step(self, x: Tensor, y: Tensor, p: Tensor) -> None:
+        """Take one heavy-ball step with weight decay."""
+        self.last = (self.params, x, y)
+        gradient = {k: g + self.decay * self.params[k] for k, g in self._gradient(x, y, p).items()}
+        self.velocity = {k: MOMENTUM * self.velocity.get(k, torch.zeros_like(g)) + g for k, g in gradient.items()}
+        self.params = {k: v - self.rate * self.velocity[k] for k, v in self.params.items()}
+
+    def trusted_gradient(self, x: Tensor, y: Tensor) -> Parameters:
+        """Return the gradient of the mean loss."""
+        return self._gradient(x, y, torch.full((len(y),), 1.0 / len(y)))
+
+    def scores(self, direction: Parameters) -> Tensor:
+        """Return the exact scores of the last step's rows."""
+        assert self.last is not None, "take a step before asking for scores"
+        params, x, y = self.last
+        return jvp_scores(self.logits, params, direction, x, y)

@@ -1,0 +1,98 @@
+"""What a run says while it works: progress on a terminal, plain lines otherwise, nothing with --quiet."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from synthsift.cli.settings import RunSettings
+    from synthsift.compare import Study
+    from synthsift.records import Finding, Loaded
+
+
+@dataclass
+class Console:
+    """Where a verb talks to.
+
+    Parameters
+    ----------
+    quiet : bool
+        Say nothing but results and errors.
+    as_json : bool
+        Print summary.json instead of the closing table.
+    """
+
+    quiet: bool = False
+    as_json: bool = False
+    lines: list[str] = field(default_factory=list)
+    last: float = 0.0
+
+    def say(self, text: str) -> None:
+        """Print one line of progress to stderr."""
+        self.lines.append(text)
+        if not self.quiet:
+            sys.stderr.write(self._over() + text + "\n")
+            sys.stderr.flush()
+
+    def _over(self) -> str:
+        return "\r\x1b[K" if sys.stderr.isatty() else ""
+
+    def finding(self, finding: Finding) -> None:
+        """Print a finding that stops the run."""
+        sys.stderr.write(f"{self._over()}{finding}\n")
+
+    def describe(self, loaded: Loaded, study: Study, settings: RunSettings) -> None:
+        """Say what will be compared, before it starts."""
+        from synthsift.cli.estimate import estimate_seconds
+
+        mixture = loaded.mixture
+        sources = len({str(name) for name in mixture.synth.source})
+        self.say(
+            f"{len(mixture.real):,} real + {len(mixture.valid):,} validation rows, {len(mixture.synth):,} synthetic rows "
+            f"from {sources} source{'s' * (sources > 1)}, {mixture.num_classes} classes, {study.embedding.shape[1]} inputs."
+        )
+        seconds = estimate_seconds(study)
+        full = seconds * study.num_seeds
+        told = f"about {_duration(min(full, study.budget_seconds))}"
+        if full > study.budget_seconds:
+            told += f" (all repetitions would take {_duration(full)}; the budget is {settings.budget_minutes:g} min)"
+        self.say(f"Comparing {len(study.policies)} policies on up to {5 * study.num_seeds} paired splits: {told}.")
+
+    def progress(self, what: str, done: int, of: int, seconds_left: float) -> None:
+        """Say how far the comparison is, at most once a second on a terminal and every ten seconds elsewhere."""
+        now = time.monotonic()
+        terminal = sys.stderr.isatty()
+        if self.quiet or (now - self.last < (1 if terminal else 10) and done < of):
+            return
+        self.last = now
+        text = f"{done} of {of} {what}, at most {_duration(seconds_left)} left"
+        sys.stderr.write(f"\r\x1b[K{text}" if terminal and done < of else f"{self._over()}{text}\n")
+        sys.stderr.flush()
+
+    def close_with(self, out: Path) -> None:
+        """Print the closing table, or the summary as JSON, to stdout."""
+        summary: dict[str, Any] = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+        if self.as_json:
+            sys.stdout.write(json.dumps(summary, indent=1) + "\n")
+            return
+        from rich.console import Console as Rich
+
+        from synthsift.report.terminal import closing_table
+
+        if not self.quiet:
+            Rich().print(closing_table(summary))
+            sys.stdout.write("\n")
+        sys.stdout.write(summary["verdict"]["sentence"] + "\n")
+        if not self.quiet:
+            sys.stdout.write(f"Report: {out / 'report.html'}   Weights: {out / 'weights.parquet'}\n")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min"

@@ -1,0 +1,38 @@
+"""How long a comparison will take, from one timed fit."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from synthsift.compare import NUM_FOLDS, Study
+from synthsift.seeds import Seeds
+from synthsift.training.learners import fit_weighted
+
+DESCRIBE_FITS = 4.0  # describing a split costs about as much as so many fits of all rows
+LEARNED_SECONDS = 0.6  # of one meta-training
+REAL_SHARE = 0.4  # a policy's fit costs less than one of all rows, since many drop rows
+
+
+def estimate_seconds(study: Study) -> float:
+    """Return the seconds that one repetition of all policies will take.
+
+    One fit of all rows is timed and multiplied; learned weights add a constant a meta-training.
+    """
+    mixture = study.mixture
+    started = time.perf_counter()
+    real = ~mixture.is_synth
+    fit_weighted(
+        study.learner,
+        study.embedding,
+        mixture.y,
+        np.ones(len(real)),
+        real,
+        mixture.num_classes,
+        Seeds(0).child("estimate"),
+    )
+    one = time.perf_counter() - started
+    fits = len(study.policies) * (1 - REAL_SHARE) + DESCRIBE_FITS
+    learned = sum("Learned" in name for name in study.policies) > 0
+    return NUM_FOLDS * (fits * one + learned * (LEARNED_SECONDS + 4 * one)) / study.workers

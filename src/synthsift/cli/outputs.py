@@ -1,0 +1,260 @@
+"""What a finished run writes: one file a table, summary.json last."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from synthsift.cli.settings import RunSettings
+from synthsift.compare import NUM_FOLDS
+from synthsift.numerics.metrics import metric_value, row_hits, row_losses
+from synthsift.records import Comparison, Examples, Interval
+from synthsift.runs import RunFolder, atomic_write, write_csv, write_json, write_parquet, write_text
+from synthsift.verdict import Paired, keep_mask, paired_interval
+
+if TYPE_CHECKING:
+    from synthsift.cli.run import Finished
+
+PACKAGES = ("synthsift", "numpy", "scipy", "scikit-learn", "torch", "pandas", "pyarrow")
+REPORT_DRAWS = 300
+
+
+def write_outputs(folder: RunFolder, settings: RunSettings, finished: Finished) -> None:
+    """Write all files of the run folder; summary.json, which marks the run as complete, comes last."""
+    from synthsift.report.render import write_report
+
+    path = folder.path
+    write_parquet(path / "weights.parquet", _weight_rows(finished))
+    write_parquet(path / "features.parquet", finished.features)
+    write_csv(path / "comparison.csv", _metric_rows(finished.comparison, finished.verdict.metric))
+    write_parquet(path / "predictions.parquet", _prediction_rows(finished.comparison))
+    learned = finished.weights.get("LearnedWeights")
+    if learned is not None and learned.history:
+        write_parquet(path / "history.parquet", {k: v for k, v in learned.history.items() if k != "temper"})
+    write_json(path / "findings.json", [_finding(f) for f in finished.findings])
+    _write_model(folder, finished)
+    write_text(path / "log.txt", "\n".join(finished.log) + "\n")
+    write_json(path / "summary.json", _summary(settings, finished))
+    write_report(path)
+
+
+def _finding(finding: Any) -> dict[str, str]:
+    return {
+        "code": finding.code,
+        "severity": finding.severity.name,
+        "title": finding.title,
+        "seen": finding.seen,
+        "why": finding.why,
+        "advice": finding.advice,
+    }
+
+
+def _weight_rows(finished: Finished) -> dict[str, np.ndarray]:
+    """One row for each real, validation and synthetic example, left-out ones with weight 0."""
+    loaded, mixture = finished.loaded, finished.loaded.mixture
+    weight = finished.weights[finished.verdict.policy].values
+    learned = finished.weights.get("LearnedWeights")
+    keep = weight > 0
+    keep[mixture.is_synth] = keep_mask(weight[mixture.is_synth])
+    parts: list[tuple[str, Examples]] = [
+        ("train", mixture.real),
+        ("valid", mixture.valid),
+        ("synthetic", mixture.synth),
+    ]
+    values, learned_values = (
+        weight,
+        np.full(len(weight), np.nan) if learned is None else learned.values / learned.values.mean(),
+    )
+    if loaded.left_out is not None and len(loaded.left_out):
+        parts.append(("synthetic", loaded.left_out))
+        blank = np.zeros(len(loaded.left_out))
+        values, keep = np.concatenate([values, blank]), np.concatenate([keep, blank > 0])
+        learned_values = np.concatenate([learned_values, blank])
+    classes = [str(c) for c in mixture.classes]
+    return {
+        "id": np.concatenate([part.ids.astype(str) for _, part in parts]),
+        "source": np.concatenate([part.source.astype(str) for _, part in parts]),
+        "split": np.concatenate([np.full(len(part), name) for name, part in parts]),
+        "label": np.array([classes[code] if code >= 0 else "" for _, part in parts for code in part.y], dtype=object),
+        "weight": values / values.mean(),
+        "learned_weight": learned_values,
+        "keep": keep,
+        "file": np.concatenate([_text(part.file, len(part)) for _, part in parts]),
+        "row": np.concatenate([np.full(len(part), -1) if part.row is None else part.row for _, part in parts]),
+    }
+
+
+def _text(column: np.ndarray | None, n: int) -> np.ndarray:
+    return np.full(n, "") if column is None else column.astype(str)
+
+
+def _metric_rows(comparison: Comparison, metric: str) -> dict[str, list[Any]]:
+    """Metric and log-loss of every policy in every cell."""
+    rows: dict[str, list[Any]] = {"policy": [], "seed": [], "fold": [], "metric": [], "value": []}
+    for policy, prob in comparison.probabilities.items():
+        for k in range(len(prob)):
+            for fold in range(NUM_FOLDS):
+                judged = comparison.fold[k] == fold
+                y, p, ones = comparison.y[judged], prob[k][judged], np.ones(int(judged.sum()))
+                for name in dict.fromkeys((metric, "log_loss")):
+                    value = metric_value(name, y, p, ones)
+                    cell = (policy, comparison.seeds[k], fold, name, -value if name == "log_loss" else value)
+                    for column, entry in zip(rows.values(), cell, strict=True):
+                        column.append(entry)
+    return rows
+
+
+def _prediction_rows(comparison: Comparison) -> dict[str, np.ndarray]:
+    """Out-of-fold probabilities, one row a policy, repetition and pooled real row."""
+    blocks: dict[str, list[np.ndarray]] = {}
+    n = len(comparison.y)
+    for policy, prob in comparison.probabilities.items():
+        for k in range(len(prob)):
+            block = {
+                "policy": np.full(n, policy),
+                "seed": np.full(n, comparison.seeds[k]),
+                "fold": comparison.fold[k],
+                "id": comparison.ids.astype(str),
+                "label": np.array([str(comparison.classes[code]) for code in comparison.y], dtype=object),
+                **{f"p_{label}": prob[k][:, code] for code, label in enumerate(comparison.classes)},
+            }
+            for name, column in block.items():
+                blocks.setdefault(name, []).append(column)
+    return {name: np.concatenate(columns) for name, columns in blocks.items()}
+
+
+def _write_model(folder: RunFolder, finished: Finished) -> None:
+    """Save encoder, meta-network and the final learner: safetensors for arrays, JSON for the rest."""
+    from safetensors.numpy import save
+
+    model = folder.path / "model"
+    model.mkdir(exist_ok=True)
+    arrays: dict[str, np.ndarray] = {}
+    settings: dict[str, Any] = {
+        "schema": 1,
+        "policy": finished.verdict.policy,
+        "classes": list(finished.comparison.classes),
+    }
+    if finished.encoder is not None:
+        state, settings["encoder"] = finished.encoder.state()
+        arrays |= {f"encoder.{name}": value for name, value in state.items()}
+    learned = finished.weights.get("LearnedWeights")
+    if learned is not None:
+        arrays |= {f"metanet.{name}": value for name, value in learned.state.items()}
+    final = finished.models[finished.verdict.policy]
+    if hasattr(final, "arrays"):
+        arrays |= {f"learner.{name}": value for name, value in final.arrays.items()}
+        settings["learner"] = "mlp"
+    elif hasattr(final, "coef"):
+        arrays |= {"learner.coef": final.coef, "learner.intercept": final.intercept}
+        settings["learner"] = "logistic"
+    else:
+        settings["learner"] = {"refit": "settings.json", "data_hash": folder.data_hash}
+    ordered = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
+    atomic_write(model / "model.safetensors", save(ordered))
+    write_json(model / "model.json", settings)
+
+
+def _plain(interval: Interval) -> dict[str, float]:
+    return {"mean": interval.mean, "low": interval.low, "high": interval.high}
+
+
+def _summary(settings: RunSettings, finished: Finished) -> dict[str, Any]:
+    verdict, comparison, mixture = finished.verdict, finished.comparison, finished.loaded.mixture
+    learned = finished.weights.get("LearnedWeights")
+    history: Mapping[str, np.ndarray] = {} if learned is None else learned.history
+    names, sizes = np.unique(mixture.synth.source.astype(str), return_counts=True)
+    policies, gains = _policy_rows(comparison, verdict.metric, comparison.seconds)
+    return {
+        "schema": 1,
+        "verdict": {
+            "policy": verdict.policy,
+            "use": verdict.use,
+            "evidence": verdict.evidence,
+            "reason": verdict.reason,
+            "sentence": verdict.sentence,
+            "gain": {
+                "over_real_only": _plain(verdict.gain),
+                "over_everything": _plain(verdict.gain_over_everything),
+                "metric": verdict.metric,
+                "unit": "points",
+            },
+            "everything_over_real_only": _plain(verdict.everything),
+            "keep_fraction": verdict.keep_fraction,
+            "effective_fraction": verdict.effective_fraction,
+        },
+        "policies": policies,
+        "comparison": gains,
+        "stopped": dict(comparison.stopped),
+        "test": finished.test,
+        "per_class": _per_class(comparison, verdict.policy),
+        "data": {
+            "num_real": len(mixture.real),
+            "num_valid": len(mixture.valid),
+            "num_test": 0 if finished.loaded.test is None else len(finished.loaded.test),
+            "num_synth": len(mixture.synth),
+            "num_left_out": 0 if finished.loaded.left_out is None else len(finished.loaded.left_out),
+            "sources": dict(zip(names.tolist(), sizes.tolist(), strict=True)),
+            "classes": [str(c) for c in mixture.classes],
+            "num_features": finished.num_inputs,
+        },
+        "diagnostics": {
+            "effective_fraction": verdict.effective_fraction,
+            **{name: float(history[name][-1]) for name in ("gsnr", "mean_weight", "largest_share") if name in history},
+            **({"temper": float(history["temper"][0])} if "temper" in history else {}),
+        },
+        "splits": len(comparison.seeds) * NUM_FOLDS,
+        "metric": verdict.metric,
+        "versions": {**{name: version(name) for name in PACKAGES}, "python": platform.python_version()},
+        "seconds": finished.seconds,
+    }
+
+
+def _policy_rows(
+    comparison: Comparison, metric: str, seconds: Mapping[str, float]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Every policy's own metric with its interval, and its paired gain over RealOnly with the policy's n."""
+    from synthsift.numerics.resampling import bootstrap_counts
+    from synthsift.seeds import Seeds
+
+    paired, n = Paired.of(comparison), len(comparison.y)
+    counts = bootstrap_counts(n, REPORT_DRAWS, Seeds(0).child("report").numpy("draws"), comparison.group)
+    own, gains = [], []
+    base = comparison.probabilities["RealOnly"]
+    for place, (name, prob) in enumerate(comparison.probabilities.items()):
+        values = [metric_value(metric, comparison.y, p, np.ones(n)) for p in prob]
+        spread = np.std([metric_value(metric, comparison.y, prob[0], c) for c in counts[:100]], ddof=1)
+        mean = float(np.mean(values))
+        sign = -1.0 if metric == "log_loss" else 1.0
+        low, high = sorted((sign * (mean - 1.96 * spread), sign * (mean + 1.96 * spread)))
+        splits = len(prob) * NUM_FOLDS
+        own.append({"name": name, "metric": metric, "mean": sign * mean, "low": low, "high": high, "n": splits,
+                    "seconds": seconds.get(name, 0.0)})  # fmt: skip
+        gain = (
+            Interval(0.0, 0.0, 0.0)
+            if name == "RealOnly"
+            else paired_interval(comparison, paired, metric, place, counts)
+        )
+        loss = float(np.mean([row_losses(p, comparison.y).mean() for p in prob]))
+        gains.append({"name": name, "gain": _plain(gain), "n_splits": splits, "log_loss": loss, "num_rows": n,
+                      "everything": name == "Everything", "repetitions": len(base)})  # fmt: skip
+    return own, gains
+
+
+def _per_class(comparison: Comparison, policy: str) -> list[dict[str, Any]]:
+    """Recall of every class, in points, under RealOnly and under the verdict's policy, on the same splits."""
+    prob = comparison.probabilities[policy]
+    base = comparison.probabilities["RealOnly"][: len(prob)]
+    hits = np.mean([row_hits(p, comparison.y) for p in prob], axis=0)
+    reference = np.mean([row_hits(p, comparison.y) for p in base], axis=0)
+    rows = []
+    for code, label in enumerate(comparison.classes):
+        mine = comparison.y == code
+        if mine.any():
+            rows.append({"label": str(label), "n": int(mine.sum()), "real_only": 100 * float(reference[mine].mean()),
+                         "policy": 100 * float(hits[mine].mean())})  # fmt: skip
+    return rows

@@ -1,0 +1,76 @@
+"""The names of the policies on the command line, simplest first."""
+
+from __future__ import annotations
+
+from synthsift.baselines.scored import KNNShapley, TrustedMargin
+from synthsift.baselines.simple import Everything, RandomSubset, RealOnly, RealTimes
+from synthsift.baselines.sources import BestSources
+from synthsift.bilevel.learned import LearnedWeights
+from synthsift.records import REAL, DataError, Mixture, Weigher
+
+TIMES = 5  # for combinations; plain up-weighting is tried with 3, 5, 10 and 20
+
+
+def policy_names(learner: str, mixture: Mixture) -> dict[str, Weigher]:
+    """Return the policies that make sense for a mixture, simplest first.
+
+    `BestSources` needs two sources. `LearnedWeights` trains the network learner inside where the learner is one.
+    """
+    inner = LearnedWeights(learner="mlp" if learner == "mlp" else "linear")
+    several = len({name for name in mixture.synth.source.tolist() if name != REAL}) > 1
+    policies: dict[str, Weigher] = {
+        "RealOnly": RealOnly(),
+        "Everything": Everything(),
+        "RandomSubset": RandomSubset(),
+        "RealTimes3": RealTimes(3),
+        "RealTimes5": RealTimes(5),
+        "RealTimes10": RealTimes(10),
+        "RealTimes20": RealTimes(20),
+    }
+    chosen: dict[str, Weigher] = {
+        **({"BestSources": BestSources()} if several else {}),
+        "TrustedMarginFilter": TrustedMargin("filter"),
+        "TrustedMargin": TrustedMargin("weight"),
+        "KNNShapley": KNNShapley(),
+        "LearnedWeights": inner,
+    }
+    for name, weigher in chosen.items():
+        policies[name] = weigher
+        policies[f"{name}+Real{TIMES}"] = RealTimes(TIMES, weigher)
+    return policies
+
+
+def pick_policies(wanted: str | None, learner: str, mixture: Mixture) -> dict[str, Weigher]:
+    """Return the policies named in a comma-separated list; RealOnly and Everything always take part.
+
+    Raises
+    ------
+    DataError
+        If a name is unknown.
+    """
+    known = policy_names(learner, mixture)
+    if wanted is None:
+        return known
+    names = [name.strip() for name in wanted.split(",") if name.strip()]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise DataError(f"unknown policy {', '.join(unknown)}; for this data there are {', '.join(known)}")
+    return {name: weigher for name, weigher in known.items() if name in names or name in ("RealOnly", "Everything")}
+
+
+def words_of(weigher: Weigher) -> tuple[str, float]:
+    """Return a policy in the words of the closing sentence, and how often a real row counts in it."""
+    times = 1.0
+    if isinstance(weigher, RealTimes):
+        times, weigher = weigher.times, weigher.of
+    if isinstance(weigher, TrustedMargin):
+        return f"TrustedMargin {'weights' if weigher.mode == 'weight' else 'filter'}", times
+    words = {
+        Everything: "equal weights",
+        RealOnly: "no weight",
+        RandomSubset: "equal weights, drawn at random",
+        BestSources: "equal weights (best sources)",
+        KNNShapley: "KNN-Shapley filter",
+        LearnedWeights: "learned weights",
+    }
+    return words[type(weigher)], times

@@ -1,0 +1,1 @@
+"""Files to records, and toy worlds whose right answer is known."""

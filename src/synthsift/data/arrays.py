@@ -1,0 +1,125 @@
+"""Arrays: an .npz with inputs ``x`` (n, ...) and labels ``y`` (n,), and files of vectors. Never pickle."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from synthsift.data.columns import Column, NumberColumn, RawFile, text_column
+from synthsift.records import DataError
+
+NUMERIC = "buif"  # kinds of dtype that are numbers: booleans, unsigned and signed integers, floats
+
+
+def read_npz(path: Path, wanted: Collection[str]) -> RawFile:
+    """Read the inputs and the named one-dimensional arrays of an .npz file.
+
+    Parameters
+    ----------
+    path : Path
+        An archive with ``x`` (n, ...) of numbers.
+    wanted : collection of str
+        Names of the arrays (n,) to read beside it, as far as they are there.
+
+    Returns
+    -------
+    RawFile
+        Its ``x`` has the shape and dtype of the file.
+
+    Raises
+    ------
+    DataError
+        If the archive is damaged, would need pickle, lacks ``x``, or lengths differ.
+    """
+    with safe_numpy(path):
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise DataError(f"{path} holds a single array. Needed is np.savez({path.name!r}, x=..., y=...).")
+        with archive:
+            names = tuple(archive.files)
+            if "x" not in names:
+                raise DataError(f"{path} has no array 'x' of inputs; it has {', '.join(names) or 'none'}.")
+            x = archive["x"]
+            _check_inputs(path, x)
+            columns = {name: _column(path, name, archive[name], len(x)) for name in names if name in wanted}
+    return RawFile(str(path), tuple(name for name in names if name != "x"), columns, len(x), x)
+
+
+@contextmanager
+def safe_numpy(path: Path) -> Iterator[None]:
+    """Turn what NumPy raises on damaged or pickled files into a `DataError`."""
+    try:
+        yield
+    except DataError:
+        raise
+    except ValueError as error:
+        if "pickle" not in str(error):
+            raise DataError(f"{path} is not a sound NumPy file ({error}). Write it again.") from error
+        raise DataError(
+            f"{path} holds objects that only pickle could load, or no arrays at all. Pickle can run code, so it is "
+            "never read; store plain numbers and text (no dtype=object)."
+        ) from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, KeyError) as error:
+        raise DataError(f"{path} is cut off or damaged ({error}). Copy or write it again.") from error
+
+
+def _check_inputs(path: Path, x: np.ndarray) -> None:
+    """Refuse inputs that are no numbers or no rows."""
+    if x.dtype.kind not in NUMERIC:
+        raise DataError(f"'x' of {path} has dtype {x.dtype}; numbers are needed (float32, float64 or uint8).")
+    if x.ndim == 0 or x.size == 0:
+        raise DataError(f"'x' of {path} has shape {x.shape}; at least one row and one value a row are needed.")
+
+
+def _column(path: Path, name: str, values: np.ndarray, num_rows: int) -> Column:
+    """Return a one-dimensional array as a column."""
+    import pyarrow as pa
+
+    if values.ndim != 1 or len(values) != num_rows:
+        raise DataError(
+            f"array {name!r} of {path} has shape {values.shape}; ({num_rows},) is needed, one for each row of x."
+        )
+    if values.dtype.kind in "ui" and (values.size == 0 or values.max() <= np.iinfo(np.int64).max):
+        return NumberColumn(values.astype(np.int64))
+    if values.dtype.kind == "f":
+        return NumberColumn(values.astype(np.float64))
+    if values.dtype.kind == "S":
+        values = np.char.decode(values, "utf-8", "replace")
+    if values.dtype.kind not in "Uub":
+        raise DataError(f"array {name!r} of {path} has dtype {values.dtype}; whole numbers or text are needed.")
+    return text_column(pa.chunked_array([pa.array(map(str, values.tolist()), pa.string())]))
+
+
+def flat_inputs(x: np.ndarray) -> np.ndarray:
+    """Return inputs as float32 (n, d): flattened, bytes scaled from 0-255 to 0-1."""
+    flat = x.reshape(len(x), -1).astype(np.float32)
+    return flat / np.float32(255) if x.dtype == np.uint8 else flat
+
+
+def read_vectors(path: Path) -> np.ndarray:
+    """Return the one matrix (n, d) of an .npy or .npz file.
+
+    Raises
+    ------
+    DataError
+        If it is damaged, not a matrix of numbers, or an archive of several arrays none of which is called ``x``.
+    """
+    with safe_numpy(path):
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.lib.npyio.NpzFile):
+            with loaded:
+                names = loaded.files
+                chosen = "x" if "x" in names else names[0] if len(names) == 1 else None
+                if chosen is None:
+                    raise DataError(f"{path} holds {len(names)} arrays ({', '.join(names)}); one called 'x' is needed.")
+                loaded = loaded[chosen]
+    if loaded.ndim != 2 or loaded.dtype.kind not in NUMERIC:
+        raise DataError(
+            f"{path} has shape {loaded.shape} and dtype {loaded.dtype}; a matrix (rows, dimensions) is needed."
+        )
+    return loaded

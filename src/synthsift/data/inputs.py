@@ -1,0 +1,101 @@
+"""The inputs of all parts: one table each, or texts, or arrays of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from synthsift.data import notices
+from synthsift.data.arrays import flat_inputs
+from synthsift.data.columns import NumberColumn, key_texts
+from synthsift.data.parts import Part
+from synthsift.data.spec import DataSpec
+from synthsift.data.tables import build_tables
+from synthsift.records import DataError, Finding
+
+
+def build_inputs(parts: Sequence[Part], spec: DataSpec) -> tuple[list[Any], list[Finding]]:
+    """Return the inputs of every part, of one kind and width.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+        All parts.
+    spec : DataSpec
+        Says whether a text column is wanted and which columns are no features.
+
+    Returns
+    -------
+    inputs : list
+        `Table`, object ndarray of str (n,), or float32 ndarray (n, d), one a part.
+    findings : list of Finding
+        What was odd.
+
+    Raises
+    ------
+    DataError
+        If tables and arrays are mixed, shapes differ, or values are not finite.
+    """
+    arrays = [part for part in parts if part.raw.x is not None]
+    if arrays and len(arrays) < len(parts):
+        table = next(part.raw.file for part in parts if part.raw.x is None)
+        raise DataError(f"{arrays[0].raw.file} holds arrays but {table} is a table; all files must be of one kind.")
+    if arrays:
+        return _arrays(parts)
+    return _documents(parts, spec.text, spec.keys) if spec.text else build_tables(parts, spec.keys)
+
+
+def _documents(parts: Sequence[Part], text: str, keys: frozenset[str]) -> tuple[list[Any], list[Finding]]:
+    """Return texts; missing ones are empty and counted by file."""
+    inputs, missing = [], dict[str, int]()
+    for part in parts:
+        column = part.raw.columns[text]
+        texts = np.full(len(part), "", dtype=object) if isinstance(column, NumberColumn) else key_texts(column)
+        lost = int((texts == "").sum())
+        if lost == len(texts):
+            raise DataError(
+                f"no {part.role} row of {part.raw.file} has text in {text!r}. Name the column that holds the "
+                "documents with --text, or leave --text out to use the columns as a table."
+            )
+        if lost:
+            missing[part.raw.file] = missing.get(part.raw.file, 0) + lost
+        inputs.append(texts)
+    unused = list(dict.fromkeys(n for part in parts for n in part.raw.names if n not in keys and n != text))
+    findings = [notices.unused_columns(unused, text)] if unused else []
+    return inputs, findings + ([notices.missing_texts(missing, text)] if missing else [])
+
+
+def _arrays(parts: Sequence[Part]) -> tuple[list[Any], list[Finding]]:
+    """Return flattened float32 arrays."""
+    shapes = {part.raw.file: part.raw.x.shape[1:] for part in parts if part.raw.x is not None}
+    if len(set(shapes.values())) > 1:
+        (one, its), (other, theirs) = _two_that_differ(shapes)
+        raise DataError(
+            f"rows of {one} have shape {its} but rows of {other} have {theirs}; all files need the same shape."
+        )
+    raw = [(part, part.raw.x) for part in parts if part.raw.x is not None]
+    inputs = [_finite(part, flat_inputs(x)) for part, x in raw]
+    files = {
+        is_byte: list(dict.fromkeys(p.raw.file for p, x in raw if (x.dtype == np.uint8) == is_byte))
+        for is_byte in (True, False)
+    }
+    return inputs, [notices.mixed_scales(files[True], files[False])] if all(files.values()) else []
+
+
+def _two_that_differ(shapes: dict[str, tuple[int, ...]]) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """Return the first file and the first one of another shape."""
+    items = list(shapes.items())
+    return items[0], next(item for item in items if item[1] != items[0][1])
+
+
+def _finite(part: Part, x: np.ndarray) -> np.ndarray:
+    """Refuse rows with a value that is no number."""
+    bad = np.flatnonzero(~np.isfinite(x).all(axis=1))
+    if len(bad):
+        raise DataError(
+            f"{len(bad):,} of {len(x):,} {part.role} rows of {part.raw.file} hold NaN or infinity in 'x', the first "
+            f"is row {part.rows[bad[0]]} (counted from 0). Arrays must be finite; replace or remove these rows."
+        )
+    return x

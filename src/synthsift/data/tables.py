@@ -1,0 +1,147 @@
+"""Raw columns of several files into one consistent table per part.
+
+The columns are those of the real files. A column is numeric when every cell of every file is a number or missing, and
+categorical otherwise; a category seen only in synthetic rows is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from synthsift.data import notices
+from synthsift.data.columns import Column, NumberColumn, are_numbers, describe_names
+from synthsift.data.files import is_unnamed
+from synthsift.data.parts import Part
+from synthsift.records import DataError, Finding, Table
+
+TEXT_LENGTH = 30  # mean number of characters above which mostly distinct cells look like running text
+
+Cells = tuple[list[np.ndarray], tuple[str, ...] | None]
+
+
+def build_tables(parts: Sequence[Part], keys: frozenset[str]) -> tuple[list[Table], list[Finding]]:
+    """Turn the features of all parts into tables with the same columns and categories.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+        All parts, real ones among them.
+    keys : frozenset of str
+        Columns that are no features.
+
+    Returns
+    -------
+    tables : list of Table
+        One a part, in order.
+    findings : list of Finding
+        Columns that were kept out, changed their kind, or differ between files.
+
+    Raises
+    ------
+    DataError
+        If no column with values is left, or a file shares none with the real files.
+    """
+    names, findings = _feature_names(parts, keys)
+    kept: list[str] = []
+    cells: list[Cells] = []
+    empty, infinite = [], dict[str, int]()
+    for name in names:
+        columns = [part.raw.columns.get(name) for part in parts]
+        if not any(_has_value(c) for c, part in zip(columns, parts, strict=True) if part.role in ("real", "valid")):
+            empty.append(name)
+            continue
+        kept.append(name)
+        known = [column for column in columns if column is not None]
+        cells.append(_numeric(name, parts, columns, infinite) if are_numbers(known) else _categorical(parts, columns))
+        findings += _spoiled(name, parts, columns)
+    if not kept:
+        raise DataError(f"no column of the real rows has values beside the label; they have {describe_names(names)}.")
+    if empty:
+        findings.append(notices.empty_columns(empty))
+    if infinite:
+        findings.append(notices.infinite_numbers(infinite))
+    tables = [
+        Table(tuple(kept), tuple(values[i] for values, _ in cells), tuple(categories for _, categories in cells))
+        for i in range(len(parts))
+    ]
+    return tables, findings + _texts(tables, parts)
+
+
+def _feature_names(parts: Sequence[Part], keys: frozenset[str]) -> tuple[list[str], list[Finding]]:
+    """Return the columns of the real training files, and what the other files lack or have beside them."""
+    real = dict.fromkeys(name for part in parts if part.role == "real" for name in part.raw.names)
+    unnamed = [name for name in real if is_unnamed(name)]
+    names = [name for name in real if name not in keys and name not in unnamed]
+    if not names:
+        raise DataError(f"{parts[0].raw.file} has no column beside the label and the named ones to learn from.")
+    lacking, extra = dict[str, list[str]](), dict[str, list[str]]()
+    for part in parts:
+        theirs = {name for name in part.raw.names if name not in keys and not is_unnamed(name)}
+        if not theirs & set(names):
+            raise DataError(
+                f"{part.raw.file} shares no feature column with the real rows: it has "
+                f"{describe_names(part.raw.names)}, they have {describe_names(names)}. Give all files the same columns."
+            )
+        if lost := [name for name in names if name not in theirs]:
+            lacking[part.raw.file] = lost
+        if part.role == "synthetic" and theirs - set(names):
+            extra[part.raw.file] = sorted(theirs - set(names))
+    findings = [notices.unnamed_columns(unnamed)] if unnamed else []
+    findings += [notices.lacking_columns(lacking)] if lacking else []
+    return names, findings + ([notices.only_synthetic_columns(extra)] if extra else [])
+
+
+def _has_value(column: Column | None) -> bool:
+    """Tell whether any cell is not missing."""
+    if column is None:
+        return False
+    return column.has_number if isinstance(column, NumberColumn) else bool((column.codes >= 0).any())
+
+
+def _numeric(name: str, parts: Sequence[Part], columns: Sequence[Column | None], infinite: dict[str, int]) -> Cells:
+    """Return float64 (n,) for each part, NaN where missing; infinite cells are counted under `name`."""
+    arrays = []
+    for part, column in zip(parts, columns, strict=True):
+        values = np.full(len(part), np.nan) if column is None else column.as_numbers()
+        lost = np.isinf(values)
+        if lost.any():
+            values = np.where(lost, np.nan, values)
+            infinite[name] = infinite.get(name, 0) + int(lost.sum())
+        arrays.append(values)
+    return arrays, None
+
+
+def _categorical(parts: Sequence[Part], columns: Sequence[Column | None]) -> Cells:
+    """Return int32 codes (n,) for each part, -1 where missing, and the categories sorted as text."""
+    coded = [
+        (np.full(len(p), -1, np.int32), []) if c is None else c.as_codes() for p, c in zip(parts, columns, strict=True)
+    ]
+    categories = tuple(sorted({value for _, values in coded for value in values}))
+    place = {value: code for code, value in enumerate(categories)}
+    arrays = [np.array([*(place[v] for v in values), -1], np.int32)[codes] for codes, values in coded]
+    return arrays, categories
+
+
+def _spoiled(name: str, parts: Sequence[Part], columns: Sequence[Column | None]) -> list[Finding]:
+    """Report a column of numbers in the real rows that another file turned into categories."""
+    pairs = [(part, column) for part, column in zip(parts, columns, strict=True) if column is not None]
+    real = [column for part, column in pairs if part.role == "real"]
+    if not are_numbers(real):
+        return []
+    return [notices.spoiled_numbers(name, p.raw.file, c.odd) for p, c in pairs if not c.is_number][:1]
+
+
+def _texts(tables: Sequence[Table], parts: Sequence[Part]) -> list[Finding]:
+    """Report categorical columns of the real training rows that look like running text."""
+    real = [table for table, part in zip(tables, parts, strict=True) if part.role == "real"]
+    found = []
+    for column, categories in enumerate(real[0].categories):
+        if categories is None:
+            continue
+        codes = np.concatenate([table.values[column] for table in real])
+        used = np.unique(codes[codes >= 0])
+        if len(used) > 0.5 * len(codes) and np.mean([len(categories[code]) for code in used]) > TEXT_LENGTH:
+            found.append(real[0].names[column])
+    return [notices.texts_as_categories(found)] if found else []

@@ -1,0 +1,1 @@
+"""Retraining loops: laws, simulations, measures of drift."""

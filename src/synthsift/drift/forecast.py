@@ -1,0 +1,212 @@
+"""Where a retraining loop is heading, and what keeps it under a target.
+
+A forecast rests on the law delta_{i+1} = (1-alpha) delta_i + bbar + e_i with the *known* coefficient 1-alpha. Whether
+the repeating part bbar is there decides everything at small alpha (its effect is multiplied by 1/alpha^2, that of e_i by
+1/(alpha(2-alpha))), and a noisy guess of it is worse than none: the point forecast uses bbar = 0 unless it is
+significant, while the intervals carry the doubt.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from synthsift.drift.innovation import coherence_p_value, corrected_products, error_rank, per_step_alpha, split_energy
+from synthsift.drift.laws import check_steady_alpha, memory_rounds
+from synthsift.drift.posterior import DriftDraws, draw_posterior, simulate_ahead, steady_draws
+from synthsift.drift.traces import DriftTrace, Forecast, Innovation, Verdict
+from synthsift.records import DataError
+from synthsift.seeds import Seeds, as_seeds
+
+NO_STEADY_STATE = (
+    "alpha = 0 has no steady state: without fresh data drift never stops growing; add fresh data to every round"
+)
+
+
+def measure_innovation(trace: DriftTrace, *, seeds: Seeds | int, level: float = 0.9, size: float = 0.05) -> Innovation:
+    """Energy of each round's training error and whether it repeats.
+
+    Parameters
+    ----------
+    trace : DriftTrace
+        At least two generations.
+    seeds : Seeds or int
+        Randomness of the test and the interval.
+    level : float
+        Coverage of the interval of kappa.
+    size : float
+        Rate at which unrelated errors are called "systematic".
+
+    Returns
+    -------
+    Innovation
+        J, kappa with an interval, and the verdict.
+
+    Raises
+    ------
+    DataError
+        If there is only one generation.
+    """
+    return learn_errors(trace, as_seeds(seeds), level, size)[0]
+
+
+def learn_errors(
+    trace: DriftTrace, seeds: Seeds, level: float = 0.9, size: float = 0.05
+) -> tuple[Innovation, DriftDraws]:
+    """`measure_innovation` together with the posterior draws that forecasts and plans are made from."""
+    num_rounds = len(trace.alpha)
+    if num_rounds < 1:
+        raise DataError("only one generation was given; a forecast needs at least two, and four or more to be of use")
+    total, repeated = split_energy(corrected_products(trace))
+    rank = error_rank(trace)
+    p_value = coherence_p_value(trace, rank, seeds.numpy("coherence test"))
+    draws = draw_posterior(trace, rank, seeds.numpy("posterior"))
+    low, high = np.quantile(draws.kappa, [(1 - level) / 2, (1 + level) / 2])
+    verdict: Verdict = "unknown" if num_rounds < 2 or total <= 0 else "systematic" if p_value < size else "random"
+    kappa = float(np.clip(repeated / total, 0, 1)) if verdict == "systematic" else 0.0
+    found = Innovation(
+        num_rounds=num_rounds,
+        J=max(total, 0.0),
+        mean_bias_sq=repeated,
+        random_trace=total - repeated,
+        kappa=kappa,
+        kappa_low=float(min(low, kappa)),
+        kappa_high=float(max(high, kappa)),
+        p_value=p_value,
+        verdict=verdict,
+        rank=rank,
+    )
+    return found, draws
+
+
+def _believed(draws: DriftDraws, verdict: Verdict) -> np.ndarray:
+    """Mask of the draws that the point forecast uses: kappa = 0 unless the error is systematic."""
+    mask = draws.kappa > 0 if verdict == "systematic" else draws.kappa == 0
+    return mask if mask.any() else np.ones(len(mask), dtype=bool)
+
+
+def forecast_drift(
+    trace: DriftTrace,
+    horizon: int,
+    *,
+    seeds: Seeds | int,
+    alpha: ArrayLike | None = None,
+    level: float = 0.9,
+) -> Forecast:
+    """Forecast the squared mean-feature drift of the next generations.
+
+    Parameters
+    ----------
+    trace : DriftTrace
+        What was measured, at least two generations.
+    horizon : int
+        Generations to look ahead.
+    seeds : Seeds or int
+        Randomness.
+    alpha : float or array_like (horizon,), optional
+        Fresh fractions to come; the last one seen by default.
+    level : float
+        Coverage of the intervals, which hold the drift of *this* loop, future random errors included.
+
+    Returns
+    -------
+    Forecast
+        Point, interval, steady state, verdict; lower drift is better.
+
+    Raises
+    ------
+    DataError
+        If there is only one generation, the horizon is below 1 or alpha is outside [0, 1].
+    """
+    if horizon < 1 or not 0 < level < 1:
+        raise DataError(
+            f"horizon = {horizon} and level = {level}: look at least 1 generation ahead, at a level in (0, 1)"
+        )
+    node = as_seeds(seeds)
+    found, draws = learn_errors(trace, node, level)
+    ahead = per_step_alpha(trace.alpha[-1] if alpha is None else alpha, horizon)
+    paths = simulate_ahead(draws, ahead, node.numpy("future"))
+    believed = _believed(draws, found.verdict)
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    point = np.median(paths[believed], axis=0)
+    low, high = np.quantile(paths, tails, axis=0)
+    steady = _steady_interval(draws, believed, float(ahead[-1]), tails)
+    return Forecast(
+        ahead=np.arange(1, horizon + 1),
+        alpha=ahead,
+        drift=point,
+        low=np.minimum(low, point),
+        high=np.maximum(high, point),
+        level=level,
+        innovation=found,
+        steady=steady[0],
+        steady_low=steady[1],
+        steady_high=steady[2],
+        memory=memory_rounds(float(ahead[-1])),
+        notes=_notes(found, float(ahead[-1])),
+    )
+
+
+def _steady_interval(
+    draws: DriftDraws, believed: np.ndarray, alpha: float, tails: list[float]
+) -> tuple[float, float, float]:
+    """Point and interval of the mean drift in the long run; infinite without fresh data."""
+    if alpha == 0:
+        return math.inf, math.inf, math.inf
+    values = steady_draws(draws, alpha)
+    point = float(np.median(values[believed]))
+    low, high = np.quantile(values, tails)
+    return point, float(min(low, point)), float(max(high, point))
+
+
+def _notes(found: Innovation, alpha: float) -> tuple[str, ...]:
+    """What a reader of a forecast must know."""
+    notes = [NO_STEADY_STATE] if alpha == 0 else []
+    if found.verdict == "unknown":
+        notes.append(
+            f"{found.num_rounds} round(s) with no measurable pattern: it cannot be told whether the training error repeats"
+        )
+    elif found.num_rounds < 4:
+        notes.append(f"the forecast rests on {found.num_rounds} rounds; its interval is wide until there are 4 or more")
+    if found.verdict == "random" and found.kappa_high > 0.25 and 0 < alpha < 0.5:
+        worst = 1 + found.kappa_high * ((2 - alpha) / alpha - 1)
+        notes.append(
+            f"a repeating error is not proven but not excluded; it could make the steady drift {worst:.1f} times larger"
+        )
+    return tuple(notes)
+
+
+def what_if(trace: DriftTrace, *, seeds: Seeds | int, alpha: float, data_factor: float = 1.0) -> float:
+    """Mean drift in the long run at another fresh fraction or with more rows per round.
+
+    More rows shrink only the random part of the error (by the factor); the repeating part needs a better model.
+
+    Parameters
+    ----------
+    trace : DriftTrace
+        What was measured.
+    seeds : Seeds or int
+        Randomness.
+    alpha : float
+        Fresh fraction in (0, 1].
+    data_factor : float
+        Rows per round, in multiples of the present number.
+
+    Returns
+    -------
+    float
+        Steady drift; lower is better.
+
+    Raises
+    ------
+    DataError
+        If alpha is 0 or the factor is not positive.
+    """
+    a = check_steady_alpha(alpha)
+    if not (math.isfinite(data_factor) and data_factor > 0):
+        raise DataError(f"the data factor is {data_factor!r}; it must be a positive number (1 = as now)")
+    found, draws = learn_errors(trace, as_seeds(seeds))
+    chosen = draws.chosen(_believed(draws, found.verdict))
+    return float(np.median((chosen.bias**2).sum(axis=1) / a**2 + chosen.random_trace / data_factor / (a * (2 - a))))

@@ -1,0 +1,1 @@
+"""Pure array mathematics: no records, no files, no models."""

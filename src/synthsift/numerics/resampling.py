@@ -1,0 +1,65 @@
+"""Splits and bootstrap draws of rows or of groups of rows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def stratified_folds(y: np.ndarray, num_folds: int, rng: np.random.Generator) -> np.ndarray:
+    """Assign every row to one of `num_folds` folds (n,): within a class, as even as can be."""
+    fold = np.empty(len(y), dtype=np.int64)
+    offset = 0
+    for label in np.unique(y):
+        rows = rng.permutation(np.flatnonzero(y == label))
+        fold[rows] = (np.arange(len(rows)) + offset) % num_folds
+        offset += len(rows)
+    return fold
+
+
+def group_folds(y: np.ndarray, group: np.ndarray, num_folds: int, rng: np.random.Generator) -> np.ndarray:
+    """Assign rows to folds (n,) so that no group straddles two; large groups first, each to the emptiest fold.
+
+    Parameters
+    ----------
+    y : ndarray (n,)
+        Class codes; among equally full folds the one with fewest rows of the group's classes is taken.
+    group : ndarray (n,) of str
+        "" means that the row is a group of its own.
+    num_folds : int
+    rng : Generator
+
+    Raises
+    ------
+    ValueError
+        If there are fewer groups than folds.
+    """
+    names = np.where(group == "", np.char.add("\0row", np.arange(len(y)).astype(str)), group)
+    _, member, size = np.unique(names, return_inverse=True, return_counts=True)
+    if len(size) < num_folds:
+        raise ValueError(f"there are {len(size)} groups; {num_folds} folds need at least as many")
+    order = rng.permutation(len(size))
+    order = order[np.argsort(-size[order], kind="stable")]
+    classes = np.zeros((len(size), y.max() + 1))
+    np.add.at(classes, (member, y), 1)
+    filled = np.zeros((num_folds, y.max() + 1))
+    fold_of = np.empty(len(size), dtype=np.int64)
+    for g in order:
+        crowding = filled.sum(axis=1) + (filled * (classes[g] > 0)).sum(axis=1)
+        fold_of[g] = int(np.argmin(crowding))
+        filled[fold_of[g]] += classes[g]
+    return fold_of[member]
+
+
+def bootstrap_counts(
+    num_rows: int, num_draws: int, rng: np.random.Generator, group: np.ndarray | None = None
+) -> np.ndarray:
+    """Return how often each row is drawn in each of `num_draws` bootstrap samples (num_draws, n).
+
+    With `group`, whole groups are drawn ("" is a group of its own), so rows of a group share their counts.
+    """
+    if group is None:
+        return rng.multinomial(num_rows, np.full(num_rows, 1.0 / num_rows), size=num_draws)
+    names = np.where(group == "", np.char.add("\0row", np.arange(num_rows).astype(str)), group)
+    _, member = np.unique(names, return_inverse=True)
+    k = int(member.max()) + 1
+    return rng.multinomial(k, np.full(k, 1.0 / k), size=num_draws)[:, member]

@@ -1,0 +1,179 @@
+"""The report's dictionary to a page, to Markdown or to JSON; all three say the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from synthsift.records import DataError
+from synthsift.report import wording
+from synthsift.report.collect import collect
+from synthsift.report.figures import draw_figures
+from synthsift.report.snippets import write_snippets
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+TEMPLATES = Path(__file__).parent / "templates"
+MAX_ROWS = 40
+MAX_HEAT_CLASSES = 12
+EVIDENCE = {
+    "proven": "the 95 % interval of its gain over real data alone lies above 0, with choosing and judging kept apart",
+    "likely": "the 95 % interval of its gain in log-loss lies above 0; the one in the metric does not",
+    "unproven": "no interval lies above 0: this is the best bet, not a proven gain",
+}
+CURVES = {
+    "loss": "Losses: the one on the validation rows is what the weights are chosen for.",
+    "effective": "Effective batch: how many rows of a batch really count, (sum w)² / sum w². "
+    "Close to the batch size all rows count alike; close to 1 a single row decides.",
+    "gsnr": "GSNR: signal over noise of the meta-gradient. Above 1 the weights follow the validation rows; "
+    "far below 1 they follow chance.",
+    "largest": "Largest share: the part of a batch's weight that its heaviest row holds.",
+    "mean_weight": "Mean weight: how much of a batch is used at all.",
+}
+# A colon matters before a slash only: a bare address would become a link.
+MARKDOWN_SIGNS = re.compile(r"([\\`*_\[\]<>#|~$&@]|:(?=/))")
+
+
+def write_report(run: Path | str) -> Path:
+    """Rebuild report.html of the run in folder `run`, atomically.
+
+    Returns
+    -------
+    Path
+        The page.
+
+    Raises
+    ------
+    DataError
+        If there is no finished run in the folder, a file of it is damaged, or the page cannot be written.
+    """
+    page = Path(run) / "report.html"
+    _replace(page, render_html(collect(run)).encode("utf-8", "replace"))
+    return page
+
+
+def render_html(report: Mapping[str, Any]) -> str:
+    """Return one self-contained page: no script, nothing fetched, dark and light, every name of the user's escaped."""
+    from markupsafe import Markup
+
+    environment = _environment(autoescape=True)
+    environment.finalize = _html_safe
+    environment.filters["code"] = lambda text: Markup("<pre><code>{}</code></pre>").format(wording.printable(text))
+    figures = {name: {form: Markup(svg) for form, svg in forms.items()} for name, forms in draw_figures(report).items()}
+    style = Markup((TEMPLATES / "report.css").read_text("utf-8"))
+    return environment.get_template("report.html.j2").render(_context(report), figures=figures, style=style)
+
+
+def render_markdown(report: Mapping[str, Any]) -> str:
+    """Return the report as Markdown without pictures."""
+    from markupsafe import Markup
+
+    environment = _environment(autoescape=False)
+    environment.finalize = _markdown_safe
+    environment.filters["code"] = lambda text: Markup(_fenced(wording.printable(text)))
+    return environment.get_template("report.md.j2").render(_context(report))
+
+
+def render_json(report: Mapping[str, Any]) -> str:
+    """Return the report's dictionary as JSON."""
+    return json.dumps(report, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+
+
+def _environment(*, autoescape: bool) -> Environment:
+    """Templates with the filters that turn numbers into words."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=autoescape,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for name in ("one_line", "title", "signed", "interval", "percent", "count", "measured", "setting"):
+        environment.filters[name] = getattr(wording, name)
+    environment.tests["known"] = wording.is_number
+    return environment
+
+
+def _html_safe(value: Any) -> Any:
+    """Whatever a template prints, without control characters; text is escaped by the template afterwards."""
+    return value if hasattr(value, "__html__") else wording.printable(value)
+
+
+def _markdown_safe(value: Any) -> str:
+    """Whatever a template prints, on one line and with every sign that Markdown or HTML would act on escaped."""
+    if hasattr(value, "__html__"):
+        return str(value)
+    return MARKDOWN_SIGNS.sub(r"\\\1", wording.one_line(value)).replace("\\<", "&lt;").replace("\\>", "&gt;")
+
+
+def _fenced(code: str) -> str:
+    """A code block whose fence is longer than any run of its sign inside."""
+    fence = "`" * (3 + code.count("`"))
+    return f"{fence}\n{code}\n{fence}"
+
+
+def _context(report: Mapping[str, Any]) -> dict[str, Any]:
+    """All that both templates need."""
+    verdict = {"use": None, "keep_fraction": None, "effective_fraction": None, **report["verdict"]}
+    history = (report["history"] or {}).get("curves", {})
+    return {
+        "report": report,
+        "run_name": Path(report["run"]).name or report["run"],
+        "verdict": verdict,
+        "gain": verdict.get("gain") or {},
+        "evidence": str(verdict.get("evidence") or "unproven"),
+        "evidence_meaning": EVIDENCE.get(str(verdict.get("evidence")), ""),
+        "metrics": report["metrics"],
+        "max_rows": MAX_ROWS,
+        "heat": _heat(report["kept"]),
+        "curve_meanings": [words for key, words in CURVES.items() if any(key in name for name in history)],
+        "test_rows": _test_rows(report),
+        "snippets": write_snippets(report),
+    }
+
+
+def _heat(kept: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Kept share by source and class as a table; None when there is only one source or too many classes."""
+    if not kept or len(kept["sources"]) < 2:
+        return None
+    labels = [row["label"] for row in kept["classes"] if row["rows"]]
+    if not 1 < len(labels) <= MAX_HEAT_CLASSES:
+        return None
+    share = {(cell["source"], cell["label"]): cell["kept"] / cell["rows"] for cell in kept["cells"]}
+    names = [row["name"] for row in kept["sources"][:MAX_ROWS]]
+    return {"labels": labels, "rows": [(name, [share.get((name, label)) for label in labels]) for name in names]}
+
+
+def _test_rows(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Test results as a table: policies in the order of the comparison, a column for each metric."""
+    metrics = list(dict.fromkeys(row["metric"] for row in report["test"]))
+    values = {(row["name"], row["metric"]): row["value"] for row in report["test"]}
+    names = list(dict.fromkeys([row["name"] for row in report["comparison"]] + [row["name"] for row in report["test"]]))
+    rows = [(name, [values.get((name, metric)) for metric in metrics]) for name in names]
+    return {"metrics": metrics, "rows": [row for row in rows if any(value is not None for value in row[1])]}
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Write `data` beside `path`, flush it to the disk and rename it, so that no half page is ever seen."""
+    temporary = path.with_name(f".synthsift-{os.getpid()}-{secrets.token_hex(6)}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be written ({error.strerror}); {len(data):,} bytes are needed. Nothing was damaged. "
+            "Free some space or give the right to write there, then run `synthsift report` again."
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,85 @@
+"""The last thing a run says on the terminal: the sentence and the comparison, as a table or as plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from synthsift.report import wording
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+HEADINGS = ("policy", "points over RealOnly", "95 % interval", "log-loss", "splits", "")
+
+
+def closing_table(summary: Mapping[str, Any]) -> Table:
+    """Return the comparison as a table, best gain first, the verdict's policy in bold.
+
+    Parameters
+    ----------
+    summary : dict
+        Content of summary.json.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for i, heading in enumerate(HEADINGS):
+        table.add_column(Text(heading), justify="left" if i in (0, 5) else "right", overflow="fold")
+    for row, cells in _rows(summary):
+        style = (
+            "bold" if row["name"] == summary["verdict"]["policy"] else "dim" if row["name"] in _stopped(summary) else ""
+        )
+        table.add_row(*(Text(cell) for cell in cells), style=style)
+    return table
+
+
+def closing_text(summary: Mapping[str, Any]) -> str:
+    """Return the verdict's sentence and the comparison as aligned plain lines, for a pipe or a log."""
+    lines = [list(HEADINGS), *(cells for _, cells in _rows(summary))]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(HEADINGS))]
+    text = [
+        "  ".join(
+            cell.ljust(width) if i in (0, 5) else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]
+    return "\n".join([wording.one_line(summary["verdict"]["sentence"]), "", *text])
+
+
+def _stopped(summary: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Policies that racing stopped early, with the reason."""
+    return summary.get("stopped") or {}
+
+
+def _rows(summary: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], list[str]]]:
+    """Rows of the comparison with their printed cells, best gain first, stopped policies last."""
+    stopped = _stopped(summary)
+    rows = sorted(
+        summary.get("comparison") or [],
+        key=lambda row: (row["name"] in stopped, -_number((row.get("gain") or {}).get("mean"), -1e9)),
+    )
+    return [(row, _cells(row, summary)) for row in rows]
+
+
+def _cells(row: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
+    """One policy's printed cells; plain ASCII signs, because a pipe may know no others."""
+    gain = row.get("gain") or {}
+    note = "<- verdict" if row["name"] == summary["verdict"]["policy"] else ""
+    if row["name"] in _stopped(summary):
+        note = f"stopped: {wording.one_line(_stopped(summary)[row['name']], 60)}"
+    cells = [
+        wording.one_line(row["name"], 40),
+        wording.signed(gain.get("mean")),
+        wording.interval(gain),
+        wording.measured(row.get("log_loss"), "log_loss"),
+        wording.count(row.get("n_splits")),
+    ]
+    return [cell.replace(wording.MINUS, "-").replace(wording.UNKNOWN, "-") for cell in cells] + [note]
+
+
+def _number(value: Any, default: float) -> float:
+    """`value` when it is a number, else `default`."""
+    return float(value) if wording.is_number(value) else default

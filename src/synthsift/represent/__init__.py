@@ -1,0 +1,1 @@
+"""Rows to vectors (encoders) and vectors to named features."""

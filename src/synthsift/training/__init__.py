@@ -1,0 +1,1 @@
+"""Weighted training, written once for everybody."""

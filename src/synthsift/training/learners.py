@@ -1,0 +1,137 @@
+"""The models that data is chosen for, behind one contract.
+
+``learner.fit(x, y, weight, is_real, num_classes, seeds) -> model`` with ``model.predict_proba(x) -> (n, c)``. Every
+learner chooses its own regularization inside the rows it is given, judged by real rows only, so that no policy is tuned
+by hand. `fit_weighted` is the only way the rest of the package trains: it drops rows of weight 0 and rescales the rest
+to mean 1, which makes weight 0 removal and `RealOnly` a fit on the real rows alone.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from synthsift.records import DataError
+from synthsift.seeds import Seeds
+from synthsift.training.logistic import fit_chosen
+
+
+class Model(Protocol):
+    """A fitted classifier."""
+
+    def predict_proba(self, x: np.ndarray) -> np.ndarray:
+        """Return class probabilities (n, c)."""
+        ...
+
+
+class Learner(Protocol):
+    """Trains one model on weighted rows."""
+
+    def fit(
+        self, x: np.ndarray, y: np.ndarray, weight: np.ndarray, is_real: np.ndarray, num_classes: int, seeds: Seeds
+    ) -> Model:
+        """Return the fitted model; weights are positive with mean 1."""
+        ...
+
+
+def fit_weighted(
+    learner: Learner,
+    x: np.ndarray,
+    y: np.ndarray,
+    weight: np.ndarray,
+    is_real: np.ndarray,
+    num_classes: int,
+    seeds: Seeds,
+) -> Model:
+    """Train on rows of positive weight, rescaled to mean 1 over these rows."""
+    keep = weight > 0
+    kept = weight[keep]
+    return learner.fit(x[keep], y[keep], kept / kept.mean(), is_real[keep], num_classes, seeds)
+
+
+@dataclass(frozen=True)
+class Logistic:
+    """Multinomial logistic regression; the strength is chosen by held-out real rows inside the training part."""
+
+    def fit(
+        self, x: np.ndarray, y: np.ndarray, weight: np.ndarray, is_real: np.ndarray, num_classes: int, seeds: Seeds
+    ) -> Model:
+        """Return a `LinearModel`."""
+        return fit_chosen(x, y, weight, is_real, num_classes, seeds).model
+
+
+@dataclass(frozen=True)
+class Wrapped:
+    """Any scikit-learn classifier whose ``fit`` takes ``sample_weight``.
+
+    Parameters
+    ----------
+    make : callable
+        Returns a new unfitted estimator.
+    """
+
+    make: Callable[[], Any]
+
+    def fit(
+        self, x: np.ndarray, y: np.ndarray, weight: np.ndarray, is_real: np.ndarray, num_classes: int, seeds: Seeds
+    ) -> Model:
+        """Fit a fresh estimator; its ``random_state`` is set where it has one."""
+        estimator = self.make()
+        if "random_state" in estimator.get_params():
+            estimator.set_params(random_state=seeds.integer("fit"))
+        return _Spread(estimator.fit(x, y, sample_weight=weight), num_classes)
+
+
+@dataclass(frozen=True)
+class _Spread:
+    """Puts an estimator's probabilities into columns for all classes, seen or not."""
+
+    estimator: Any
+    num_classes: int
+
+    def predict_proba(self, x: np.ndarray) -> np.ndarray:
+        """Return probabilities (n, c)."""
+        prob = np.zeros((len(x), self.num_classes))
+        if hasattr(self.estimator, "predict_proba"):
+            prob[:, self.estimator.classes_] = self.estimator.predict_proba(x)
+        else:
+            prob[np.arange(len(x)), self.estimator.predict(x)] = 1.0
+        return prob
+
+
+def find_learner(name: str) -> Learner:
+    """Return the learner called `name`: "logistic", "mlp", or "package.module:Factory".
+
+    Raises
+    ------
+    DataError
+        If there is no such learner, or what the factory makes does not take ``sample_weight``.
+    """
+    if name == "logistic":
+        return Logistic()
+    if name == "mlp":
+        from synthsift.training.mlp import MLP
+
+        return MLP()
+    if ":" not in name:
+        raise DataError(
+            f"unknown learner {name!r}; give logistic, mlp, or package.module:Factory for a scikit-learn classifier"
+        )
+    module, _, attribute = name.partition(":")
+    try:
+        factory = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise DataError(f"the learner {name!r} cannot be imported: {error}") from error
+    from sklearn.base import is_classifier
+    from sklearn.utils.validation import has_fit_parameter
+
+    estimator = factory()
+    if not is_classifier(estimator) or not has_fit_parameter(estimator, "sample_weight"):
+        raise DataError(
+            f"{name} makes a {type(estimator).__name__}; needed is a classifier whose fit takes sample_weight"
+        )
+    return Wrapped(factory)

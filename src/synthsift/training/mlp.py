@@ -1,0 +1,87 @@
+"""A small network with one hidden layer, trained by AdamW with the same number of steps for every policy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from synthsift.numerics.metrics import row_losses
+from synthsift.numerics.resampling import stratified_folds
+from synthsift.seeds import Seeds
+from synthsift.training.adamw import AdamW
+
+DECAYS = (1e-3, 1e-1, 1.0)
+
+
+@dataclass(frozen=True)
+class MLP:
+    """One hidden layer of rectified units.
+
+    Parameters
+    ----------
+    hidden : int
+        Width.
+    steps, batch : int
+        The same for every policy, however many rows it keeps; rows are drawn in proportion to their weights.
+    rate : float
+        Learning rate, cosine decay to 0.
+    """
+
+    hidden: int = 64
+    steps: int = 400
+    batch: int = 128
+    rate: float = 3e-3
+
+    def fit(
+        self, x: np.ndarray, y: np.ndarray, weight: np.ndarray, is_real: np.ndarray, num_classes: int, seeds: Seeds
+    ) -> FittedMLP:
+        """Choose the weight decay by a third of the real rows, then train on all rows."""
+        decay = DECAYS[1]
+        real = np.flatnonzero(is_real)
+        if len(real) >= 12:
+            held = real[stratified_folds(y[real], 3, seeds.numpy("inner")) == 0]
+            rest = np.setdiff1d(np.arange(len(y)), held)
+
+            def loss(candidate: float) -> float:
+                model = self._train(x[rest], y[rest], weight[rest], num_classes, candidate, seeds.child("inner"))
+                return float(row_losses(model.predict_proba(x[held]), y[held]).mean())
+
+            decay = min(DECAYS, key=loss)
+        return self._train(x, y, weight, num_classes, decay, seeds)
+
+    def _train(
+        self, x: np.ndarray, y: np.ndarray, weight: np.ndarray, num_classes: int, decay: float, seeds: Seeds
+    ) -> FittedMLP:
+        generator = seeds.torch("init")
+        net = torch.nn.Sequential(
+            torch.nn.Linear(x.shape[1], self.hidden), torch.nn.ReLU(), torch.nn.Linear(self.hidden, num_classes)
+        )
+        with torch.no_grad():
+            for p in net.parameters():
+                bound = p.shape[-1] ** -0.5
+                p.copy_((torch.rand(p.shape, generator=generator) * 2 - 1) * bound)
+        inputs, labels = torch.as_tensor(x, dtype=torch.float32), torch.as_tensor(y)
+        chance = torch.as_tensor(weight, dtype=torch.float64)
+        optimizer = AdamW(net.parameters(), self.rate, self.steps, decay)
+        rows = torch.multinomial(chance, self.steps * self.batch, replacement=True, generator=generator)
+        for batch in rows.reshape(self.steps, self.batch):
+            torch.nn.functional.cross_entropy(net(inputs[batch]), labels[batch]).backward()
+            optimizer.step()
+        return FittedMLP({name: value.detach().numpy() for name, value in net.state_dict().items()})
+
+
+@dataclass(frozen=True)
+class FittedMLP:
+    """Parameters of a trained network under their torch names."""
+
+    arrays: dict[str, np.ndarray]
+
+    def predict_proba(self, x: np.ndarray) -> np.ndarray:
+        """Return class probabilities (n, c)."""
+        hidden = np.maximum(x @ self.arrays["0.weight"].T + self.arrays["0.bias"], 0)
+        logits = hidden @ self.arrays["2.weight"].T + self.arrays["2.bias"]
+        logits -= logits.max(axis=1, keepdims=True)
+        prob = np.exp(logits)
+        return prob / prob.sum(axis=1, keepdims=True)

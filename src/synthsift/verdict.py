@@ -1,0 +1,287 @@
+"""Comparison -> Verdict: which policy, how much better, and how sure.
+
+Choosing and judging are different data. Picking the best of a dozen policies on the rows that judge them overstates
+its gain, so the choice is repeated inside a bootstrap: rows are drawn, a policy is chosen on the drawn rows, and its
+gain is measured on the rows left out (bootstrap bias-corrected cross-validation, Tsamardinos, Greasidou, Borboudakis
+2018). Every quantity is a paired difference to RealOnly on the same rows and splits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from synthsift.numerics.metrics import class_balance, metric_value, row_hits, row_losses
+from synthsift.numerics.resampling import bootstrap_counts
+from synthsift.records import Comparison, Interval, Verdict
+from synthsift.seeds import Seeds
+
+NUM_DRAWS = 500
+NORMAL_95 = 1.959964
+LEAVE_REAL = 2.0  # standard errors by which log-loss must improve before synthetic rows are recommended
+LEFT_OUT = 0.368  # share of rows that a bootstrap sample misses: the SD over draws is that of 36.8 % of the rows
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Row-wise differences to RealOnly, averaged over the repetitions that a policy has.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Simplest first; RealOnly is first.
+    loss : ndarray (n, p)
+        RealOnly's log-loss minus the policy's; higher is better.
+    hits : ndarray (n, p)
+        The policy's hits minus RealOnly's; higher is better.
+    """
+
+    names: tuple[str, ...]
+    loss: np.ndarray
+    hits: np.ndarray
+
+    @staticmethod
+    def of(comparison: Comparison) -> Paired:
+        """Compute them from out-of-fold predictions."""
+        y = comparison.y
+        base_loss = np.array([row_losses(p, y) for p in comparison.probabilities["RealOnly"]])
+        base_hits = np.array([row_hits(p, y) for p in comparison.probabilities["RealOnly"]])
+        loss, hits = [], []
+        for prob in comparison.probabilities.values():
+            k = len(prob)
+            loss.append((base_loss[:k] - np.array([row_losses(p, y) for p in prob])).mean(axis=0))
+            hits.append((np.array([row_hits(p, y) for p in prob]) - base_hits[:k]).mean(axis=0))
+        return Paired(tuple(comparison.probabilities), np.array(loss).T, np.array(hits).T)
+
+
+def recommend(loss: np.ndarray, counts: np.ndarray) -> int:
+    """Return the place of the recommended policy.
+
+    RealOnly (place 0) is left only if the best policy by log-loss is better by more than `LEAVE_REAL` standard errors
+    of the paired difference. Then the simplest policy within one standard error of the best is taken.
+
+    Parameters
+    ----------
+    loss : ndarray (n, p)
+        Gains in log-loss over RealOnly, simplest policy first, RealOnly at place 0.
+    counts : ndarray (n,)
+        How often each row counts.
+    """
+    total = counts.sum()
+    mean = counts @ loss / total
+    best = int(np.argmax(mean))
+    gap = mean[best] - mean
+    error = np.sqrt(counts @ (loss[:, [best]] - loss - gap) ** 2 / total / total)
+    if gap[0] <= LEAVE_REAL * error[0]:
+        return 0
+    near = gap <= error
+    near[0] = False
+    return int(np.argmax(near))
+
+
+def metric_gains(comparison: Comparison, paired: Paired, metric: str, counts: np.ndarray, policy: int) -> np.ndarray:
+    """Return the gain of `policy` over RealOnly in `metric` for every row of `counts` (b, n): (b,), in points."""
+    if metric == "accuracy":
+        return 100 * (counts @ paired.hits[:, policy]) / counts.sum(axis=1)
+    if metric == "log_loss":
+        return 100 * (counts @ paired.loss[:, policy]) / counts.sum(axis=1)
+    if metric == "balanced_accuracy":
+        weights = np.array([class_balance(comparison.y, c) for c in counts])
+        return 100 * (weights @ paired.hits[:, policy]) / weights.sum(axis=1)
+    prob = comparison.probabilities[paired.names[policy]]
+    base = comparison.probabilities["RealOnly"][: len(prob)]
+    gains = [
+        [
+            metric_value(metric, comparison.y, p, c) - metric_value(metric, comparison.y, q, c)
+            for p, q in zip(prob, base, strict=True)
+        ]
+        for c in counts
+    ]
+    return 100 * np.mean(gains, axis=1)
+
+
+def paired_interval(comparison: Comparison, paired: Paired, metric: str, policy: int, counts: np.ndarray) -> Interval:
+    """Return the interval of a policy that was fixed beforehand: bootstrap over rows, normal limits."""
+    all_rows = np.ones((1, len(comparison.y)))
+    mean = float(metric_gains(comparison, paired, metric, all_rows, policy)[0])
+    spread = float(metric_gains(comparison, paired, metric, counts, policy).std(ddof=1))
+    return Interval(mean, mean - NORMAL_95 * spread, mean + NORMAL_95 * spread)
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """Gains of the chosen policy on rows that had no part in choosing it.
+
+    Parameters
+    ----------
+    metric, loss, over_everything : Interval
+        Gain over RealOnly in the metric and in log-loss, and over Everything in the metric, in points.
+    chosen : ndarray (b,)
+        The policy chosen in each draw.
+    """
+
+    metric: Interval
+    loss: Interval
+    over_everything: Interval
+    chosen: np.ndarray
+
+
+def bias_corrected(comparison: Comparison, paired: Paired, metric: str, counts: np.ndarray) -> Corrected:
+    """Repeat the choice in every bootstrap draw and measure it on the rows left out (BBC-CV)."""
+    everything = paired.names.index("Everything")
+    out = (counts == 0).astype(np.float64)
+    usable = [b for b in range(len(counts)) if len(np.unique(comparison.y[counts[b] == 0])) > 1]
+    chosen = np.array([recommend(paired.loss, counts[b]) for b in usable])
+    gains, losses, beyond = np.empty(len(usable)), np.empty(len(usable)), np.empty(len(usable))
+    for policy in np.unique(chosen):
+        rows = np.flatnonzero(chosen == policy)
+        left = out[np.array(usable)[rows]]
+        gains[rows] = metric_gains(comparison, paired, metric, left, policy)
+        losses[rows] = metric_gains(comparison, paired, "log_loss", left, policy)
+        beyond[rows] = gains[rows] - metric_gains(comparison, paired, metric, left, everything)
+    return Corrected(_left_out_interval(gains), _left_out_interval(losses), _left_out_interval(beyond), chosen)
+
+
+def _left_out_interval(values: np.ndarray) -> Interval:
+    """Mean of left-out values +- 1.96 SD sqrt(.368)."""
+    mean, spread = float(values.mean()), float(values.std(ddof=1)) * np.sqrt(LEFT_OUT)
+    return Interval(mean, mean - NORMAL_95 * spread, mean + NORMAL_95 * spread)
+
+
+UNDECIDED = 4.0  # points: an interval wider than this cannot tell help from harm
+METRIC_WORDS = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro-F1",
+    "auc": "AUC",
+    "log_loss": "log-loss (x100)",
+}
+
+
+def decide(comparison: Comparison, metric: str, seeds: Seeds) -> Verdict:
+    """Recommend a policy and grade the evidence.
+
+    The choice is by out-of-fold log-loss, a proper score. RealOnly is left only if the best policy is better by
+    `LEAVE_REAL` standard errors, and the metric does not speak against it; then the simplest policy within one standard
+    error of the best is taken.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    metric : str
+        One of ``numerics.metrics.METRICS``.
+    seeds : Seeds
+        Stream "bootstrap".
+
+    Returns
+    -------
+    Verdict
+        Without fractions and sentence, which need the final weights (`with_weights`).
+    """
+    paired = Paired.of(comparison)
+    counts = bootstrap_counts(len(comparison.y), NUM_DRAWS, seeds.numpy("bootstrap"), comparison.group)
+    policy = recommend(paired.loss, np.ones(len(comparison.y)))
+    corrected = bias_corrected(comparison, paired, metric, counts)
+    everything = paired_interval(comparison, paired, metric, paired.names.index("Everything"), counts)
+    if policy and corrected.metric.mean < 0:
+        policy = 0
+    zero = Interval(0.0, 0.0, 0.0)
+    beyond = Interval(-everything.mean, -everything.high, -everything.low) if policy == 0 else corrected.over_everything
+    name = paired.names[policy]
+    return Verdict(
+        policy=name,
+        use=policy > 0,
+        evidence=_grade(corrected, everything, policy),
+        reason="" if policy else _reason(corrected, everything, paired),
+        gain=corrected.metric if policy else zero,
+        gain_over_everything=beyond,
+        everything=everything,
+        metric=metric,
+        num_splits=len(comparison.probabilities[name]) * 5,
+    )
+
+
+def _grade(corrected: Corrected, everything: Interval, policy: int) -> str:
+    """How sure: by the metric ("proven"), by log-loss only ("likely"), or neither."""
+    if policy == 0:
+        return "proven" if everything.high < 0 else "unproven"
+    if corrected.metric.low > 0:
+        return "proven"
+    return "likely" if corrected.loss.low > 0 else "unproven"
+
+
+def _reason(corrected: Corrected, everything: Interval, paired: Paired) -> str:
+    """Why nothing synthetic is recommended."""
+    if everything.high < 0:
+        return "harmful"
+    width = everything.high - everything.low
+    return "too little real data" if width > UNDECIDED and corrected.metric.high > 1.0 else "useless"
+
+
+def with_weights(
+    verdict: Verdict, synth_weights: np.ndarray, real_times: float, comparison: Comparison, words: str
+) -> Verdict:
+    """Add the fractions of the final weights and the closing sentence.
+
+    Parameters
+    ----------
+    verdict : Verdict
+        From `decide`.
+    synth_weights : ndarray (m,)
+        Final weights of the synthetic rows.
+    real_times : float
+        How often a real row counts in the recommended policy.
+    comparison : Comparison
+    words : str
+        The recommended policy in words, e.g. "TrustedMargin weights".
+    """
+    keep, effective = keep_fraction(synth_weights), effective_fraction(synth_weights)
+    filled = replace(verdict, keep_fraction=keep, effective_fraction=effective)
+    return replace(filled, sentence=_sentence(filled, real_times, len(comparison.y), words))
+
+
+def keep_mask(weights: np.ndarray) -> np.ndarray:
+    """Return which synthetic rows are kept (m,): weight above a tenth of the mean positive weight."""
+    positive = weights[weights > 0]
+    return weights > 0.1 * positive.mean() if len(positive) else np.zeros(len(weights), dtype=bool)
+
+
+def keep_fraction(weights: np.ndarray) -> float:
+    """Return the share of synthetic rows that are kept; 0 if no row has weight."""
+    return float(keep_mask(weights).mean()) if len(weights) else 0.0
+
+
+def effective_fraction(weights: np.ndarray) -> float:
+    """Return (sum w)^2 / (m sum w^2) of the synthetic weights; 0 if no row has weight."""
+    square = float(np.sum(weights**2))
+    return float(weights.sum() ** 2 / (len(weights) * square)) if square > 0 else 0.0
+
+
+def _range(gain: Interval) -> str:
+    return f"{gain.mean:+.1f} [{gain.low:.1f}, {gain.high:.1f}]"
+
+
+def _sentence(verdict: Verdict, real_times: float, num_real: int, words: str) -> str:
+    """The closing sentence; it names the metric, the evidence and the number of splits."""
+    metric = f"points {METRIC_WORDS[verdict.metric]}"
+    basis = f"{verdict.num_splits} paired splits"
+    unweighted = f"All of it unweighted: {_range(verdict.everything)}"
+    if not verdict.use:
+        told = f"{unweighted} {metric} against real data alone ({basis})."
+        if verdict.reason == "harmful":
+            return f"Do not use this synthetic data: it is harmful. {told}"
+        if verdict.reason == "useless":
+            return f"Do not use this synthetic data: no way of using it was shown to be better. {told}"
+        half = (verdict.everything.high - verdict.everything.low) / 2
+        needed = int(np.ceil(num_real * (2 * half / UNDECIDED) ** 2 / 100) * 100)
+        return (
+            f"Do not use this synthetic data yet: {num_real:,} real rows are too few to tell. {told} "
+            f"About {needed:,} rows are needed to see a gain of {UNDECIDED / 2:g} points."
+        )
+    times = f" and real rows x{real_times:g}" if real_times != 1 else ""
+    opening = f"Use {100 * verdict.keep_fraction:.0f} % of the synthetic rows with {words}{times}"
+    gain = f"{_range(verdict.gain)} {metric} over real data alone ({verdict.evidence}; {basis})."
+    calibrated = verdict.evidence == "likely" and verdict.gain.mean < 0.25 * (verdict.gain.high - verdict.gain.low)
+    calm = f" No better in {METRIC_WORDS[verdict.metric]}, better calibrated." if calibrated else ""
+    return f"{opening}: {gain}{calm}" + ("" if verdict.policy == "Everything" else f" {unweighted}.")

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from fake_run import HOSTILE, SCRIPT, SOURCES, write_fake_run
+
+from synthsift import runs
+from synthsift.records import DataError
+from synthsift.report.collect import MAX_POINTS, collect
+
+MINIMAL = {"schema": 1, "verdict": {"policy": "RealOnly", "sentence": "Do not use it."}}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_fake_run(tmp_path_factory.mktemp("collect") / "run")
+
+
+@pytest.fixture
+def copy(run: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(run, tmp_path / "run")
+
+
+def test_the_dictionary_is_what_json_holds(run: Path) -> None:
+    report = collect(run)
+    assert json.loads(json.dumps(report, allow_nan=False)) == report
+    assert collect(str(run)) == report
+
+
+def test_every_part_is_there(run: Path) -> None:
+    report = collect(run)
+    assert report["metric"] == "accuracy" and report["splits"] == 25
+    names = [row["name"] for row in report["comparison"]]
+    assert names == ["TrustedMargin", "LearnedWeights", "BestSources", "RealTimes(5)", "RealOnly", "Everything", "EL2N"]
+    assert [row["name"] for row in report["comparison"] if row["is_chosen"]] == ["TrustedMargin"]
+    assert [row["name"] for row in report["comparison"] if row["stopped"]] == ["EL2N"]
+    assert report["metrics"]["names"] == ["accuracy", "log_loss", "auc"]
+    assert {row["name"]: row["rows"] for row in report["kept"]["sources"]} == SOURCES
+    assert report["kept"]["real"]["rows"] == 400
+    assert set(report["weights"]) == {"weight", "learned_weight"}
+    assert [finding["code"] for finding in report["findings"]] == ["SS101", "SS103", "SS105"]
+    assert report["settings"]["label"] == "kind"
+    assert report["files"]["suffixes"] == [".csv"]
+    assert len(report["gallery"]["highest"]) == 6
+
+
+def test_history_is_thinned_and_keeps_its_ends(run: Path) -> None:
+    history = collect(run)["history"]
+    assert len(history["step"]) == MAX_POINTS
+    assert (history["step"][0], history["step"][-1]) == (0, 799)
+    assert history["step"] == sorted(history["step"])
+    assert None in history["curves"]["gsnr"]
+    assert set(map(len, history["curves"].values())) == {MAX_POINTS}
+
+
+def test_metrics_are_means_of_the_finite_values(run: Path) -> None:
+    import csv
+
+    with open(run / "comparison.csv", newline="") as lines:
+        rows = [row for row in csv.DictReader(lines) if row["policy"] == "RealOnly" and row["metric"] == "log_loss"]
+    values = [float(row["value"]) for row in rows if row["value"]]
+    assert len(values) == 24, "the planted missing value is one of them"
+    first = collect(run)["metrics"]["rows"][0]
+    assert first["name"] == "RealOnly"
+    assert first["means"][1] == pytest.approx(sum(values) / 24, rel=1e-12)
+
+
+def test_a_summary_is_enough(tmp_path: Path) -> None:
+    runs.write_json(tmp_path / "summary.json", MINIMAL)
+    report = collect(tmp_path)
+    assert report["verdict"] == MINIMAL["verdict"]
+    assert report["comparison"] == [] and report["findings"] == [] and report["test"] == []
+    assert [report[name] for name in ("kept", "weights", "history", "gallery", "metrics", "splits")] == [None] * 6
+
+
+def test_optional_files_may_be_missing_one_by_one(copy: Path) -> None:
+    for name, part in {
+        "history.parquet": "history",
+        "gallery.json": "gallery",
+        "comparison.csv": "metrics",
+        "weights.parquet": "kept",
+    }.items():
+        assert collect(copy)[part] is not None
+        (copy / name).unlink()
+        assert collect(copy)[part] is None
+
+
+def test_no_finished_run(tmp_path: Path) -> None:
+    for place in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(DataError, match=r"is not a finished run: its summary\.json was needed.*resume it"):
+            collect(place)
+
+
+@pytest.mark.parametrize(
+    ("content", "pattern"),
+    [
+        ("{", "cannot be read"),
+        ("[]", "has schema 'list'"),
+        ('{"schema": 2}', "has schema 2, this version of synthsift reads 1"),
+        ('{"schema": 1}', "holds no verdict"),
+        ('{"schema": 1, "verdict": {"policy": "x"}}', "holds no verdict"),
+    ],
+)
+def test_a_broken_summary(tmp_path: Path, content: str, pattern: str) -> None:
+    (tmp_path / "summary.json").write_text(content)
+    with pytest.raises(DataError, match=pattern):
+        collect(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["weights.parquet", "history.parquet", "comparison.csv", "findings.json", "gallery.json", "settings.json"]
+)
+def test_a_damaged_file_is_named(copy: Path, name: str) -> None:
+    data = (copy / name).read_bytes()
+    (copy / name).write_bytes(b"policy,metric\nx,y\n" if name == "comparison.csv" else data[: len(data) // 2])
+    with pytest.raises(DataError, match=rf"{name} cannot be read .*repeat the run"):
+        collect(copy)
+
+
+def test_weights_without_a_needed_column(copy: Path) -> None:
+    runs.write_parquet(copy / "weights.parquet", {"source": ["real"], "weight": [1.0]})
+    with pytest.raises(DataError, match="lacks the columns keep, label"):
+        collect(copy)
+
+
+def test_labels_of_any_type_and_a_missing_one(copy: Path) -> None:
+    columns = {"source": ["real", "a", "a"], "weight": [1.0, 2.0, 0.0], "keep": [True, True, False]}
+    for labels, texts in (
+        ([1, 2, 2], {"1", "2"}),
+        ([True, False, None], {"True", "False", ""}),
+        ([0.5, 1.0, 1.0], {"0.5", "1.0"}),
+    ):
+        runs.write_parquet(copy / "weights.parquet", {**columns, "label": labels})
+        assert {row["label"] for row in collect(copy)["kept"]["classes"]} == texts
+
+
+def test_incomplete_rows_are_filled_and_foreign_ones_left_out(tmp_path: Path) -> None:
+    summary = {**MINIMAL, "comparison": [{"name": SCRIPT}, 3], "per_class": [{}], "test": [{"name": HOSTILE[1]}]}
+    runs.write_json(tmp_path / "summary.json", summary)
+    runs.write_json(tmp_path / "findings.json", [{"code": "SS1"}, None])
+    report = collect(tmp_path)
+    assert [row["name"] for row in report["comparison"]] == [SCRIPT]
+    assert report["per_class"] == [{"label": None, "n": None, "real_only": None, "policy": None}]
+    assert report["findings"][0]["why"] is None and len(report["findings"]) == 1

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import re
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_run import HOSTILE, write_fake_run
+
+from synthsift.report.canvas import VARIABLES
+from synthsift.report.collect import collect
+from synthsift.report.figures import draw_figures
+
+NAMES = {"comparison", "per_class", "kept", "weights", "history"}
+EMPTY: dict[str, Any] = {
+    "metric": "x",
+    "comparison": [],
+    "per_class": [],
+    "kept": None,
+    "weights": None,
+    "history": None,
+}
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return collect(write_fake_run(tmp_path_factory.mktemp("figures") / "run"))
+
+
+@pytest.fixture(scope="module")
+def figures(report: dict[str, Any]) -> dict[str, dict[str, str]]:
+    return draw_figures(report)
+
+
+def texts(svg: str) -> list[str]:
+    return ["".join(node.itertext()) for node in ET.fromstring(svg).iter() if node.tag.endswith("text")]
+
+
+def test_every_figure_is_drawn_wide_and_narrow(figures: dict[str, dict[str, str]]) -> None:
+    assert set(figures) == NAMES
+    for name, forms in figures.items():
+        widths = {form: float(ET.fromstring(svg).attrib["viewBox"].split()[2]) for form, svg in forms.items()}
+        assert widths["narrow"] < 300 < 600 < widths["wide"], name
+
+
+def test_figures_hold_no_script_no_foreign_reference_and_no_fixed_color(figures: dict[str, dict[str, str]]) -> None:
+    ids = []
+    for name, forms in figures.items():
+        for svg in forms.values():
+            nodes = list(ET.fromstring(svg).iter())
+            assert {node.tag.rpartition("}")[2] for node in nodes} <= {
+                *("svg", "g", "path", "use", "defs", "clipPath", "rect", "text"),
+            }, name
+            mine = [node.attrib["id"] for node in nodes if "id" in node.attrib]
+            ids += mine
+            for node in nodes:
+                for key, value in node.attrib.items():
+                    assert not key.startswith("on")
+                    if key.endswith("href"):
+                        assert value.removeprefix("#") in mine
+            assert set(re.findall(r"url\(#([^)]+)\)", svg)) <= set(mine)
+            assert not any(color in re.sub(r"var\(--\w+, #\w+\)", "", svg) for color in VARIABLES)
+            assert not re.findall(r"(?:fill|stroke): #", svg)
+            assert "var(--ink" in svg and "font-family" not in svg
+    assert len(ids) == len(set(ids))
+
+
+def test_names_are_text_that_no_parser_acts_on(figures: dict[str, dict[str, str]]) -> None:
+    seen = texts(figures["kept"]["wide"])
+    assert any(text.startswith("<script>alert") for text in seen)
+    assert any("$\\frac" in text for text in seen), "a dollar sign must not start a formula"
+    for forms in figures.values():
+        for svg in forms.values():
+            assert "<script" not in svg and "<img" not in svg
+
+
+def test_the_comparison_says_the_numbers(figures: dict[str, dict[str, str]]) -> None:
+    wide = texts(figures["comparison"]["wide"])
+    assert "+2.1 [+1.4, +2.8]" in wide and "−0.9 [−1.6, −0.2]" in wide and "5 splits" in wide
+    assert "points of accuracy over RealOnly" in wide
+    assert "+2.1" in texts(figures["comparison"]["narrow"])
+
+
+def test_nothing_is_drawn_without_numbers() -> None:
+    assert draw_figures(EMPTY) == {}
+    gains = [{"name": "a", "gain": {"mean": None}, "is_chosen": True, "stopped": None, "n_splits": 1}]
+    curves = {"step": [0], "curves": {"loss": [None]}}
+    kept = {"real": {}, "sources": [], "classes": [], "cells": []}
+    assert draw_figures({**EMPTY, "comparison": gains, "history": curves, "kept": kept}) == {}
+
+
+def test_a_gain_without_an_interval_and_hundreds_of_classes() -> None:
+    gain = {"mean": 0.0, "low": None, "high": None}
+    rows = [{"name": name, "gain": gain, "is_chosen": False, "stopped": None, "n_splits": None} for name in HOSTILE]
+    classes = [{"label": f"class {i}", "n": 5, "real_only": 50.0, "policy": 50.0 + i} for i in range(300)]
+    figures = draw_figures({**EMPTY, "comparison": rows, "per_class": classes})
+    seen = texts(figures["per_class"]["wide"])
+    assert len([text for text in seen if text.startswith("class")]) == 24
+    assert {"class 0", "class 299"} <= set(seen)
+    assert "comparison" in figures
+
+
+def test_equal_numbers_give_equal_pictures(report: dict[str, Any], figures: dict[str, dict[str, str]]) -> None:
+    part = {**EMPTY, "metric": report["metric"], "comparison": report["comparison"]}
+    assert draw_figures(part)["comparison"] == figures["comparison"]
+
+
+def test_the_users_own_settings_of_matplotlib_are_left_alone(report: dict[str, Any]) -> None:
+    import matplotlib
+
+    with matplotlib.rc_context({"font.size": 31, "text.usetex": True}):
+        part = {**EMPTY, "comparison": report["comparison"]}
+        assert "31px" not in draw_figures(part)["comparison"]["wide"]
+        assert matplotlib.rcParams["font.size"] == 31
+
+
+def test_pyplot_is_never_imported() -> None:
+    import subprocess
+
+    code = (
+        "import sys; from synthsift.report.canvas import new_figure, theme, to_svg\n"
+        "with theme(): to_svg(new_figure(1, 1), 'a', 'b')\n"
+        "assert 'matplotlib.pyplot' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_importing_the_report_loads_nothing_heavy() -> None:
+    import subprocess
+
+    code = (
+        "import sys, synthsift.report, synthsift.runs\n"
+        "heavy = {'pandas', 'pyarrow', 'torch', 'sklearn', 'matplotlib', 'jinja2', 'rich', 'safetensors'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_templates_are_beside_the_code() -> None:
+    from synthsift.report import render
+
+    assert {path.name for path in Path(render.TEMPLATES).iterdir()} >= {"report.html.j2", "report.md.j2", "report.css"}

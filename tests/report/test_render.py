@@ -1,0 +1,288 @@
+from __future__ import annotations
+
+import html
+import json
+import os
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_run import HOSTILE, SCRIPT, write_fake_run
+
+from synthsift import runs
+from synthsift.records import DataError
+from synthsift.report import collect, render_html, render_json, render_markdown, write_report
+
+SECTIONS = {"verdict", "comparison", "kept", "weights", "findings", "test", "method", "next"}
+VOID = {"meta", "img", "br", "link", "input", "hr"}
+# Without numbers for the pictures, which cost a second: for tests that are about words.
+NO_FIGURES: dict[str, Any] = {"comparison": [], "kept": None, "weights": None, "history": None, "per_class": []}
+
+
+class Page(HTMLParser):
+    """A page taken apart: ids, tags, attributes and text; an unbalanced tag is an error."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.words: list[str] = []
+        self.styles: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_startendtag(tag, attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        (self.styles if self.open[-1:] == ["style"] else self.words).append(data)
+
+    @property
+    def ids(self) -> list[str]:
+        return [value for _, name, value in self.attributes if name == "id"]
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_fake_run(tmp_path_factory.mktemp("render") / "a <b>run</b>")
+
+
+@pytest.fixture(scope="module")
+def report(run: Path) -> dict[str, Any]:
+    return collect(run)
+
+
+@pytest.fixture(scope="module")
+def page_text(report: dict[str, Any]) -> str:
+    return render_html(report)
+
+
+@pytest.fixture(scope="module")
+def page(page_text: str) -> Page:
+    return Page(page_text)
+
+
+def test_json_equals_the_dictionary(report: dict[str, Any]) -> None:
+    assert json.loads(render_json(report)) == report
+
+
+def test_the_page_has_every_section_and_unique_ids(page: Page) -> None:
+    assert set(page.ids) >= SECTIONS | {"gallery", "training", "per-class"}
+    assert len(page.ids) == len(set(page.ids))
+    targets = {value[1:] for _, name, value in page.attributes if name == "href" and value[1:2].islower()}
+    assert targets <= set(page.ids)
+
+
+def assert_harmless(page: Page) -> None:
+    """No script, no event handler, nothing fetched."""
+    assert not {"script", "iframe", "object", "embed", "link", "base", "form", "audio", "video", "image"} & set(
+        page.tags
+    )
+    for tag, name, value in page.attributes:
+        assert not name.startswith("on"), (tag, name)
+        if name in ("href", "xlink:href"):
+            assert value.startswith("#")
+        if name in ("src", "srcset", "action", "data", "background", "poster"):
+            assert value.startswith("data:image/png;base64,")
+        if name == "style":
+            assert not re.search(r"url\((?!#)|expression|@import", value)
+    assert not re.search(r"url\(|@import|https?:", "".join(page.styles))
+
+
+def test_the_page_runs_no_script_and_fetches_nothing(page: Page, page_text: str) -> None:
+    assert_harmless(page)
+    assert "default-src 'none'" in page_text
+    assert set(re.findall(r"https?://[^\s\"'<]+", page_text)) <= {
+        "http://www.w3.org/1999/xlink",
+        "http://www.w3.org/2000/svg",
+    }
+
+
+def test_hostile_names_are_shown_as_they_are_and_do_nothing(page: Page, page_text: str) -> None:
+    assert "<script" not in page_text.lower()
+    assert not [tag for tag in page.tags if tag == "img"], "the rows gallery holds no picture of ours"
+    for name in (HOSTILE[0], HOSTILE[1], HOSTILE[2], HOSTILE[3], HOSTILE[6], HOSTILE[7]):
+        assert " ".join(name.split()) in page.text
+    assert html.escape(SCRIPT) in page_text
+    assert not set("\x1b\u202e\x00") & set(page_text)
+
+
+def test_the_page_says_what_a_reader_must_know(page: Page) -> None:
+    for words in (
+        "Use 62 % of the synthetic rows with TrustedMargin weights: +2.1 [1.3, 2.9] points accuracy",
+        "proven",
+        "opened once",
+        "They chose nothing",
+        "SS101",
+        "Why it matters. It is lost.",
+        "What to do. Remove them",
+        "stopped: clearly worse after 5 splits",
+        "WeightedRandomSampler",
+        "sample_weight",
+        "synthsift export",
+        "25 paired splits",
+    ):
+        assert words in page.text, words
+    assert page.text.index("SS101") < page.text.index("SS103") < page.text.index("SS105")
+
+
+def test_the_page_is_small_and_made_for_dark_narrow_and_paper(page_text: str, page: Page) -> None:
+    assert len(page_text.encode()) < 1_000_000
+    styles = "".join(page.styles)
+    for rule in ("prefers-color-scheme: dark", "max-width: 720px", "@media print"):
+        assert rule in styles
+
+
+@pytest.mark.parametrize("kind", ["text", "image"])
+def test_galleries_of_texts_and_pictures(tmp_path: Path, kind: str) -> None:
+    report = {**collect(write_fake_run(tmp_path / "run", kind=kind, use=False)), **NO_FIGURES}
+    page = Page(render_html(report))
+    assert_harmless(page)
+    assert page.tags.count("img") == (12 if kind == "image" else 0)
+    if kind == "text":
+        assert all(" ".join(name.split()) in page.text for name in (SCRIPT, HOSTILE[1], HOSTILE[7]))
+    assert "Do not use this synthetic data" in page.text
+    assert "their weight is 0" in page.text
+
+
+def test_five_megabytes_are_never_passed(report: dict[str, Any]) -> None:
+    many = [{"label": f"class {i} {SCRIPT}", "n": 1, "real_only": 1.0, "policy": 2.0} for i in range(5000)]
+    kept = {
+        "real": report["kept"]["real"],
+        "sources": [{**report["kept"]["sources"][0], "name": f"s{i}"} for i in range(300)],
+        "classes": [{**report["kept"]["classes"][0], "label": f"c{i}"} for i in range(2000)],
+        "cells": [],
+    }
+    text = render_html({**report, **NO_FIGURES, "per_class": many, "kept": kept})
+    assert len(text.encode()) < 1_000_000
+    assert "and 260 more sources" in text and "and 1960 more classes" in text
+
+
+def test_a_run_with_a_summary_only(tmp_path: Path) -> None:
+    runs.write_json(tmp_path / "summary.json", {"schema": 1, "verdict": {"policy": "RealOnly", "sentence": "No."}})
+    page = Page(write_report(tmp_path).read_text("utf-8"))
+    assert set(page.ids) >= SECTIONS
+    assert "gallery" not in page.ids
+    for words in ("holds no comparison", "holds no weights", "No test rows were given", "Nothing was found"):
+        assert words in page.text
+    markdown = render_markdown(collect(tmp_path))
+    assert "holds no comparison" in markdown and "No test rows were given" in markdown
+
+
+def test_incomplete_rows_do_not_stop_the_page(tmp_path: Path) -> None:
+    summary = {
+        "schema": 1,
+        "verdict": {"policy": None, "sentence": "?", "evidence": SCRIPT, "gain": None},
+        "comparison": [{"name": "a"}, {"name": "b", "gain": {"mean": 1.0}}],
+        "per_class": [{}],
+        "test": [{"name": "c"}],
+        "data": {"classes": None},
+    }
+    runs.write_json(tmp_path / "summary.json", summary)
+    runs.write_json(tmp_path / "findings.json", [{}])
+    report = collect(tmp_path)
+    assert set(Page(render_html(report)).ids) >= SECTIONS
+    assert render_markdown(report).startswith("# ?")
+
+
+def test_markdown_says_the_same_and_escapes(report: dict[str, Any]) -> None:
+    text = render_markdown(report)
+    assert "<script" not in text and "<img" not in text and "\x1b" not in text
+    for words in ("Use 62 % of the synthetic rows", "| TrustedMargin | +2.1 | +1.4 to +2.8 | 0.440 | 25 | verdict |"):
+        assert words in text
+    assert "a\\|b\\`c\\` \\# heading" in text, "a name must not open a column, a code span or a heading"
+    headings = [line for line in text.splitlines() if line.startswith("#")]
+    assert len([line for line in headings if line.startswith("# ")]) == 1
+    rows = [re.sub(r"\\.", "", line) for line in text.splitlines() if line.startswith("|")]
+    assert all(line.endswith("|") for line in rows)
+    assert {line.count("|") for line in rows} <= {4, 5, 6, 7}
+
+
+def test_a_bare_address_is_no_link_in_markdown(report: dict[str, Any]) -> None:
+    verdict = {**report["verdict"], "sentence": "see https://example.org [x](y) @you"}
+    line = render_markdown({**report, **NO_FIGURES, "verdict": verdict}).splitlines()[0]
+    assert line == "# see https\\://example.org \\[x\\](y) \\@you"
+
+
+def test_write_report_replaces_the_page_whole_or_not_at_all(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from synthsift.report import render
+
+    copy = shutil.copytree(run, tmp_path / "run")
+    (copy / "report.html").write_text("old")
+    monkeypatch.setattr(render, "draw_figures", lambda report: {})
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    before = sorted(os.listdir(copy))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(DataError, match=r"No space left.*Nothing was damaged.*synthsift report"):
+            write_report(copy)
+    assert (copy / "report.html").read_text() == "old"
+    assert write_report(copy) == copy / "report.html"
+    assert "</html>" in (copy / "report.html").read_text("utf-8")
+    assert sorted(os.listdir(copy)) == before
+
+
+def test_no_run_no_page(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is not a finished run"):
+        write_report(tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
+PROBE = """<body><iframe src="{page}" width="{width}" height="900"></iframe><script>
+onload = () => {{
+  const page = document.querySelector("iframe").contentDocument, root = page.documentElement;
+  const seen = {{width: root.scrollWidth, scripts: page.scripts.length,
+    sections: page.querySelectorAll("section").length,
+    handlers: page.querySelectorAll("[onerror]").length, bold: page.querySelectorAll("header b").length,
+    figures: [...page.querySelectorAll("svg.figure")].filter(svg => svg.getBoundingClientRect().width > 0).length}};
+  document.body.innerHTML = "<pre>" + JSON.stringify(seen) + "</pre>";
+}};
+</script></body>"""
+
+
+@pytest.mark.parametrize("width", [400, 1100])
+def test_a_browser_shows_it_without_scrolling_sideways(page_text: str, tmp_path: Path, width: int) -> None:
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no Chromium on this machine")
+    (tmp_path / "report.html").write_text(page_text, "utf-8")
+    (tmp_path / "probe.html").write_text(PROBE.format(page="report.html", width=width))
+    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    command += [
+        "--allow-file-access-from-files",
+        f"--user-data-dir={tmp_path / 'profile'}",
+        "--virtual-time-budget=5000",
+    ]
+    command += ["--window-size=1300,1000", "--dump-dom", (tmp_path / "probe.html").as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    found = re.search(r"<pre>(\{.*?\})</pre>", done.stdout)
+    assert found, done.stderr[-2000:]
+    seen = json.loads(found[1])
+    assert seen["width"] <= width
+    assert (seen["scripts"], seen["handlers"], seen["bold"]) == (0, 0, 1)
+    assert seen["figures"] == 5, "each picture in one form, wide or narrow"
+    assert seen["sections"] == len(SECTIONS) + 1

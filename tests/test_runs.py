@@ -1,0 +1,500 @@
+from __future__ import annotations
+
+import csv
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from enum import Enum
+from pathlib import Path
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from synthsift import runs
+from synthsift.records import DataError, Interval
+from synthsift.runs import RunError, RunFolder
+from synthsift.seeds import Seeds
+
+SETTINGS = {"seed": 0, "policies": ("RealOnly", "Everything"), "budget": 5.0, "learner": {"name": "logistic"}}
+
+
+def start(code: str, *arguments: object) -> subprocess.Popen[str]:
+    """Run `code` in another Python that imports this package."""
+    command = [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def files_below(folder: Path) -> list[str]:
+    return sorted(str(file.relative_to(folder)) for file in folder.rglob("*"))
+
+
+# ---------------------------------------------------------------------------------------------------- atomic files
+
+
+def test_run_error_is_a_data_error() -> None:
+    assert issubclass(RunError, DataError)
+
+
+def test_atomic_write_replaces_the_content_and_leaves_nothing_else(tmp_path: Path) -> None:
+    runs.atomic_write(tmp_path / "a", b"one")
+    runs.atomic_write(tmp_path / "a", b"two")
+    assert (tmp_path / "a").read_bytes() == b"two"
+    assert files_below(tmp_path) == ["a"]
+
+
+def test_atomic_write_gives_the_usual_rights(tmp_path: Path) -> None:
+    runs.write_text(tmp_path / "ours", "x")
+    (tmp_path / "usual").write_text("x")
+    assert (tmp_path / "ours").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_full_disk_is_explained_and_damages_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    runs.atomic_write(tmp_path / "a", b"old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RunError, match=r"disk is full: a needs 12,345 bytes .* free\. Nothing was damaged.*Free some"):
+        runs.atomic_write(tmp_path / "a", bytes(12_345))
+    assert (tmp_path / "a").read_bytes() == b"old"
+    assert files_below(tmp_path) == ["a"]
+
+
+def test_full_disk_on_a_small_file_system(tmp_path: Path) -> None:
+    """A real 64 KiB file system in a private mount namespace, so that nothing stays mounted whatever happens."""
+    if shutil.which("unshare") is None:
+        pytest.skip("unshare is not installed")
+    isolate = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    mount = 'mount -t tmpfs -o size=64k tmpfs "$0"'
+    if subprocess.run([*isolate, mount, tmp_path], capture_output=True).returncode:
+        pytest.skip("this machine lets nobody mount a file system in a namespace of its own")
+    code = """
+        import os, sys
+        from synthsift import runs
+        with runs.RunFolder.open(sys.argv[1] + "/run", {}, "d") as run:
+            runs.write_text(run.path / "log.txt", "x" * 9000)
+            for size in (90_000, 200_000):
+                try:
+                    runs.write_text(run.path / "log.txt", "y" * size)
+                except runs.RunError as error:
+                    print(error)
+            print(set((run.path / "log.txt").read_text()), sorted(os.listdir(run.path)))
+    """
+    script = f'{mount} && "$1" -c "$2" "$0"'
+    done = subprocess.run(
+        [*isolate, script, tmp_path, sys.executable, textwrap.dedent(code)], capture_output=True, text=True
+    )
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0, done.stderr
+    assert "90,000 bytes" in lines[0] and "200,000 bytes" in lines[1]
+    assert lines[2] == "{'x'} ['.lock', 'log.txt', 'settings.json']"
+
+
+def test_a_place_that_cannot_be_written_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"cannot be written \(No such file or directory\).*choose another folder"):
+        runs.atomic_write(tmp_path / "missing" / "a", b"x")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(RunError, match="Nothing was damaged"):
+        runs.atomic_write(tmp_path / "folder", b"x")
+    assert files_below(tmp_path) == ["folder"]
+
+
+class Color(Enum):
+    red = 1
+
+
+class Pair(NamedTuple):
+    a: int
+    b: float
+
+
+def test_json_holds_no_nan_keeps_order_and_full_precision(tmp_path: Path) -> None:
+    value = {
+        "z": np.float64(0.1) + 0.2,
+        "a": [float("nan"), float("inf"), np.float32(0.5), np.int64(3), np.bool_(True), None],
+        "m": np.array([[1.5, np.nan], [2.0, 3.0]]),
+        "i": Interval(1.0, 0.0, 2.0),
+        "e": Color.red,
+        "p": Path("x/y"),
+        "t": Pair(1, 2.0),
+        "d": np.datetime64("2020-01-02"),
+        "s": np.array(["a", "ö"]),
+        7: "number as key",
+    }
+    runs.write_json(tmp_path / "a.json", value)
+    back = json.loads((tmp_path / "a.json").read_text(), parse_constant=pytest.fail)
+    assert list(back) == ["z", "a", "m", "i", "e", "p", "t", "d", "s", "7"]
+    assert back["z"] == 0.1 + 0.2
+    assert back["a"] == [None, None, 0.5, 3, True, None]
+    assert back["m"] == [[1.5, None], [2.0, 3.0]]
+    assert back["i"] == {"mean": 1.0, "low": 0.0, "high": 2.0, "level": 0.95}
+    assert [back[k] for k in "eptds"] == ["red", "x/y", [1, 2.0], "2020-01-02", ["a", "ö"]]
+
+
+def test_json_survives_a_file_name_that_is_not_utf8(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.csv")
+    runs.write_json(tmp_path / "a.json", {"file": name})
+    assert json.loads((tmp_path / "a.json").read_text())["file"] == name
+
+
+def test_json_refuses_what_has_no_plain_form(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="object has no JSON form"):
+        runs.write_json(tmp_path / "a.json", {"x": object()})
+    assert files_below(tmp_path) == []
+
+
+def test_csv_and_parquet_come_back_equal(tmp_path: Path) -> None:
+    import pandas as pd
+
+    rng = Seeds(0).numpy("columns")
+    columns = {
+        "name": np.array(['a,"b"', "line\nbreak", "ö", ""], dtype=object),
+        "value": rng.normal(size=4),
+        "count": np.arange(4),
+        "keep": np.array([True, False, True, True]),
+    }
+    runs.write_csv(tmp_path / "t.csv", columns)
+    runs.write_parquet(tmp_path / "t.parquet", columns)
+    table = pd.read_parquet(tmp_path / "t.parquet")
+    assert list(table.columns) == list(columns)
+    for name, column in columns.items():
+        np.testing.assert_array_equal(table[name].to_numpy(), column)
+    with open(tmp_path / "t.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["name"] for row in rows] == columns["name"].tolist()
+    assert [float(row["value"]) for row in rows] == columns["value"].tolist()
+    assert [int(row["count"]) for row in rows] == [0, 1, 2, 3]
+    assert [row["keep"] for row in rows] == ["True", "False", "True", "True"]
+
+
+def test_csv_writes_a_missing_number_as_an_empty_field(tmp_path: Path) -> None:
+    runs.write_csv(tmp_path / "t.csv", {"a": np.array([1.0, np.nan]), "b": [None, "x"]})
+    assert (tmp_path / "t.csv").read_text() == "a,b\n1.0,\n,x\n"
+    with pytest.raises(ValueError, match="shorter"):
+        runs.write_csv(tmp_path / "t.csv", {"a": [1], "b": []})
+
+
+# ---------------------------------------------------------------------------------------------------- opening
+
+
+def test_a_new_folder_is_made_locked_and_left_without_a_lock(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "run"
+    with RunFolder.open(path, SETTINGS, "d1") as run:
+        assert not run.resumed and not run.complete
+        assert files_below(path) == [".lock", "settings.json"]
+    assert files_below(path) == ["settings.json"]
+    assert runs.read_settings(path) == json.loads(json.dumps(SETTINGS))
+    assert runs.read_settings(path / "settings.json") == runs.read_settings(path)
+
+
+def test_same_settings_and_data_resume_and_a_summary_completes(tmp_path: Path) -> None:
+    with RunFolder.open(tmp_path, SETTINGS, "d1") as run:
+        run.put_cell("Everything", 3, 1, {"loss": np.arange(3.0)})
+    with pytest.raises(RunError, match="has not ended"):
+        runs.read_summary(tmp_path)
+    with RunFolder.open(tmp_path, SETTINGS, "d1") as run:
+        assert run.resumed and not run.complete
+        assert run.get_cell("Everything", 3, 1) is not None
+        runs.write_json(tmp_path / "summary.json", {"schema": 1, "x": 1})
+        assert run.complete
+        run.drop_cells()
+    with RunFolder.open(tmp_path, SETTINGS, "d1") as run:
+        assert run.resumed and run.complete
+    assert files_below(tmp_path) == ["settings.json", "summary.json"]
+    assert runs.read_summary(tmp_path) == {"schema": 1, "x": 1}
+
+
+@pytest.mark.parametrize(
+    ("settings", "data", "pattern"),
+    [
+        ({**SETTINGS, "seed": 1}, "d1", r"\(seed: 0 there, 1 now\).*--overwrite"),
+        ({**SETTINGS, "extra": True}, "d1", r"extra: null there, true now"),
+        (SETTINGS, "d2", r"\(the content of the data\)"),
+        ({**SETTINGS, "seed": 1, "budget": 9}, "d2", r"seed: .*; budget: 5.0 there, 9 now; the content"),
+        ({**SETTINGS, "learner": {"name": "x" * 99}}, "d1", r'learner: \{"name": "logistic"\} there, .{57}\.\.\. now'),
+    ],
+)
+def test_other_settings_are_refused_and_named(tmp_path: Path, settings: dict, data: str, pattern: str) -> None:
+    with RunFolder.open(tmp_path, SETTINGS, "d1") as run:
+        run.put_blob("b", {"a": np.zeros(1)})
+    before = files_below(tmp_path)
+    with pytest.raises(RunError, match=pattern):
+        RunFolder.open(tmp_path, settings, data)
+    assert files_below(tmp_path) == before
+
+
+def test_settings_that_hold_nan_still_resume(tmp_path: Path) -> None:
+    for _ in range(2):
+        RunFolder.open(tmp_path, {"x": float("nan"), "p": Path("a")}, "d").close()
+
+
+def test_overwrite_removes_what_a_run_writes_and_nothing_else(tmp_path: Path) -> None:
+    with RunFolder.open(tmp_path, SETTINGS, "d1") as run:
+        run.put_cell("a", 0, 0, {"x": np.zeros(1)})
+        (tmp_path / "model").mkdir()
+        for name in (*runs.FILES, "model/net.safetensors", "model/net.json", "model/mine.txt", "notes.txt"):
+            (tmp_path / name).write_text("old")
+    with RunFolder.open(tmp_path, {"seed": 9}, "d2", overwrite=True) as run:
+        assert not run.resumed and not run.complete
+        assert run.get_cell("a", 0, 0) is None
+    assert files_below(tmp_path) == ["model", "model/mine.txt", "notes.txt", "settings.json"]
+    assert runs.read_settings(tmp_path) == {"seed": 9}
+
+
+def test_every_file_of_the_contract_is_removed_by_overwrite() -> None:
+    contract = {
+        *("summary.json", "weights.parquet", "features.parquet", "comparison.csv", "predictions.parquet"),
+        *("history.parquet", "findings.json", "log.txt", "report.html"),
+    }
+    assert contract <= set(runs.FILES) and "model" in runs.FOLDERS
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("content", [None, '{"seed": 0}', "not json", "[1]"])
+def test_files_of_others_are_never_touched(tmp_path: Path, overwrite: bool, content: str | None) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    (tmp_path / "summary.json").write_text("theirs")
+    if content is not None:
+        (tmp_path / "settings.json").write_text(content)
+    before = {name: (tmp_path / name).read_text() for name in files_below(tmp_path)}
+    with pytest.raises(RunError, match=r"not a run of synthsift \(.*thesis\.tex\)|nothing was touched"):
+        RunFolder.open(tmp_path, SETTINGS, "d1", overwrite=overwrite)
+    assert {name: (tmp_path / name).read_text() for name in files_below(tmp_path)} == before
+
+
+def test_a_lock_file_of_others_is_never_touched(tmp_path: Path) -> None:
+    (tmp_path / ".lock").write_text("theirs")
+    with pytest.raises(RunError, match="not a run of synthsift"):
+        RunFolder.open(tmp_path, SETTINGS, "d1")
+    assert (tmp_path / ".lock").read_text() == "theirs"
+
+
+def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("x")
+    with pytest.raises(RunError, match=r"is a file and a folder is needed.*another --out"):
+        RunFolder.open(tmp_path / "run", SETTINGS, "d1")
+    with pytest.raises(RunError, match="cannot be written"):
+        RunFolder.open(tmp_path / "run" / "below", SETTINGS, "d1")
+
+
+def test_a_failed_start_leaves_no_folder_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RunError, match="disk is full"):
+        RunFolder.open(tmp_path / "run", SETTINGS, "d1")
+    assert files_below(tmp_path) == []
+
+
+def test_what_a_kill_before_the_settings_leaves_is_no_obstacle(tmp_path: Path) -> None:
+    (tmp_path / ".lock").write_text("pid 1, since then")
+    (tmp_path / f"{runs.TEMPORARY}1-ab.tmp").write_text("half")
+    with RunFolder.open(tmp_path, SETTINGS, "d1") as run:
+        assert not run.resumed
+    assert files_below(tmp_path) == ["settings.json"]
+
+
+@pytest.mark.parametrize("name", ["settings.json", "summary.json"])
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"schema": 1'])
+def test_reading_something_else_than_a_run(tmp_path: Path, name: str, content: str) -> None:
+    read = runs.read_settings if name == "settings.json" else runs.read_summary
+    for place in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(RunError, match="does not exist"):
+            read(place)
+    (tmp_path / name).write_text(content)
+    with pytest.raises(RunError, match=r"is not a run of synthsift: its .*json was needed"):
+        read(tmp_path)
+
+
+def test_an_unknown_schema_is_refused_but_may_be_overwritten(tmp_path: Path) -> None:
+    later = {"schema": 2, "tool": "synthsift", "data_hash": "d1", "settings": {}}
+    runs.write_json(tmp_path / "settings.json", later)
+    runs.write_json(tmp_path / "summary.json", later)
+    for read in (runs.read_settings, runs.read_summary):
+        with pytest.raises(RunError, match="has schema 2, this version of synthsift reads 1"):
+            read(tmp_path)
+    with pytest.raises(RunError, match="a run with schema 2"):
+        RunFolder.open(tmp_path, SETTINGS, "d1")
+    RunFolder.open(tmp_path, SETTINGS, "d1", overwrite=True).close()
+    assert runs.read_settings(tmp_path)["seed"] == 0
+
+
+# ---------------------------------------------------------------------------------------------------- the lock
+
+HOLD = """
+    import sys, time
+    from synthsift.runs import RunFolder
+    with RunFolder.open(sys.argv[1], {}, "d"):
+        print("locked", flush=True)
+        time.sleep(60)
+"""
+
+
+def test_a_second_process_is_refused_and_a_stale_lock_is_no_obstacle(tmp_path: Path) -> None:
+    holder = start(HOLD, tmp_path)
+    assert holder.stdout is not None and holder.stdout.readline() == "locked\n"
+    before = files_below(tmp_path)
+    for overwrite in (False, True):
+        pattern = rf"another run \(pid {holder.pid}, since 20\d\d-.*\) is writing into"
+        with pytest.raises(RunError, match=pattern):
+            RunFolder.open(tmp_path, {}, "d", overwrite=overwrite)
+    assert files_below(tmp_path) == before
+    holder.kill()
+    holder.communicate()
+    assert (tmp_path / ".lock").exists()
+    with RunFolder.open(tmp_path, {}, "d") as run:
+        assert run.resumed
+    assert not (tmp_path / ".lock").exists()
+
+
+def test_the_lock_is_exclusive_inside_a_process_and_released_on_error(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), RunFolder.open(tmp_path, {}, "d"):
+        with pytest.raises(RunError, match="another run"):
+            RunFolder.open(tmp_path, {}, "d")
+        raise ZeroDivisionError
+    run = RunFolder.open(tmp_path, {}, "d")
+    run.close()
+    run.close()
+    assert files_below(tmp_path) == ["settings.json"]
+
+
+def test_a_lock_file_that_was_removed_meanwhile_protects_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first holder removes the file between our open and our lock; the second try must lock the new file."""
+    real, calls = runs.fcntl.flock, []
+
+    def flock(descriptor: int, operation: int) -> None:
+        calls.append(descriptor)
+        if len(calls) == 1:
+            (tmp_path / ".lock").unlink()
+        real(descriptor, operation)
+
+    monkeypatch.setattr(
+        runs, "fcntl", SimpleNamespace(flock=flock, LOCK_EX=runs.fcntl.LOCK_EX, LOCK_NB=runs.fcntl.LOCK_NB)
+    )
+    with RunFolder.open(tmp_path, {}, "d") as run:
+        assert len(calls) == 2 and run.lock is not None
+        assert os.path.samestat(os.fstat(run.lock), (tmp_path / ".lock").stat())
+
+
+# ---------------------------------------------------------------------------------------------------- cells
+
+
+def arrays_of(number: int) -> dict[str, np.ndarray]:
+    rng = Seeds(number).numpy("cell")
+    return {
+        "loss": rng.normal(size=(7, 3)).T,
+        "rows": rng.integers(0, 99, size=20),
+        "keep": rng.random(5) < 0.5,
+        "seconds": np.array(rng.random()),
+        "none": np.zeros((0, 2), dtype=np.float32),
+    }
+
+
+def assert_same(seen: dict[str, np.ndarray] | None, wanted: dict[str, np.ndarray]) -> None:
+    assert seen is not None and sorted(seen) == sorted(wanted)
+    for name, array in wanted.items():
+        assert seen[name].dtype == array.dtype
+        np.testing.assert_array_equal(seen[name], array)
+
+
+def test_cells_and_blobs_come_back_equal_and_apart(tmp_path: Path) -> None:
+    names = [("a", 0, 0), ("a", 0, 1), ("a", 1, 0), ("a/0", 0, 0), ("<b>/../x", 0, 0), ("ö" * 300, 0, 0)]
+    with RunFolder.open(tmp_path, {}, "d") as run:
+        for number, name in enumerate(names):
+            assert run.get_cell(*name) is None
+            run.put_cell(*name, arrays_of(number))
+        run.put_blob("a", arrays_of(99))
+        for number, name in enumerate(names):
+            assert_same(run.get_cell(*name), arrays_of(number))
+        assert_same(run.get_blob("a"), arrays_of(99))
+        assert run.get_blob("b") is None
+        run.put_cell("a", np.int64(0), 0, arrays_of(7))
+        assert_same(run.get_cell("a", 0, 0), arrays_of(7))
+        (tmp_path / "cells" / "mine.txt").write_text("x")
+        run.drop_cells()
+        assert run.get_cell("a", 0, 0) is None
+    assert files_below(tmp_path / "cells") == ["mine.txt"]
+
+
+def test_cells_hold_numbers_only(tmp_path: Path) -> None:
+    with RunFolder.open(tmp_path, {}, "d") as run:
+        for bad in (np.array(["a"]), np.array([None])):
+            with pytest.raises(TypeError, match="store numbers or codes"):
+                run.put_blob("a", {"x": bad})
+    assert files_below(tmp_path) == ["settings.json"]
+
+
+def test_a_damaged_cell_counts_as_absent(tmp_path: Path) -> None:
+    """Every truncation, every flipped byte and the file of another cell: absent, or (padding) still right."""
+    with RunFolder.open(tmp_path, {}, "d") as run:
+        run.put_cell("b", 0, 0, {"loss": np.arange(4.0)})
+        (other,) = (tmp_path / "cells").iterdir()
+        run.put_cell("a", 0, 0, {"loss": np.arange(4.0)})
+        (file,) = set((tmp_path / "cells").iterdir()) - {other}
+        whole = file.read_bytes()
+        damaged = [whole[:cut] for cut in range(len(whole))]
+        damaged += [whole[:at] + bytes([whole[at] ^ 0x11]) + whole[at + 1 :] for at in range(len(whole))]
+        absent = 0
+        for data in (*damaged, whole + b"x", other.read_bytes()):
+            file.write_bytes(data)
+            seen = run.get_cell("a", 0, 0)
+            absent += seen is None
+            if seen is not None:
+                assert_same(seen, {"loss": np.arange(4.0)})
+        assert absent >= len(damaged) - 8, "only padding may change without harm"
+        assert run.get_cell("b", 0, 0) is not None
+
+
+WRITER = """
+    import sys
+    import numpy as np
+    from synthsift import runs
+    start = int(sys.argv[2])
+    while True:
+        with runs.RunFolder.open(sys.argv[1], {"a": 1}, "d", overwrite=start % 3 == 2) as run:
+            print("open", flush=True)
+            for number in range(start, start + 40):
+                run.put_cell("policy", number % 7, 0, {"x": np.full(2000, number), "y": np.full(2000, -number / 2)})
+            runs.write_json(run.path / "summary.json", {"schema": 1, "numbers": list(range(3000))})
+        start += 40
+"""
+
+
+def test_twenty_kills_leave_no_half_file(tmp_path: Path) -> None:
+    rng = Seeds(0).numpy("kills")
+    cells_read = 0
+    for kill in range(20):
+        child = start(WRITER, tmp_path, kill)
+        assert child.stdout is not None
+        assert child.stdout.readline() == "open\n", child.communicate()
+        time.sleep(rng.uniform(0, 0.06))
+        os.kill(child.pid, signal.SIGKILL)
+        child.communicate()
+        with RunFolder.open(tmp_path, {"a": 1}, "d") as run:
+            for seed in range(7):
+                cell = run.get_cell("policy", seed, 0)
+                if cell is not None:
+                    number = int(cell["x"][0])
+                    assert number % 7 == seed
+                    np.testing.assert_array_equal(cell["x"], np.full(2000, number))
+                    np.testing.assert_array_equal(cell["y"], np.full(2000, -number / 2))
+                    cells_read += 1
+            if run.complete:
+                assert runs.read_summary(tmp_path)["numbers"] == list(range(3000))
+        assert not [name for name in files_below(tmp_path) if ".tmp" in name or name == ".lock"]
+    assert cells_read > 20
