@@ -92,7 +92,7 @@ def describe(call: Call) -> str:
 def run_settings(settings: int, seed: int, repeats: int, minutes: float, start: int = 0) -> int:
     """Check random settings, print a summary, and return how many failed."""
     seeds, began = Seeds(seed), time.perf_counter()
-    drawn, excluded, checked, worst, total = start, 0, 0, 0.0, 0.0
+    drawn, excluded, checked, beyond, worst, total = start, 0, 0, 0, 0.0, 0.0
     failed: list[str] = []
     worst_line = ""
     while checked < settings and time.perf_counter() - began < 60.0 * minutes:
@@ -108,12 +108,14 @@ def run_settings(settings: int, seed: int, repeats: int, minutes: float, start: 
         gap = abs(predicted - simulated)
         line = f"predicted {predicted:.4f} simulated {simulated:.4f} +- {error:.4f} allowed {allowed:.4f}"
         total += gap
+        beyond += gap > 2.0 * error
         if gap > worst:
             worst, worst_line = gap, f"{line}: {describe(call)}"
         if gap > allowed:
             failed.append(line)
             print(f"FAILED {line}: {describe(call)}")
     print(f"drawn {drawn - start}, excluded at poles {excluded}, checked {checked}, passed {checked - len(failed)}")
+    print(f"beyond two standard errors {beyond} (chance alone: 5 %)")
     print(f"mean |error| {total / max(checked, 1):.4f}, worst |error| {worst:.4f}: {worst_line}")
     print(f"{time.perf_counter() - began:.0f} s, {repeats} data sets per setting")
     return len(failed)

@@ -29,7 +29,8 @@ SETTINGS = {"seed": 0, "policies": ("RealOnly", "Everything"), "budget": 5.0, "l
 def start(code: str, *arguments: object) -> subprocess.Popen[str]:
     """Run `code` in another Python that imports this package."""
     command = [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
 
 
 def files_below(folder: Path) -> list[str]:
@@ -460,41 +461,59 @@ def test_a_damaged_cell_counts_as_absent(tmp_path: Path) -> None:
         assert run.get_cell("b", 0, 0) is not None
 
 
-WRITER = """
-    import sys
+# Starting Python takes longer than the writing: one process forks a writer for each number it reads.
+NURSERY = """
+    import os, sys
     import numpy as np
+    import safetensors.numpy
     from synthsift import runs
-    start = int(sys.argv[2])
-    while True:
-        with runs.RunFolder.open(sys.argv[1], {"a": 1}, "d", overwrite=start % 3 == 2) as run:
-            print("open", flush=True)
-            for number in range(start, start + 40):
-                run.put_cell("policy", number % 7, 0, {"x": np.full(2000, number), "y": np.full(2000, -number / 2)})
-            runs.write_json(run.path / "summary.json", {"schema": 1, "numbers": list(range(3000))})
-        start += 40
+
+    def write(start):
+        while True:
+            with runs.RunFolder.open(sys.argv[1], {"a": 1}, "d", overwrite=start % 3 == 2) as run:
+                for number in range(start, start + 40):
+                    run.put_cell("policy", number % 7, 0, {"x": np.full(2000, number), "y": np.full(2000, -number / 2)})
+                runs.write_json(run.path / "summary.json", {"schema": 1, "numbers": list(range(3000))})
+            start += 40
+
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            write(int(line))
+        print(child, flush=True)
+        print(os.WTERMSIG(os.waitpid(child, 0)[1]), flush=True)
 """
 
 
-def test_twenty_kills_leave_no_half_file(tmp_path: Path) -> None:
+def test_kills_at_random_moments_leave_no_half_file(tmp_path: Path) -> None:
     rng = Seeds(0).numpy("kills")
     cells_read = 0
-    for kill in range(20):
-        child = start(WRITER, tmp_path, kill)
-        assert child.stdout is not None
-        assert child.stdout.readline() == "open\n", child.communicate()
+    nursery = start(NURSERY, tmp_path)
+    assert nursery.stdin is not None and nursery.stdout is not None
+    for kill in range(30):
+        nursery.stdin.write(f"{kill}\n")
+        nursery.stdin.flush()
+        child = int(nursery.stdout.readline())
         time.sleep(rng.uniform(0, 0.06))
-        os.kill(child.pid, signal.SIGKILL)
-        child.communicate()
+        os.kill(child, signal.SIGKILL)
+        assert int(nursery.stdout.readline()) == signal.SIGKILL, "the writer must not have failed by itself"
         with RunFolder.open(tmp_path, {"a": 1}, "d") as run:
-            for seed in range(7):
-                cell = run.get_cell("policy", seed, 0)
-                if cell is not None:
-                    number = int(cell["x"][0])
-                    assert number % 7 == seed
-                    np.testing.assert_array_equal(cell["x"], np.full(2000, number))
-                    np.testing.assert_array_equal(cell["y"], np.full(2000, -number / 2))
-                    cells_read += 1
+            cells_read += check_cells(run)
             if run.complete:
                 assert runs.read_summary(tmp_path)["numbers"] == list(range(3000))
         assert not [name for name in files_below(tmp_path) if ".tmp" in name or name == ".lock"]
-    assert cells_read > 20
+    nursery.communicate()
+    assert cells_read > 30
+
+
+def check_cells(run: RunFolder) -> int:
+    """Number of cells there are, each of them whole and right."""
+    num_read = 0
+    for seed in range(7):
+        cell = run.get_cell("policy", seed, 0)
+        if cell is not None:
+            number = int(cell["x"][0])
+            assert number % 7 == seed
+            assert_same(cell, {"x": np.full(2000, number), "y": np.full(2000, -number / 2)})
+            num_read += 1
+    return num_read

@@ -222,17 +222,15 @@ class RunFolder:
         path = Path(path)
         wanted = {"schema": SCHEMA, "tool": TOOL, "data_hash": data_hash, "settings": to_plain(settings)}
         _refuse_foreign(path)
-        is_new = not path.exists()
-        with _explained(path, 0):
-            path.mkdir(parents=True, exist_ok=True)
+        is_new, lock = not path.exists(), None
         try:
+            with _explained(path, 0):
+                path.mkdir(parents=True, exist_ok=True)
             lock = _take_lock(path)
-            try:
-                resumed = _settle(path, wanted, overwrite)
-            except BaseException:
-                _release_lock(path, lock)
-                raise
+            resumed = _settle(path, wanted, overwrite)
         except BaseException:
+            if lock is not None:
+                _release_lock(path, lock)
             if is_new:
                 with contextlib.suppress(OSError):
                     path.rmdir()

@@ -6,14 +6,19 @@ import csv
 import gzip
 import io
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
-from synthsift.data.load import DataSpec
+from synthsift.data.load import DataSpec, load
+from synthsift.records import DataError
 
 Row = dict[str, Any]
+Build = Callable[[Path], DataSpec]
 
 
 def rows(count: int = 20, **changes: Any) -> list[Row]:
@@ -96,3 +101,33 @@ def mixed_table() -> list[Row]:
     real = [row | {"source": "Real", "split": split} for split, count in splits for row in rows(count)]
     made = [row | {"source": name, "split": "made"} for name in ("gpt", "vae") for row in rows(10)]
     return [row for pair in zip(made, real[: len(made)], strict=True) for row in pair] + real[len(made) :]
+
+
+def real_file(folder: Path, name: str, content: bytes, **flags: Any) -> DataSpec:
+    """The usual two files, but the real one is called `name` and holds `content`."""
+    (folder / name).write_bytes(content)
+    return replace(two_files(folder), real=(str(folder / name),), **flags)
+
+
+def real_csv(text: str) -> Build:
+    return lambda folder: real_file(folder, "input.csv", text.encode())
+
+
+def real_npz(**arrays: Any) -> Build:
+    def build(folder: Path) -> DataSpec:
+        made = write_npz(folder / "made.npz")
+        return DataSpec((write_npz(folder / "real.npz", **arrays),), synthetic=(made,))
+
+    return build
+
+
+def changed_table(change: Callable[[Row], Row]) -> Build:
+    """The usual single table with some cells of each row replaced."""
+    return lambda folder: one_table(folder, [row | change(row) for row in mixed_table()])
+
+
+def refuses(spec: DataSpec, pattern: str) -> None:
+    """Assert that loading raises a `DataError` whose message matches."""
+    with pytest.raises(DataError, match=f"(?s){pattern}") as caught:
+        load(spec)
+    assert "np." not in str(caught.value), "values are shown as the user wrote them"

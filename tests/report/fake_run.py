@@ -44,7 +44,8 @@ def write_fake_run(path: Path, *, kind: str = "rows", use: bool = True, data: bo
         Write the data files beside the folder.
     """
     rng = Seeds(0).numpy("fake")
-    settings = {"label": "kind", "seeds": 5, "seed": 0, "learner": "logistic", "budget": 5.0, "id": None, "x": SCRIPT}
+    data_settings = {"real": [f"{SCRIPT}.csv"], "label": "kind", "text": None, "id": None, "seed": 0}
+    settings = {"data": data_settings, "learner": "logistic", "num_seeds": 5, "first_seed": 0, "budget_minutes": 5.0}
     with runs.RunFolder.open(path, settings, "0" * 64) as run:
         weights = _weights(rng, use, path.parent)
         runs.write_parquet(run.path / "weights.parquet", weights)

@@ -5,18 +5,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from fake_run import HOSTILE, SCRIPT, SOURCES, write_fake_run
+from fake_run import HOSTILE, SCRIPT, SOURCES
 
 from synthsift import runs
 from synthsift.records import DataError
 from synthsift.report.collect import MAX_POINTS, collect
 
 MINIMAL = {"schema": 1, "verdict": {"policy": "RealOnly", "sentence": "Do not use it."}}
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_fake_run(tmp_path_factory.mktemp("collect") / "run")
 
 
 @pytest.fixture
@@ -42,7 +37,7 @@ def test_every_part_is_there(run: Path) -> None:
     assert report["kept"]["real"]["rows"] == 400
     assert set(report["weights"]) == {"weight", "learned_weight"}
     assert [finding["code"] for finding in report["findings"]] == ["SS101", "SS103", "SS105"]
-    assert report["settings"]["label"] == "kind"
+    assert report["settings"]["data"]["label"] == "kind"
     assert report["files"]["suffixes"] == [".csv"]
     assert len(report["gallery"]["highest"]) == 6
 

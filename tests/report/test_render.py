@@ -62,21 +62,6 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_fake_run(tmp_path_factory.mktemp("render") / "a <b>run</b>")
-
-
-@pytest.fixture(scope="module")
-def report(run: Path) -> dict[str, Any]:
-    return collect(run)
-
-
-@pytest.fixture(scope="module")
-def page_text(report: dict[str, Any]) -> str:
-    return render_html(report)
-
-
-@pytest.fixture(scope="module")
 def page(page_text: str) -> Page:
     return Page(page_text)
 
@@ -164,7 +149,12 @@ def test_galleries_of_texts_and_pictures(tmp_path: Path, kind: str) -> None:
     assert "their weight is 0" in page.text
 
 
-def test_five_megabytes_are_never_passed(report: dict[str, Any]) -> None:
+def test_five_megabytes_are_never_passed(
+    report: dict[str, Any], figures: dict[str, dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from synthsift.report import render
+
+    monkeypatch.setattr(render, "draw_figures", lambda report: figures)
     many = [{"label": f"class {i} {SCRIPT}", "n": 1, "real_only": 1.0, "policy": 2.0} for i in range(5000)]
     kept = {
         "real": report["kept"]["real"],
@@ -172,7 +162,7 @@ def test_five_megabytes_are_never_passed(report: dict[str, Any]) -> None:
         "classes": [{**report["kept"]["classes"][0], "label": f"c{i}"} for i in range(2000)],
         "cells": [],
     }
-    text = render_html({**report, **NO_FIGURES, "per_class": many, "kept": kept})
+    text = render_html({**report, "per_class": many, "kept": kept})
     assert len(text.encode()) < 1_000_000
     assert "and 260 more sources" in text and "and 1960 more classes" in text
 

@@ -80,7 +80,7 @@ def test_the_torch_lines_draw_rows_by_weight(tmp_path: Path) -> None:
 )
 def test_the_reader_fits_the_files(suffix: str, reader: str) -> None:
     settings = {"label": "y", "text": "t", "split_column": "split"}
-    report = {**EMPTY, "settings": settings, "files": {"suffixes": [suffix]}}
+    report = {**EMPTY, "settings": {"data": settings}, "files": {"suffixes": [suffix]}}
     code = write_snippets(report)["sklearn"]
     assert f"({reader}" in code or reader in code
     assert "model.fit(d['t'], d['y']" in code

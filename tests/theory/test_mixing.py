@@ -88,6 +88,7 @@ def test_nothing_to_learn_from_is_a_coin() -> None:
     pruned = predict_accuracy(0, 90, 40, 1.5, 0.1, keep_right=0.0, keep_wrong=0.0)
     assert float(pruned.mean) == 0.5
     assert float(pruned.terms["eps_prime"]) == 0.0
+    assert accuracy(20, math.inf, 40, 1.5, 0.1, generator="self", keep_right=0.0, keep_wrong=0.0) == 0.5
     assert accuracy(50, 50, 40, 0.0, 0.1) == pytest.approx(0.5, abs=EXACT)
     assert accuracy(50, 0, 40, 1.5, 0.1, real_label_noise=0.5) == pytest.approx(0.5, abs=EXACT)
 
@@ -182,9 +183,11 @@ BAD = [
     ({"dim": 2.5}, "dim is 2.5"),
     ({"mean_norm": -1.0}, "mean_norm is -1"),
     ({"mean_norm": math.nan}, "mean_norm is nan"),
+    ({"mean_norm": [1.0, 2.0]}, "mean_norm has shape"),
     ({"mean_norm": None}, "neither mean_norm nor mean"),
     ({"ridge": 0.0}, "ridge is 0"),
     ({"ridge": -1.0}, "ridge is -1"),
+    ({"ridge": 1e-20}, "ridge is 1e-20"),
     ({"ridge": math.inf}, "ridge is inf"),
     ({"label_noise": 1.1}, "label_noise is 1.1"),
     ({"label_noise": -0.1}, "label_noise is -0.1"),

@@ -254,3 +254,23 @@ def test_a_source_that_keeps_nothing_changes_only_the_penalty() -> None:
     with_nothing = predict_from_sources([real, nothing], 0.1, mean, np.eye(DIM))
     alone = predict_from_sources([real], 0.1 * 200 / 80, mean, np.eye(DIM))
     assert float(with_nothing.mean) == pytest.approx(float(alone.mean), abs=1e-10)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_handwritten_digits_given_the_real_rows(seed: int) -> None:
+    digits = pytest.importorskip("sklearn.datasets").load_digits()
+    y = np.where(digits.target % 2 == 1, 1.0, -1.0)
+    x = digits.data[:, digits.data.std(axis=0) > 0.5]
+    order = np.random.default_rng(seed).permutation(len(y))
+    x, y = x[order], y[order]
+    x = (x - (x[y > 0].mean(axis=0) + x[y < 0].mean(axis=0)) / 2) / x.std(axis=0)
+    x_real, y_real, x_test, y_test = x[:100], y[:100], x[100:], y[100:]
+    own = x_real * y_real[:, None]
+    covariance = np.cov(own.T, bias=True)
+    shrunk = 0.9 * covariance + 0.1 * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+    source = GaussianSource(300, own.mean(axis=0), shrunk, **RATES)
+    predicted = predict_on_points(x_real, y_real, [source.moments], 0.1, x_test, y_test)
+    simulated = simulate_on_points(x_real, y_real, [source], 0.1, x_test, y_test, seeds=seed, repeats=40)
+    # Four standard errors and .004, the largest error known for this case: the real rows are not Gaussian.
+    assert float(predicted.mean) == pytest.approx(float(simulated.mean), abs=4 * float(simulated.terms["SE"]) + 0.004)
+    assert 0.75 < float(simulated.mean) < 0.95

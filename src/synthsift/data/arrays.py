@@ -36,10 +36,10 @@ def read_npz(path: Path, wanted: Collection[str]) -> RawFile:
     DataError
         If the archive is damaged, would need pickle, lacks ``x``, or lengths differ.
     """
-    with safe_numpy(path):
-        archive = np.load(path, allow_pickle=False)
+    with safe_numpy(path), open(path, "rb") as stream:
+        archive = np.load(stream, allow_pickle=False)
         if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise DataError(f"{path} holds a single array. Needed is np.savez({path.name!r}, x=..., y=...).")
+            raise DataError(f"{path} holds a single array. Needed is an .npz archive with the arrays x and y.")
         with archive:
             names = tuple(archive.files)
             if "x" not in names:
@@ -109,8 +109,8 @@ def read_vectors(path: Path) -> np.ndarray:
     DataError
         If it is damaged, not a matrix of numbers, or an archive of several arrays none of which is called ``x``.
     """
-    with safe_numpy(path):
-        loaded = np.load(path, allow_pickle=False)
+    with safe_numpy(path), open(path, "rb") as stream:
+        loaded = np.load(stream, allow_pickle=False)
         if isinstance(loaded, np.lib.npyio.NpzFile):
             with loaded:
                 names = loaded.files

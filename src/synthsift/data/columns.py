@@ -44,6 +44,10 @@ class NumberColumn:
         """Return the cells at `rows`."""
         return replace(self, numbers=self.numbers[rows])
 
+    def judged(self) -> NumberColumn:
+        """Return itself; numbers stay numbers in every part of a file."""
+        return self
+
     def as_numbers(self) -> np.ndarray:
         """Return float64 (n,), NaN where missing; infinite cells stay infinite."""
         return self.numbers.astype(np.float64, copy=False)
@@ -76,6 +80,10 @@ class TextColumn:
         used = np.bincount(codes[codes >= 0], minlength=len(self.values)) > 0
         rank = np.append(np.cumsum(used) - 1, -1).astype(np.int32)
         return replace(self, codes=rank[codes], values=self.values.filter(_mask(used)))
+
+    def judged(self) -> TextColumn:
+        """Look again whether the cells are numbers, now only at those that are there."""
+        return _without_empty(self.codes, self.values)
 
     def as_numbers(self) -> np.ndarray:
         """Return float64 (n,), NaN where missing; only for a column that `is_number`."""
@@ -119,6 +127,11 @@ class RawFile:
         """Return the given rows of every column."""
         columns = {name: column.take(rows) for name, column in self.columns.items()}
         return replace(self, columns=columns, x=None if self.x is None else self.x[rows])
+
+    def divide(self, rows: np.ndarray) -> RawFile:
+        """Return the given rows as if they were a file of their own: whether text means numbers is looked at anew."""
+        taken = self.take(rows)
+        return replace(taken, columns={name: column.judged() for name, column in taken.columns.items()})
 
 
 def are_numbers(columns: Sequence[Column]) -> bool:
@@ -194,12 +207,12 @@ def _parse(values: pa.Array) -> tuple[np.ndarray | None, str]:
     import pyarrow.compute as pc
 
     token = pc.is_in(values, pa.array(MISSING_TOKENS))
-    cells = pc.if_else(token, pa.scalar(None, pa.string()), values)
+    cells = pc.if_else(token, pa.scalar(None, pa.string()), values) if pc.any(token).as_py() else values
     try:
         return pc.cast(cells, pa.float64()).to_numpy(zero_copy_only=False), ""
     except pa.ArrowInvalid:
-        texts = (cell for cell in cells.to_pylist() if cell is not None and not _NUMBER.fullmatch(cell))
-        return None, next(texts, str(values[0]))
+        texts = (cell.as_py() for cell in cells if cell.is_valid)  # one by one: the first is as a rule near the start
+        return None, next((text for text in texts if not _NUMBER.fullmatch(text)), str(values[0]))
 
 
 def column_of(chunks: Sequence[pa.Array]) -> Column:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import gzip
 import io
 import os
-import tempfile
 import zipfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -57,11 +56,12 @@ def write_selected(file: str, rows: np.ndarray, weights: np.ndarray, out: Path) 
     if path.resolve() == out.resolve():
         raise DataError(f"{out} is the data file itself; it must not be overwritten. Name another output.")
     order = np.argsort(rows, kind="stable")
-    chosen, values = np.asarray(rows)[order], np.asarray(weights, np.float64)[order]
+    chosen, values = np.asarray(rows)[order], np.asarray(weights, np.float64)
     if len(chosen) != len(values) or len(np.unique(chosen)) != len(chosen) or (len(chosen) and chosen[0] < 0):
         raise DataError(
             f"{len(chosen)} rows of {file} with {len(values)} weights: rows must differ and have one weight each."
         )
+    values = values[order]
     writers = {"jsonl": _write_jsonl, "parquet": _write_parquet, "npz": _write_npz}
     kind = known_format(path)
     with _replaced(out, zipped=is_gzipped(path)) as stream:
@@ -75,9 +75,9 @@ def write_selected(file: str, rows: np.ndarray, weights: np.ndarray, out: Path) 
 @contextmanager
 def _replaced(out: Path, zipped: bool) -> Iterator[BinaryIO]:
     """Open a temporary file in the folder of `out` that takes its place when the block ends well."""
-    handle, name = tempfile.mkstemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent)
+    part = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
-        with os.fdopen(handle, "wb") as stream:
+        with open(part, "wb") as stream:
             if zipped:
                 with gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0) as packed:
                     yield cast(BinaryIO, packed)
@@ -85,18 +85,10 @@ def _replaced(out: Path, zipped: bool) -> Iterator[BinaryIO]:
                 yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, out)
+        os.replace(part, out)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise
-
-
-def _umask() -> int:
-    """Return the permissions that new files lack; temporary files are private, the result should not be."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def free_name(names: Collection[str]) -> str:

@@ -96,15 +96,15 @@ def texts_as_categories(names: Sequence[str]) -> Finding:
     )
 
 
-def spoiled_numbers(column: str, file: str, odd: str) -> Finding:
+def spoiled_numbers(column: str, where: str, odd: str) -> Finding:
     """SS107: a column of numbers that one file turns into categories."""
     return Finding(
         "SS107",
         Severity.warning,
         "A column of numbers became categories",
-        f"{column!r} holds only numbers in the real rows, but {file} has {odd!r} in it.",
+        f"{column!r} holds only numbers in the real rows, but {where} has {odd!r} in it.",
         "The whole column is treated as categories, so the order and distance of its numbers are lost.",
-        f"Mend or drop the rows of {file} that hold {odd!r}, or leave the cell empty if it means missing.",
+        f"Mend or drop the rows that hold {odd!r}, or leave the cell empty if it means missing.",
     )
 
 

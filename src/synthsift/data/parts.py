@@ -70,8 +70,8 @@ def own_ids(raw: RawFile, column: str | None) -> np.ndarray | None:
     if len(values) < len(ids):
         twice = values[counts > 1][0]
         raise DataError(
-            f"the id {str(twice)!r} occurs {counts.max()} times in column {column!r} of {raw.file}; ids must be unique. "
-            "Name another column or drop --id (rows are then numbered)."
+            f"the id {str(twice)!r} occurs {counts.max()} times in column {column!r} of {raw.file}; ids must be "
+            "unique. Name another column or drop --id (rows are then numbered)."
         )
     return ids
 
@@ -91,8 +91,8 @@ def refuse_shared_ids(parts: Sequence[Part]) -> None:
     shared = values[counts > 1][0]
     files = [f"{part.raw.file} ({part.source})" for part in parts if (part.ids == shared).any()]
     raise DataError(
-        f"the id {str(shared)!r} is in {' and in '.join(files[:2])}; an id must be unique over all files. Drop --id, or "
-        "write a prefix into the ids of one file."
+        f"the id {str(shared)!r} is in {' and in '.join(files[:2])}; an id must be unique over all files. Drop --id, "
+        "or write a prefix into the ids of one file."
     )
 
 

@@ -146,7 +146,7 @@ def _from_table(spec: DataSpec) -> Reading:
 def _some_rows(role: str, source: str, raw: RawFile, keep: np.ndarray, ids: np.ndarray | None, prefix: str) -> Part:
     """Make a part of the rows where `keep` is true."""
     rows = np.flatnonzero(keep)
-    return Part(role, source, raw.take(rows), rows, numbered_ids(prefix, rows) if ids is None else ids[rows])
+    return Part(role, source, raw.divide(rows), rows, numbered_ids(prefix, rows) if ids is None else ids[rows])
 
 
 def _sources(raw: RawFile, spec: DataSpec) -> np.ndarray:

@@ -130,7 +130,7 @@ def _spoiled(name: str, parts: Sequence[Part], columns: Sequence[Column | None])
     real = [column for part, column in pairs if part.role == "real"]
     if not are_numbers(real):
         return []
-    return [notices.spoiled_numbers(name, p.raw.file, c.odd) for p, c in pairs if not c.is_number][:1]
+    return [notices.spoiled_numbers(name, f"{p.raw.file} ({p.source})", c.odd) for p, c in pairs if not c.is_number][:1]
 
 
 def _texts(tables: Sequence[Table], parts: Sequence[Part]) -> list[Finding]:

@@ -2,13 +2,14 @@
 
 A forecast rests on the law delta_{i+1} = (1-alpha) delta_i + bbar + e_i with the *known* coefficient 1-alpha. Whether
 the repeating part bbar is there decides everything at small alpha (its effect is multiplied by 1/alpha^2, that of e_i by
-1/(alpha(2-alpha))), and a noisy guess of it is worse than none: the point forecast uses bbar = 0 unless it is
-significant, while the intervals carry the doubt.
+1/(alpha(2-alpha))), and the positive part of a noisy estimate of it is worse than none. So half of the prior weight is on
+bbar = 0, the point forecast is the posterior median, and the kappa that is *reported* is 0 unless it is significant.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,6 +21,9 @@ from synthsift.drift.traces import DriftTrace, Forecast, Innovation, Verdict
 from synthsift.records import DataError
 from synthsift.seeds import Seeds, as_seeds
 
+# Too many directions make the test call noise a pattern, too few make intervals needlessly wide; both weights were set
+# on simulated streams, where they give at most 5 % false verdicts and 85 to 100 % coverage at a promised 90 %.
+TEST_PAIRS, INTERVAL_PAIRS = 1.0, 0.25
 NO_STEADY_STATE = (
     "alpha = 0 has no steady state: without fresh data drift never stops growing; add fresh data to every round"
 )
@@ -60,8 +64,8 @@ def learn_errors(
     if num_rounds < 1:
         raise DataError("only one generation was given; a forecast needs at least two, and four or more to be of use")
     total, repeated = split_energy(corrected_products(trace))
-    rank = error_rank(trace)
-    p_value = coherence_p_value(trace, rank, seeds.numpy("coherence test"))
+    p_value = coherence_p_value(trace, error_rank(trace, TEST_PAIRS), seeds.numpy("coherence test"))
+    rank = error_rank(trace, INTERVAL_PAIRS)
     draws = draw_posterior(trace, rank, seeds.numpy("posterior"))
     low, high = np.quantile(draws.kappa, [(1 - level) / 2, (1 + level) / 2])
     verdict: Verdict = "unknown" if num_rounds < 2 or total <= 0 else "systematic" if p_value < size else "random"
@@ -79,12 +83,6 @@ def learn_errors(
         rank=rank,
     )
     return found, draws
-
-
-def _believed(draws: DriftDraws, verdict: Verdict) -> np.ndarray:
-    """Mask of the draws that the point forecast uses: kappa = 0 unless the error is systematic."""
-    mask = draws.kappa > 0 if verdict == "systematic" else draws.kappa == 0
-    return mask if mask.any() else np.ones(len(mask), dtype=bool)
 
 
 def forecast_drift(
@@ -128,37 +126,23 @@ def forecast_drift(
     found, draws = learn_errors(trace, node, level)
     ahead = per_step_alpha(trace.alpha[-1] if alpha is None else alpha, horizon)
     paths = simulate_ahead(draws, ahead, node.numpy("future"))
-    believed = _believed(draws, found.verdict)
-    tails = [(1 - level) / 2, (1 + level) / 2]
-    point = np.median(paths[believed], axis=0)
-    low, high = np.quantile(paths, tails, axis=0)
-    steady = _steady_interval(draws, believed, float(ahead[-1]), tails)
+    quantiles = [(1 - level) / 2, 0.5, (1 + level) / 2]
+    low, point, high = np.quantile(paths, quantiles, axis=0)
+    steady = np.quantile(steady_draws(draws, ahead[-1]), quantiles) if ahead[-1] > 0 else np.full(3, math.inf)
     return Forecast(
         ahead=np.arange(1, horizon + 1),
         alpha=ahead,
         drift=point,
-        low=np.minimum(low, point),
-        high=np.maximum(high, point),
+        low=low,
+        high=high,
         level=level,
         innovation=found,
-        steady=steady[0],
-        steady_low=steady[1],
-        steady_high=steady[2],
+        steady=float(steady[1]),
+        steady_low=float(steady[0]),
+        steady_high=float(steady[2]),
         memory=memory_rounds(float(ahead[-1])),
         notes=_notes(found, float(ahead[-1])),
     )
-
-
-def _steady_interval(
-    draws: DriftDraws, believed: np.ndarray, alpha: float, tails: list[float]
-) -> tuple[float, float, float]:
-    """Point and interval of the mean drift in the long run; infinite without fresh data."""
-    if alpha == 0:
-        return math.inf, math.inf, math.inf
-    values = steady_draws(draws, alpha)
-    point = float(np.median(values[believed]))
-    low, high = np.quantile(values, tails)
-    return point, float(min(low, point)), float(max(high, point))
 
 
 def _notes(found: Innovation, alpha: float) -> tuple[str, ...]:
@@ -207,6 +191,5 @@ def what_if(trace: DriftTrace, *, seeds: Seeds | int, alpha: float, data_factor:
     a = check_steady_alpha(alpha)
     if not (math.isfinite(data_factor) and data_factor > 0):
         raise DataError(f"the data factor is {data_factor!r}; it must be a positive number (1 = as now)")
-    found, draws = learn_errors(trace, as_seeds(seeds))
-    chosen = draws.chosen(_believed(draws, found.verdict))
-    return float(np.median((chosen.bias**2).sum(axis=1) / a**2 + chosen.random_trace / data_factor / (a * (2 - a))))
+    draws = learn_errors(trace, as_seeds(seeds))[1]
+    return float(np.median(steady_draws(replace(draws, random_trace=draws.random_trace / data_factor), a)))

@@ -155,22 +155,23 @@ def split_energy(products: np.ndarray) -> tuple[float, float]:
     return total, float((products.sum() - np.trace(products)) / (n * (n - 1))) if n > 1 else 0.0
 
 
-def error_rank(trace: DriftTrace) -> float:
+def error_rank(trace: DriftTrace, prior_pairs: float) -> float:
     """Effective number of independent directions of the innovations, between 1 and that of the sampling noise.
 
-    Contrasts of innovations have mean zero whatever the bias; squared cosines between them average 1/rank. One extra
-    pair with squared cosine 1/2 keeps the estimate modest (and the test below honest) when there are few rounds.
+    Contrasts of innovations have mean zero whatever the bias; squared cosines between them average 1/rank. So many
+    extra pairs with squared cosine 1/2 keep the estimate modest when there are few rounds.
     """
     b = innovations(trace)
     n = len(b)
     contrasts = [(b[:i].mean(axis=0) - b[i]) * np.sqrt(i / (i + 1)) for i in range(1, n)]
-    squared_cosines = [0.5]
+    squared_cosines = []
     for i, first in enumerate(contrasts):
         for second in contrasts[:i]:
             size = float(first @ first) * float(second @ second)
             if size > 0:
                 squared_cosines.append(float(first @ second) ** 2 / size)
-    return float(np.clip(1 / np.mean(squared_cosines), 1.0, max(1.0, trace.noise_rank)))
+    rank = (len(squared_cosines) + prior_pairs) / (sum(squared_cosines) + prior_pairs / 2)
+    return float(np.clip(rank, 1.0, trace.noise_rank))
 
 
 def coherence_p_value(trace: DriftTrace, rank: float, rng: np.random.Generator, num_draws: int = 4000) -> float:

@@ -41,10 +41,6 @@ class DriftDraws:
     J: np.ndarray
     kappa: np.ndarray
 
-    def chosen(self, rows: np.ndarray) -> DriftDraws:
-        """The draws at `rows` (a mask or places)."""
-        return DriftDraws(self.delta[rows], self.bias[rows], self.random_trace[rows], self.J[rows], self.kappa[rows])
-
 
 def _responses(alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """How delta_0 (g,) and each innovation (g, N) enter every generation."""

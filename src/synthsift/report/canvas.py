@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -89,18 +89,9 @@ def place_axes(figure: Figure, left: float, bottom: float, width: float, height:
     )
 
 
-def text_width(text: str) -> float:
-    """Return the width of `text` in inches at the theme's size, measured in Matplotlib's own font.
-
-    A browser has its own, usually narrower font; glyphs that the measuring font lacks count as a wide box.
-    """
-    from matplotlib import rcParams
-    from matplotlib.font_manager import findfont, get_font
-
-    font = get_font(findfont("DejaVu Sans"))
-    font.set_size(rcParams["font.size"], 72)
-    font.set_text(text)
-    return font.get_width_height()[0] / 64 / 72  # 26.6 fixed-point numbers of points
+def label_room(names: Sequence[str], width: float) -> float:
+    """Return the inches that the longest name takes, also in bold: at most half of a figure `width` inches wide."""
+    return min(1.1 * max(map(_text_width, names)) + 0.1, 0.5 * width)
 
 
 def to_svg(figure: Figure, name: str, title: str) -> str:
@@ -124,6 +115,17 @@ def to_svg(figure: Figure, name: str, title: str) -> str:
     svg = re.sub(r"<svg[^>]*viewBox", f'<svg class="figure" role="img" aria-label="{title}" viewBox', svg, count=1)
     svg = svg.replace("<svg ", '<svg xmlns:xlink="http://www.w3.org/1999/xlink" ', 1)
     return _inherit_colors(_shorten(_own_ids(svg, name)))
+
+
+def _text_width(text: str) -> float:
+    """Inches of `text` in Matplotlib's own font; a browser's is usually narrower, a glyph it lacks counts as a box."""
+    from matplotlib import rcParams
+    from matplotlib.font_manager import findfont, get_font
+
+    font = get_font(findfont("DejaVu Sans"))
+    font.set_size(rcParams["font.size"], 72)
+    font.set_text(text)
+    return font.get_width_height()[0] / 64 / 72  # 26.6 fixed-point numbers of points
 
 
 def _own_ids(svg: str, name: str) -> str:

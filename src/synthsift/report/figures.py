@@ -15,9 +15,9 @@ from synthsift.report.canvas import (
     PAPER,
     WARM,
     WIDE,
+    label_room,
     new_figure,
     place_axes,
-    text_width,
     theme,
     to_svg,
 )
@@ -25,7 +25,6 @@ from synthsift.report.canvas import (
 EVERYTHING = "Everything"
 ROW = 0.3  # inches for a line of a chart
 MAX_BARS = 24
-CURVE_NAMES = {"gsnr": "GSNR of the meta-gradient"}
 
 
 def draw_figures(report: Mapping[str, Any]) -> dict[str, dict[str, str]]:
@@ -64,7 +63,7 @@ def draw_comparison(report: Mapping[str, Any], width: float) -> Any:
     if not rows:
         return None
     names = [_name(row["name"], width) for row in rows]
-    left, right = _label_room(names, width), 2.35 if width == WIDE else 0.55
+    left, right = label_room(names, width), 2.35 if width == WIDE else 0.55
     figure, axes = _row_axes(names, width, left, right)
     axes.axvline(0, color=MUTED, linewidth=1, zorder=1)
     for y, row in enumerate(rows):
@@ -93,7 +92,7 @@ def draw_per_class(report: Mapping[str, Any], width: float) -> Any:
     if len(rows) > MAX_BARS:
         rows = rows[: MAX_BARS // 2] + rows[-MAX_BARS // 2 :]
     names = [_name(row["label"], width) for row in rows]
-    figure, axes = _row_axes(names, width, _label_room(names, width), 0.9)
+    figure, axes = _row_axes(names, width, label_room(names, width), 0.9)
     axes.axvline(0, color=MUTED, linewidth=1, zorder=3)
     gains = [row["gain"] for row in rows]
     axes.barh(range(len(rows)), gains, height=0.62, color=[ACCENT if gain >= 0 else WARM for gain in gains])
@@ -122,7 +121,7 @@ def draw_kept(report: Mapping[str, Any], width: float) -> Any:
     top = height
     for i, (title, rows) in enumerate(groups):
         names = [_name(row["name"], NARROW) for row in rows]
-        room = _label_room(names, NARROW)
+        room = label_room(names, NARROW)
         start = i * (column + 0.3) if is_wide else 0.0
         axes = place_axes(figure, start + room, top - heights[i] + 0.4, column - room - 0.62, len(rows) * ROW)
         _style_rows(axes, names)
@@ -146,7 +145,7 @@ def draw_weights(report: Mapping[str, Any], width: float) -> Any:
     is_wide = width == WIDE
     names = [row["name"] for row in next(iter(weights.values()))["sources"]][:MAX_BARS]
     labels = [_name(name, NARROW) for name in names]
-    room = _label_room(labels, NARROW)
+    room = label_room(labels, NARROW)
     tall, panel_height = 0.46, len(names) * 0.46
     column = (width - room - 0.4) / 2 if is_wide else width - room
     height = (panel_height + 0.85) * (1 if is_wide else len(weights))
@@ -165,9 +164,9 @@ def draw_weights(report: Mapping[str, Any], width: float) -> Any:
 def draw_history(report: Mapping[str, Any], width: float) -> Any:
     """A panel for the losses and one for every other curve of the meta-training."""
     history = report["history"]
-    if not history or not history["curves"]:
+    panels = _history_panels(history["curves"]) if history else []
+    if not panels:
         return None
-    panels = _history_panels(history["curves"])
     num_columns = 3 if width == WIDE else 1
     num_rows = -(-len(panels) // num_columns)
     cell_width, cell_height = width / num_columns, 1.75
@@ -183,10 +182,10 @@ def draw_history(report: Mapping[str, Any], width: float) -> Any:
         )
         for tone, style, (name, values) in zip((ACCENT, WARM, MUTED), ("-", "--", ":"), curves, strict=False):
             known = [(s, v) for s, v in zip(history["step"], values, strict=True) if v is not None]
-            axes.plot(*zip(*known, strict=True), color=tone, linestyle=style, linewidth=1.4, label=_title(name))
+            axes.plot(*zip(*known, strict=True), color=tone, linestyle=style, linewidth=1.4, label=wording.title(name))
         axes.tick_params(labelcolor=MUTED)
         axes.grid(axis="y", color=GRID, linewidth=0.6, alpha=0.5)
-        axes.set_title(title if len(curves) > 1 else _title(curves[0][0]), pad=6)
+        axes.set_title(title if len(curves) > 1 else wording.title(curves[0][0]), pad=6)
         axes.xaxis.set_major_locator(_few_ticks(4))
         axes.yaxis.set_major_locator(_few_ticks(4))
         if len(curves) > 1:
@@ -291,19 +290,9 @@ def _few_ticks(n: int = 5) -> Any:
     """At most `n` round ticks."""
     from matplotlib.ticker import MaxNLocator
 
-    return MaxNLocator(nbins=n, steps=[1, 2, 5, 10])
+    return MaxNLocator(nbins=n, steps=[1, 2, 2.5, 5, 10])
 
 
 def _name(value: Any, width: float) -> str:
     """A name that fits the label column."""
     return wording.one_line(value, 36 if width == WIDE else 20)
-
-
-def _label_room(names: Sequence[str], width: float) -> float:
-    """Inches that the longest name takes in a figure `width` inches wide, never more than half of it."""
-    return min(max(map(text_width, names)) + 0.14, 0.5 * width)
-
-
-def _title(name: str) -> str:
-    """A curve's name as words."""
-    return CURVE_NAMES.get(name, wording.title(name))

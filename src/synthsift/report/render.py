@@ -28,7 +28,7 @@ EVIDENCE = {
     "unproven": "no interval lies above 0: this is the best bet, not a proven gain",
 }
 CURVES = {
-    "loss": "Losses: the one on the validation rows is what the weights are chosen for.",
+    "loss": "Loss: that of the meta-objective, on trusted real rows, is what the weights are chosen to lower.",
     "effective": "Effective batch: how many rows of a batch really count, (sum w)² / sum w². "
     "Close to the batch size all rows count alike; close to 1 a single row decides.",
     "gsnr": "GSNR: signal over noise of the meta-gradient. Above 1 the weights follow the validation rows; "

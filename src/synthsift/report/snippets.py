@@ -45,10 +45,9 @@ def write_snippets(report: Mapping[str, Any]) -> dict[str, str]:
 
 def _sklearn_lines(report: Mapping[str, Any], weights: str) -> str:
     """Lines for `fit(..., sample_weight=...)`: tables and arrays are read as they are, the rest is left to the user."""
-    settings, suffixes = report["settings"], report["files"]["suffixes"]
-    label = settings.get("label")
-    if len(suffixes) == 1 and suffixes[0] in READERS and isinstance(label, str):
-        return _table_lines(weights, READERS[suffixes[0]], label, settings)
+    data, suffixes = report["settings"].get("data"), report["files"]["suffixes"]
+    if len(suffixes) == 1 and suffixes[0] in READERS and isinstance(data, dict):
+        return _table_lines(weights, READERS[suffixes[0]], data)
     if suffixes == [".npz"]:
         return "\n".join(
             (
@@ -68,10 +67,10 @@ def _sklearn_lines(report: Mapping[str, Any], weights: str) -> str:
     )
 
 
-def _table_lines(weights: str, reader: str, label: str, settings: Mapping[str, Any]) -> str:
+def _table_lines(weights: str, reader: str, data: Mapping[str, Any]) -> str:
     """Lines for table files: join the kept rows of every file, fit on all columns that are inputs."""
-    text = settings.get("text")
-    extra = [settings[name] for name in NOT_INPUTS if isinstance(settings.get(name), str)]
+    label, text = data.get("label") or "y", data.get("text")
+    extra = [data[name] for name in NOT_INPUTS if isinstance(data.get(name), str)]
     inputs = (
         f"d[{text!r}]" if isinstance(text, str) else f"d.drop(columns={[label, 'weight', *extra]!r}, errors='ignore')"
     )

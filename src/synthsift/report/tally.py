@@ -80,7 +80,7 @@ def count_weights(rows: Mapping[str, np.ndarray]) -> dict[str, Any]:
         holds all larger ones.
     """
     names = [REAL, *sorted(set(rows["source"].tolist()) - {REAL})]
-    columns = [name for name in ("weight", "learned_weight") if name in rows and np.isfinite(rows[name]).any()]
+    columns = [name for name in ("weight", "learned_weight") if name in rows and (rows[name] > 0).any()]
     return {column: _histogram(rows["source"], rows[column], names) for column in columns}
 
 

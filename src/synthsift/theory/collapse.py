@@ -170,7 +170,7 @@ def simulate_error(
     seeds : Seeds or int
         Source of the random numbers; every point of a curve has its own stream.
     repeats : int
-        Independent designs a point, at least 2; each carries four draws of truth, shift and noise.
+        Independent designs a point, at least 2; each carries sixteen draws of truth, shift and noise.
 
     Returns
     -------

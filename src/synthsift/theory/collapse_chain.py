@@ -18,7 +18,7 @@ from synthsift.records import DataError, Prediction
 from synthsift.seeds import Seeds, as_seeds
 from synthsift.theory.collapse_inputs import Setting, read_setting
 from synthsift.theory.collapse_master import predict_spread
-from synthsift.theory.collapse_simulate import fit_ridge, prediction_from, quadratic_mean, whole_number
+from synthsift.theory.collapse_simulate import LABEL_DRAWS, fit_ridge, prediction_from, quadratic_mean, whole_number
 from synthsift.theory.collapse_sources import Source, stack_sources
 
 Scheme = Literal["replace", "accumulate", "fresh_real", "fixed_real"]
@@ -97,7 +97,7 @@ def _check_generations(num_generations: int) -> None:
 
 @dataclass(frozen=True)
 class _Chain:
-    """What the simulated schemes share."""
+    """What the simulated schemes share; r draws of truth and noise go through the same inputs."""
 
     setting: Setting
     num_real: int
@@ -109,16 +109,20 @@ class _Chain:
         return self.rng.standard_normal((num_rows, self.setting.dim)) * np.sqrt(self.setting.spectrum)
 
     def noise(self, num_rows: int, variance: float) -> np.ndarray:
-        """New label noise (n,)."""
-        return np.sqrt(variance) * self.rng.standard_normal(num_rows)
+        """New label noise (n, r)."""
+        return np.sqrt(variance) * self.rng.standard_normal((num_rows, LABEL_DRAWS))
 
     def truth(self) -> np.ndarray:
-        """A new w_1 (d,)."""
-        return np.sqrt(self.setting.signal) * self.rng.standard_normal(self.setting.dim)
+        """New draws of w_1 (d, r)."""
+        return self.vectors(self.setting.signal)
+
+    def vectors(self, moment: np.ndarray) -> np.ndarray:
+        """New random vectors (d, r) with a diagonal second moment (d,)."""
+        return np.sqrt(moment)[:, None] * self.rng.standard_normal((self.setting.dim, LABEL_DRAWS))
 
     def fit(self, inputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """Ridge weights (d,)."""
-        return fit_ridge(inputs, labels[:, None], float(self.setting.ridge[0]))[:, 0]
+        """Ridge weights (d, r)."""
+        return fit_ridge(inputs, labels, float(self.setting.ridge[0]))
 
     def real_set(self, truth: np.ndarray, num_rows: int) -> tuple[np.ndarray, np.ndarray]:
         """New real rows and their labels."""
@@ -152,7 +156,7 @@ def _accumulate(chain: _Chain, truth: np.ndarray) -> Iterator[np.ndarray]:
 def _fresh_real(chain: _Chain, truth: np.ndarray) -> Iterator[np.ndarray]:
     """Generations that pool new real rows with rows labelled by the last one; the first labeller is w_1 + delta."""
     if chain.setting.mismatch:
-        model = truth + np.sqrt(chain.setting.shift) * chain.rng.standard_normal(len(truth))
+        model = truth + chain.vectors(chain.setting.shift)
     else:
         model = chain.fit(*chain.real_set(truth, chain.num_real + chain.num_synth))
     while True:
@@ -210,7 +214,7 @@ def simulate_generations(
     num_generations : int
         The last generation G; the starting model is generation 0 (for "replace" and "accumulate", 1).
     repeats : int
-        Independent chains, at least 2.
+        Independent chains of inputs, at least 2; each carries sixteen draws of truth and noise.
 
     Returns
     -------
@@ -249,7 +253,7 @@ def simulate_generations(
 
 
 def _one_chain(chain: _Chain, scheme: Callable[[_Chain, np.ndarray], Iterator[np.ndarray]], length: int) -> list[float]:
-    """Errors of the generations of one chain."""
+    """Errors of the generations of one chain, averaged over its label draws."""
     truth = chain.truth()
     models = scheme(chain, truth)
-    return [quadratic_mean((next(models) - truth)[None], chain.setting.spectrum) for _ in range(length)]
+    return [quadratic_mean((next(models) - truth).T, chain.setting.spectrum) for _ in range(length)]

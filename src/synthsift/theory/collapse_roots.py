@@ -23,7 +23,8 @@ MAX_STEPS = 200
 RESIDUAL_GOAL = 1e-12
 RESIDUAL_LIMIT = 1e-8
 
-Evaluate = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+# Values and slopes at some places, and which of all points those places belong to.
+Evaluate = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -130,15 +131,15 @@ class _Case:
     start: np.ndarray
     limit: np.ndarray
 
-    def log_ratio(self, logs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """log(right-hand side / left-hand side) and its slope."""
-        excess = np.exp(logs)
-        kappa = self.start + excess
-        gap, gap_slope = _gap(excess, self.start, self.spectrum)
-        rows_left, width_left = self.rows.active - self.limit + gap, self.width - self.limit + gap
-        mean_a, elasticity = _mean_a(self.rows, rows_left, _degrees(kappa, self.spectrum))
+    def log_ratio(self, logs: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """log(right-hand side / left-hand side) and its slope, at some of the points."""
+        rows, start, limit, excess = _pick(self.rows, chosen), self.start[chosen], self.limit[chosen], np.exp(logs)
+        kappa = start + excess
+        gap, gap_slope = _gap(excess, start, self.spectrum)
+        rows_left, width_left = rows.active - limit + gap, self.width[chosen] - limit + gap
+        mean_a, elasticity = _mean_a(rows, rows_left, _degrees(kappa, self.spectrum))
         room = np.where(np.isinf(width_left), 1.0, width_left * self.variance)
-        value = np.log(kappa) + np.log(mean_a) + np.log(room) - np.log(self.ridge)
+        value = np.log(kappa) + np.log(mean_a) + np.log(room) - np.log(self.ridge[chosen])
         slope = excess / kappa + excess * gap_slope * (elasticity / rows_left + 1 / width_left)
         return value, slope
 
@@ -188,12 +189,12 @@ def _kappa_zero(limit: np.ndarray, spectrum: Spectrum) -> np.ndarray:
         goal = goals[below]
         aim = np.log(rank - goal) - np.log(goal)
 
-        def log_ratio(logs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        def log_ratio(logs: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             kappa = np.exp(logs)[:, None]
             inverse = 1 / (values + kappa)
             used, unused = inverse @ (spectrum.counts * values), (inverse * kappa) @ spectrum.counts
             slope = ((inverse**2 * kappa) @ (spectrum.counts * values)) * (1 / used + 1 / unused)
-            return np.log(unused) - np.log(used) - aim, slope
+            return np.log(unused) - np.log(used) - aim[chosen], slope
 
         low, high = aim + np.log(values.min()), aim + np.log(values.max())
         start[below] = np.exp(_bracketed_newton(log_ratio, (low + high) / 2, low, high)[0])
@@ -207,21 +208,23 @@ def _bracketed_newton(
 
     Without a bracket the slope must be at least 1 everywhere, so that |value| bounds the distance to the root.
     """
-    point = guess
-    value, slope = evaluate(point)
+    point, live = guess.copy(), np.arange(len(guess))
+    value, slope = evaluate(point, live)
     low = point - np.maximum(value, 0) - 1e-9 if low is None else low - 1e-9
     high = point + np.maximum(-value, 0) + 1e-9 if high is None else high + 1e-9
-    last = before = high - low
+    last, before = high - low, high - low
     for _ in range(MAX_STEPS):
-        if (np.abs(value) <= RESIDUAL_GOAL).all():
+        live = live[np.abs(value[live]) > RESIDUAL_GOAL]
+        if not len(live):
             break
-        low, high = np.where(value < 0, point, low), np.where(value > 0, point, high)
-        newton = point - value / slope
+        here, sign = point[live], np.sign(value[live])
+        low[live], high[live] = np.where(sign < 0, here, low[live]), np.where(sign > 0, here, high[live])
+        goal = here - value[live] / slope[live]
         # Across a steep step Newton can swing between its two sides; a step must be half of the one before the last.
-        fine = (newton > low) & (newton < high) & (np.abs(newton - point) < before / 2)
-        goal = np.where(fine, newton, (low + high) / 2)
-        last, before, point = np.abs(goal - point), last, goal
-        value, slope = evaluate(point)
+        fine = (goal > low[live]) & (goal < high[live]) & (np.abs(goal - here) < before[live] / 2)
+        goal = np.where(fine, goal, (low[live] + high[live]) / 2)
+        before[live], last[live], point[live] = last[live], np.abs(goal - here), goal
+        value[live], slope[live] = evaluate(goal, live)
     worst = float(np.max(np.abs(value)))
     if not worst < RESIDUAL_LIMIT:
         raise ArithmeticError(

@@ -19,7 +19,7 @@ from synthsift.records import DataError, Prediction
 from synthsift.seeds import Seeds, as_seeds
 from synthsift.theory.collapse_sources import Source, Stack, stack_sources
 
-LABEL_DRAWS = 4
+LABEL_DRAWS = 16
 PARTS = ("total", "bias", "variance", "collapse")
 # Below this share of the mean squared feature the normal equations lose half of all digits.
 SMALL_RIDGE = 1e-10

@@ -30,6 +30,8 @@ MAX_STEPS = 2000
 RESIDUAL_GOAL = 1e-12
 RESIDUAL_LIMIT = 1e-8
 LONGEST_STEP = 20.0
+# No fixed point is this far from 1; the iteration is on its way to infinity (ridge 0 with directions left open).
+DIVERGED = 150.0
 
 RIDGE, DETERMINED, NARROW, INTERPOLATING = range(4)
 
@@ -128,7 +130,7 @@ def _solve_regime(stack: Stack, regime: int) -> State:
     best = np.abs(step.logs - logs).max(axis=1)
     target, jacobian = step.logs.copy(), step.jacobian.copy()
     for _ in range(MAX_STEPS):
-        live = live[best[live] > RESIDUAL_GOAL]
+        live = live[(best[live] > RESIDUAL_GOAL) & (np.abs(logs[live]).max(axis=1) < DIVERGED)]
         if not len(live):
             break
         is_plain = plain[live] > 0
@@ -233,6 +235,7 @@ def _verified(stack: Stack, regime: int, logs: np.ndarray) -> State:
     """The state, after its residual has been checked."""
     step = _evaluate(stack, regime, logs)
     residual = np.abs(step.logs - logs).max(axis=1)
+    residual[np.abs(logs).max(axis=1) >= DIVERGED] = np.inf
     if not (residual < RESIDUAL_LIMIT).all():
         mean = np.mean([float(stack.algebra.trace(cov)) for cov in stack.covariances]) / stack.algebra.dim
         raise ArithmeticError(

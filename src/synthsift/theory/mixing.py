@@ -79,7 +79,7 @@ def predict_accuracy(
     mean_norm : float or None
         Distance |mu| of either class mean from their midpoint, in units of C. None takes it from `mean`.
     ridge : float or array
-        Ridge parameter gamma > 0.
+        Ridge parameter gamma > 0, at least 1e-12 of the mean eigenvalue of C.
     label_noise : float or array
         Fraction eps of synthetic labels that are wrong.
     keep_right, keep_wrong : float or array
@@ -130,7 +130,7 @@ def predict_accuracy(
     --------
     >>> prediction = predict_accuracy(200, [0, 800], 200, 1.5, 1.0, label_noise=0.2, keep_wrong=0.3)
     >>> prediction.mean.round(3)
-    array([0.876, 0.912])
+    array([0.876, 0.909])
     """
     setting = make_setting(
         num_real,

@@ -21,6 +21,8 @@ GRID_RANGES: dict[str, tuple[float, float, bool]] = {
     "synth_weight": (0.0, math.inf, False),
     "real_label_noise": (0.0, 1.0, False),
 }
+#: Below this fraction of the mean eigenvalue a ridge is lost in rounding at an interpolation threshold.
+SMALLEST_RIDGE = 1e-12
 MAY_BE_INFINITE = ("num_real", "num_synth", "generator_size")
 
 
@@ -78,6 +80,8 @@ def checked_mean(dim: int, mean_norm: float | None, mean: ArrayLike | None) -> n
     """Return the class mean mu (dim,), by default all of `mean_norm` in the first direction."""
     if mean_norm is None and mean is None:
         raise DataError("neither mean_norm nor mean is given; one of them is needed")
+    if mean_norm is not None and np.ndim(mean_norm) > 0:
+        raise DataError(f"mean_norm has shape {np.shape(mean_norm)}; it must be one number, call once per value")
     if mean_norm is not None and not (0 <= mean_norm < math.inf):
         raise DataError(f"mean_norm is {mean_norm:g}; the length of the class mean must be at least 0 and finite")
     if mean is None:
@@ -91,6 +95,13 @@ def checked_mean(dim: int, mean_norm: float | None, mean: ArrayLike | None) -> n
     if mean_norm is not None and not math.isclose(length, mean_norm, rel_tol=1e-6, abs_tol=1e-12):
         raise DataError(f"mean has length {length:g} but mean_norm is {mean_norm:g}; scale one, or give mean_norm=None")
     return vector
+
+
+def check_ridge(ridge: np.ndarray, spectrum: np.ndarray) -> None:
+    """Refuse a ridge that double precision cannot tell from 0."""
+    smallest = SMALLEST_RIDGE * spectrum.mean()
+    if (ridge < smallest).any():
+        raise DataError(f"ridge is {ridge.min():g}; at least {smallest:g} is needed to solve the theory accurately")
 
 
 def check_sizes(num_real: np.ndarray, num_synth: np.ndarray) -> None:

@@ -162,7 +162,8 @@ def _self_terms(setting: Setting) -> Terms:
     bulk = _self_bulk(setting, spectrum, delta_s, inflation)
     g_s, h_s = _synth_factors(setting, delta_s)
     theta, lam_r = bulk.kappa, setting.lam_r
-    scale = (setting.real_share + setting.lam * g_s) / theta
+    pull = setting.real_share + setting.lam * g_s
+    scale = np.divide(pull, theta, out=np.zeros_like(pull), where=theta > 0)  # theta = 0: nothing is left to learn from
     a_unit = lam_r * theta * bulk.form / (inflation + theta * bulk.form)
     misfit = 1.0 + a_unit**2 - 2.0 * lam_r * a_unit
     systematic = (theta * (lam_r - a_unit) / inflation) ** 2 * bulk.form_d

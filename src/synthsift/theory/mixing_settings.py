@@ -24,6 +24,7 @@ from synthsift.records import DataError
 from synthsift.theory.mixing_checks import (
     GRID_RANGES,
     check_generator,
+    check_ridge,
     check_sizes,
     checked_mean,
     checked_range,
@@ -173,6 +174,7 @@ def make_setting(
     shape, grid = _spread({name: checked_range(name, value) for name, value in given.items()})
     check_sizes(grid["num_real"], grid["num_synth"])
     values = checked_spectrum(dim, spectrum)
+    check_ridge(grid["ridge"], values)
     variance = float(values.mean()) if isotropic_variance is None else float(isotropic_variance)
     check_generator(generator, exact_mean, generator_covariance, variance)
     return Setting(

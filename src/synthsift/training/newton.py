@@ -21,10 +21,12 @@ LAST_STEP = 1e-4  # Newton decrement, relative to the loss, after which one more
 
 def probabilities(logits: np.ndarray) -> np.ndarray:
     """Return class probabilities (n, c) from reference logits (n, c - 1); the last column is the reference class."""
-    full = np.concatenate([logits, np.zeros((len(logits), 1))], axis=1)
-    full -= full.max(axis=1, keepdims=True)
+    full = np.zeros((logits.shape[1] + 1, len(logits)))  # classes first: sums over a short last axis are slow
+    full[:-1] = logits.T
+    full -= full.max(axis=0)
     np.exp(full, out=full)
-    return full / full.sum(axis=1, keepdims=True)
+    full /= full.sum(axis=0)
+    return full.T
 
 
 def fit_newton(
@@ -59,10 +61,10 @@ def fit_newton(
     ridge[-1] = INTERCEPT_RIDGE * weight.sum()
 
     def value(at: np.ndarray) -> float:
-        logits = z @ at
-        top = np.maximum(logits.max(axis=1), 0.0)
-        norm = np.log(np.exp(-top) + np.exp(logits - top[:, None]).sum(axis=1)) + top
-        fit = norm - (logits * onehot).sum(axis=1)
+        logits = at.T @ z.T  # (c - 1, n)
+        top = np.maximum(logits.max(axis=0), 0.0)
+        norm = np.log(np.exp(-top) + np.exp(logits - top).sum(axis=0)) + top
+        fit = norm - np.einsum("in,ni->n", logits, onehot)
         return float(weight @ fit + 0.5 * np.sum(ridge[:, None] * at * (at @ coupling)))
 
     single = z.astype(np.float32)
