@@ -20,7 +20,7 @@ from synthsift.numerics.neighbors import nearest
 from synthsift.numerics.resampling import group_folds, stratified_folds
 from synthsift.records import Comparison, DataError, Describe, Examples, Features, Mixture, Weigher, Weights
 from synthsift.seeds import Seeds
-from synthsift.training.learners import Learner, Model, fit_weighted
+from synthsift.training.learners import Learner, Model, Rows, fit_weighted
 
 NUM_FOLDS = 5
 PROTECTED = ("RealOnly", "Everything")  # never stopped by racing: every sentence compares with them
@@ -104,7 +104,7 @@ class _Remembered:
 
 def _remember(weigher: Any, memo: dict[str, Weights]) -> Weigher:
     if is_dataclass(weigher) and any(f.name == "of" for f in fields(weigher)):
-        return replace(weigher, of=_Remembered(weigher.of, memo))  # type: ignore[type-var, return-value]
+        return replace(weigher, of=_Remembered(weigher.of, memo))  # type: ignore
     return _Remembered(weigher, memo)
 
 
@@ -164,7 +164,7 @@ def find_leaks(mixture: Mixture, embedding: np.ndarray) -> Leaks:
     """Find parents, and exact or near copies in the encoded space (2 % of the usual distance between neighbors)."""
     num_pool = len(mixture.real) + len(mixture.valid)
     pool = embedding[:num_pool]
-    own = nearest(pool, pool, 1, skip_self=True)[0][:, 0] if num_pool > 1 else np.ones(1)
+    own = nearest(pool, pool, 1, skip=np.arange(num_pool))[0][:, 0] if num_pool > 1 else np.ones(1)
     usual = float(np.median(own))
     coarse = bool(np.mean(own <= 1e-9) > 0.05)
     row, judged = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
@@ -221,16 +221,9 @@ class Split:
 
     def fit(self, weights: Weights) -> Model:
         """Train the learner on the weighted rows."""
-        y, real = self.mixture.y, ~self.mixture.is_synth
-        return fit_weighted(
-            self.study.learner,
-            self.features.embedding,
-            y,
-            weights.values,
-            real,
-            self.mixture.num_classes,
-            self.seeds.child("fit"),
-        )
+        m = self.mixture
+        rows = Rows(self.features.embedding, m.y, weights.values, ~m.is_synth, m.family)
+        return fit_weighted(self.study.learner, rows, m.num_classes, self.seeds.child("fit"))
 
 
 Progress = Callable[[str, int, int, float], None]

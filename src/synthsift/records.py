@@ -155,6 +155,15 @@ def concat_x(parts: Sequence[Any]) -> Any:
     raise DataError(f"inputs of different kinds cannot be joined: {sorted({type(p).__name__ for p in parts})}")
 
 
+def _family_names(part: Examples) -> np.ndarray:
+    """The group of each row, its id where it has none, "" for synthetic rows."""
+    own = np.char.add("row:", part.ids.astype(str))
+    named = (
+        own if part.group is None else np.where(part.group == "", own, np.char.add("group:", part.group.astype(str)))
+    )
+    return np.where(part.source == REAL, named, "")
+
+
 @dataclass(frozen=True)
 class Mixture:
     """The rows a policy may look at: real and synthetic training rows and the user's own validation rows.
@@ -204,6 +213,21 @@ class Mixture:
     def is_synth(self) -> np.ndarray:
         """True for synthetic rows (n,), in the order of `ids`."""
         return np.arange(len(self.ids)) >= len(self.real) + len(self.valid)
+
+    @cached_property
+    def family(self) -> np.ndarray:
+        """Rows (n,) that must not be split between training and judging share a number; -1: belongs to nobody.
+
+        Real rows of one group are a family, any other real row is its own; a synthetic row belongs to its parent's.
+        """
+        names = np.concatenate([_family_names(part) for part in self.parts])
+        known = names != ""
+        family = np.full(len(names), -1)
+        family[known] = np.unique(names[known], return_inverse=True)[1]
+        own = {i: f for i, f in zip(self.ids[~self.is_synth].tolist(), family[~self.is_synth].tolist(), strict=True)}
+        if self.synth.parent is not None and len(self.synth):
+            family[self.is_synth] = [own.get(name, -1) for name in self.synth.parent.tolist()]
+        return family
 
     @property
     def num_classes(self) -> int:

@@ -32,7 +32,14 @@ class BestSources:
             rows = is_real | np.isin(mixture.source, kept)
             x, y = features.embedding[rows], mixture.y[rows]
             fit = fit_chosen(
-                x, y, np.ones(len(y)), is_real[rows], mixture.num_classes, seeds.child("sources"), strength
+                x,
+                y,
+                np.ones(len(y)),
+                is_real[rows],
+                mixture.num_classes,
+                seeds.child("sources"),
+                strength,
+                mixture.family[rows],
             )
             strength = fit.model.strength  # chosen with the first source and kept, so that only the rows differ
             return float(row_losses(fit.out_of_fold, y[is_real[rows]]).mean())

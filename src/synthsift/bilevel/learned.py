@@ -80,7 +80,7 @@ class LearnedWeights:
             If there are fewer than 10 real rows.
         """
         trusted = trusted_rows(mixture, seeds)
-        training = np.setdiff1d(np.arange(len(mixture.ids)), trusted)
+        training = np.setdiff1d(np.arange(len(mixture.ids)), relatives(mixture, trusted))
         inputs = standardize(network_inputs(mixture, features))[0]
         log_weights, history, outcome = self._meta_train(mixture, features, inputs, training, trusted, seeds)
         temper = self._choose_temper(mixture, features, log_weights, training, seeds)
@@ -138,7 +138,7 @@ class LearnedWeights:
     ) -> float:
         """Return the power of the weights with the lowest loss on real rows outside the trusted set."""
         is_real = ~mixture.is_synth[training]
-        x, y = features.embedding[training], mixture.y[training]
+        x, y, family = features.embedding[training], mixture.y[training], mixture.family[training]
         strength = None
 
         def loss(temper: float) -> float:
@@ -146,7 +146,7 @@ class LearnedWeights:
             weight = np.exp(temper * (log_weights[training] - log_weights[training].max()))
             weight[is_real] = 1.0 if temper == 0 else weight[is_real].mean()
             weight = np.maximum(weight / weight.mean(), 1e-6)
-            fit = fit_chosen(x, y, weight, is_real, mixture.num_classes, seeds.child("temper"), strength)
+            fit = fit_chosen(x, y, weight, is_real, mixture.num_classes, seeds.child("temper"), strength, family)
             strength = fit.model.strength  # chosen once: the tempers differ in weights, not in regularization
             return float(row_losses(fit.out_of_fold, y[is_real]).mean())
 
@@ -181,6 +181,12 @@ def trusted_rows(mixture: Mixture, seeds: Seeds) -> np.ndarray:
     share = np.clip((wanted - num_valid) / max(num_real, 1), 0.0, 0.5)
     fold = stratified_folds(mixture.real.y, 20, seeds.numpy("trusted"))
     return np.concatenate([np.flatnonzero(fold < round(20 * share)), valid])
+
+
+def relatives(mixture: Mixture, trusted: np.ndarray) -> np.ndarray:
+    """Return the trusted rows and all rows of their families: a row must not be rewarded for resembling its judge."""
+    of_trusted = np.unique(mixture.family[trusted])
+    return np.flatnonzero(np.isin(mixture.family, of_trusted[of_trusted >= 0]))
 
 
 def network_inputs(mixture: Mixture, features: Features) -> np.ndarray:

@@ -53,8 +53,9 @@ class Console:
         mixture = loaded.mixture
         sources = len({str(name) for name in mixture.synth.source})
         self.say(
-            f"{len(mixture.real):,} real + {len(mixture.valid):,} validation rows, {len(mixture.synth):,} synthetic rows "
-            f"from {sources} source{'s' * (sources > 1)}, {mixture.num_classes} classes, {study.embedding.shape[1]} inputs."
+            f"{len(mixture.real):,} real + {len(mixture.valid):,} validation rows, {len(mixture.synth):,} synthetic "
+            f"rows from {sources} source{'s' * (sources > 1)}, {mixture.num_classes} classes, "
+            f"{study.embedding.shape[1]} inputs."
         )
         seconds = estimate_seconds(study)
         full = seconds * study.num_seeds

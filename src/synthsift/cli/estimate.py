@@ -8,7 +8,7 @@ import numpy as np
 
 from synthsift.compare import NUM_FOLDS, Study
 from synthsift.seeds import Seeds
-from synthsift.training.learners import fit_weighted
+from synthsift.training.learners import Rows, fit_weighted
 
 DESCRIBE_FITS = 4.0  # describing a split costs about as much as so many fits of all rows
 LEARNED_SECONDS = 0.6  # of one meta-training
@@ -22,16 +22,8 @@ def estimate_seconds(study: Study) -> float:
     """
     mixture = study.mixture
     started = time.perf_counter()
-    real = ~mixture.is_synth
-    fit_weighted(
-        study.learner,
-        study.embedding,
-        mixture.y,
-        np.ones(len(real)),
-        real,
-        mixture.num_classes,
-        Seeds(0).child("estimate"),
-    )
+    rows = Rows(study.embedding, mixture.y, np.ones(len(mixture.y)), ~mixture.is_synth, mixture.family)
+    fit_weighted(study.learner, rows, mixture.num_classes, Seeds(0).child("estimate"))
     one = time.perf_counter() - started
     fits = len(study.policies) * (1 - REAL_SHARE) + DESCRIBE_FITS
     learned = sum("Learned" in name for name in study.policies) > 0

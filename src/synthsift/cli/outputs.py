@@ -145,7 +145,7 @@ def _write_model(folder: RunFolder, finished: Finished) -> None:
     learned = finished.weights.get("LearnedWeights")
     if learned is not None:
         arrays |= {f"metanet.{name}": value for name, value in learned.state.items()}
-    final = finished.models[finished.verdict.policy]
+    final: Any = finished.models[finished.verdict.policy]
     if hasattr(final, "arrays"):
         arrays |= {f"learner.{name}": value for name, value in final.arrays.items()}
         settings["learner"] = "mlp"

@@ -83,5 +83,5 @@ class RunSettings:
         unknown = sorted((set(values) - known) | (set(data) - data_known))
         if unknown or not values:
             raise DataError(f"{path} does not hold settings of a run; unknown names: {', '.join(unknown) or 'all'}")
-        values["data"] = DataSpec(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+        values["data"] = DataSpec(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})  # type: ignore[arg-type]
         return RunSettings(**values)

@@ -24,28 +24,31 @@ def _chunks(n: int, m: int) -> Iterator[slice]:
         yield slice(first, first + size)
 
 
-def nearest(queries: np.ndarray, bank: np.ndarray, k: int, *, skip_self: bool = False) -> tuple[np.ndarray, np.ndarray]:
+def nearest(
+    queries: np.ndarray, bank: np.ndarray, k: int, *, skip: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return distances and places of the `k` nearest bank rows, nearest first.
 
     Parameters
     ----------
     queries, bank : ndarray (n, d), (m, d)
     k : int
-        At most m (m - 1 with `skip_self`); lowered if more.
-    skip_self : bool
-        Query i and bank row i are the same row, which does not count as its own neighbor.
+        At most m (m - 1 with `skip`); lowered if more.
+    skip : ndarray (n,) of int, optional
+        For each query the bank row that does not count, such as the query itself or its parent; -1 for none.
 
     Returns
     -------
     distances, places : ndarray (n, k)
         Euclidean distances and indices into `bank`.
     """
-    k = max(1, min(k, len(bank) - int(skip_self)))
+    k = max(1, min(k, len(bank) - int(skip is not None)))
     distances, places = np.empty((len(queries), k)), np.empty((len(queries), k), dtype=np.int64)
     for rows in _chunks(len(queries), len(bank)):
         block = squared_distances(queries[rows], bank)
-        if skip_self:
-            block[np.arange(len(block)), np.arange(rows.start, rows.start + len(block))] = np.inf
+        if skip is not None:
+            mine = np.flatnonzero(skip[rows] >= 0)
+            block[mine, skip[rows][mine]] = np.inf
         near = (
             np.argpartition(block, k - 1, axis=1)[:, :k]
             if k < block.shape[1]
@@ -65,13 +68,13 @@ def knn_shapley(
     judge_y: np.ndarray,
     k: int,
     *,
-    skip: np.ndarray | None = None,
+    skip: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> np.ndarray:
     """Exact Shapley value of every training row for the k-nearest-neighbor accuracy on the judging rows.
 
-    With rows sorted by distance to one judging row, nearest first, and hits a_j = 1 where the labels agree,
+    With the n rows sorted by distance to one judging row, nearest first, and hits a_j = 1 where the labels agree,
 
-        v_n = a_n / max(n, k) * min(k, n)/k,   v_j = v_{j+1} + (a_j - a_{j+1}) / k * min(k, j) / j
+        v_n = a_n min(k, n) / (k n),   v_j = v_{j+1} + (a_j - a_{j+1}) / k * min(k, j) / j
 
     and the value is the mean over judging rows. Higher is better; the sum over rows is the accuracy.
 
@@ -80,8 +83,9 @@ def knn_shapley(
     train_x, train_y : ndarray (n, d), (n,)
     judge_x, judge_y : ndarray (m, d), (m,)
     k : int
-    skip : ndarray (m,) of int, optional
-        For each judging row, the training row that is the same row (-1 for none); it gets no value from itself.
+    skip : tuple of ndarray (p,), (p,) of int, optional
+        Pairs (judging row, training row) that are the same or related; such a row takes no part before that judge, and
+        its value is the mean over the other judges. Each judge must be left at least one row.
 
     Returns
     -------
@@ -92,25 +96,26 @@ def knn_shapley(
     Jia et al. 2019, "Efficient task-specific data valuation for nearest neighbor algorithms", theorem 1.
     """
     n = len(train_x)
-    total, counted = np.zeros(n), np.full(n, len(judge_x), dtype=np.float64)
+    judges, related = (np.zeros(0, dtype=np.int64),) * 2 if skip is None else skip
+    total = np.zeros(n)
+    counted = len(judge_x) - np.bincount(related, minlength=n)
+    num_left = n - np.bincount(judges, minlength=len(judge_x))
     rank = np.arange(1, n)
     factor = np.minimum(k, rank) / (k * rank)
     for rows in _chunks(len(judge_x), n):
         block = squared_distances(judge_x[rows], train_x)
-        own = None if skip is None else skip[rows]
-        if own is not None:
-            mine = np.flatnonzero(own >= 0)
-            block[mine, own[mine]] = np.inf  # sorted last, where its own label cannot help it
+        mine = (judges >= rows.start) & (judges < rows.start + len(block))
+        block[judges[mine] - rows.start, related[mine]] = np.inf  # sorted behind the rows that take part
         order = np.argsort(block, axis=1, kind="stable")
         hits = (train_y[order] == judge_y[rows][:, None]).astype(np.float64)
-        if own is not None:
-            hits[mine, -1] = hits[mine, -2] if n > 1 else 0.0
+        left = num_left[rows][:, None]
+        last = np.take_along_axis(hits, left - 1, axis=1)  # (b, 1), hit of the farthest row that takes part
+        outside = np.arange(n) >= left
+        hits = np.where(outside, last, hits)  # equal hits make no steps
         values = np.empty_like(hits)
-        values[:, -1] = hits[:, -1] * min(k, n) / (k * n)
+        values[:, -1:] = last * np.minimum(k, left) / (k * left)
         steps = (hits[:, :-1] - hits[:, 1:]) * factor
         values[:, :-1] = values[:, -1:] + np.cumsum(steps[:, ::-1], axis=1)[:, ::-1]
-        if own is not None:
-            values[mine, -1] = 0.0
-            np.subtract.at(counted, own[mine], 1.0)
-        np.add.at(total, order, values)
-    return total / np.maximum(counted, 1.0)
+        values[outside] = 0.0
+        total += np.bincount(order.ravel(), weights=values.ravel(), minlength=n)
+    return total / np.maximum(counted, 1)

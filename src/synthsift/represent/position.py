@@ -82,22 +82,24 @@ def _neighborhood(x: np.ndarray, mixture: Mixture, real: np.ndarray) -> dict[str
     y, n = mixture.y, len(mixture.y)
     agreement, own, other, center = np.zeros(n), np.full(n, np.nan), np.full(n, np.nan), np.full(n, np.nan)
     synth = np.flatnonzero(mixture.is_synth)
-    for rows, inside in ((real, True), (synth, False)):
+    place_in_real = own_place(mixture, real)
+    for rows in (real, synth):
         if len(rows) == 0:
             continue
-        distance, near = nearest(x[rows], x[real], NEIGHBORS, skip_self=inside)
+        distance, near = nearest(x[rows], x[real], NEIGHBORS, skip=place_in_real[rows])
         closeness = 1.0 / (distance + 1e-3 * distance.mean() + 1e-12)
         agreement[rows] = (closeness * (y[real][near] == y[rows][:, None])).sum(axis=1) / closeness.sum(axis=1)
     for label in np.unique(y[real]):
         members, rest = real[y[real] == label], real[y[real] != label]
         rows = np.flatnonzero(y == label)
-        inside = ~mixture.is_synth[rows]
         middle = x[members].mean(axis=0)
         center[rows] = np.linalg.norm(x[rows] - middle, axis=1)
         other[rows] = nearest(x[rows], x[rest], 1)[0][:, 0]
-        own[rows[~inside]] = nearest(x[rows[~inside]], x[members], 1)[0][:, 0] if (~inside).any() else 0.0
         if len(members) > 1:
-            own[members] = nearest(x[members], x[members], 1, skip_self=True)[0][:, 0]
+            place = np.full(len(real), -1)
+            place[y[real] == label] = np.arange(len(members))
+            skip = np.where(place_in_real[rows] >= 0, place[place_in_real[rows]], -1)
+            own[rows] = nearest(x[rows], x[members], 1, skip=skip)[0][:, 0]
     typical = max(float(np.nanmedian(own[real])), 1e-9)
     spread = max(float(np.nanmedian(center[real])), 1e-9)
     own, other = np.nan_to_num(own, nan=typical * 3), np.nan_to_num(other, nan=typical * 3)
@@ -109,12 +111,30 @@ def _neighborhood(x: np.ndarray, mixture: Mixture, real: np.ndarray) -> dict[str
     }
 
 
+def own_place(mixture: Mixture, real: np.ndarray) -> np.ndarray:
+    """Return for every row (n,) the place among the real rows of itself or of its parent; -1 where there is none."""
+    place = np.full(len(mixture.ids), -1)
+    place[real] = np.arange(len(real))
+    if mixture.synth.parent is not None and len(mixture.synth):
+        of_id = {name: k for k, name in enumerate(mixture.ids[real].tolist())}
+        place[mixture.is_synth] = [of_id.get(name, -1) for name in mixture.synth.parent.tolist()]
+    return place
+
+
 def _shapley(x: np.ndarray, mixture: Mixture, real: np.ndarray, seeds: Seeds) -> np.ndarray:
     """Value all rows for predicting the real rows (a random part of them where there are very many)."""
     judges = real
     if len(real) > MAX_JUDGES:
         judges = np.sort(seeds.numpy("judges").choice(real, MAX_JUDGES, replace=False))
-    return knn_shapley(x, mixture.y, x[judges], mixture.y[judges], NEIGHBORS, skip=judges) * len(x)
+    family = mixture.family
+    order = np.argsort(family[judges], kind="stable")
+    first = np.searchsorted(family[judges][order], family, side="left")
+    count = np.searchsorted(family[judges][order], family, side="right") - first  # judges related to each row
+    count[family < 0] = 0
+    rows = np.repeat(np.arange(len(family)), count)
+    within = np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count)
+    pairs = (order[np.repeat(first, count) + within], rows)
+    return knn_shapley(x, mixture.y, x[judges], mixture.y[judges], NEIGHBORS, skip=pairs) * len(x)
 
 
 def _density_ratio(x: np.ndarray, mixture: Mixture, seeds: Seeds) -> np.ndarray:

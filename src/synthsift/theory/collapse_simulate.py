@@ -234,4 +234,5 @@ def _least_norm(inputs: np.ndarray, targets: np.ndarray, penalty: float) -> np.n
     if penalty > 0:
         inputs = np.vstack([inputs, np.sqrt(penalty) * np.eye(inputs.shape[1])])
         targets = np.vstack([targets, np.zeros((inputs.shape[1], targets.shape[1]))])
-    return linalg.lstsq(inputs, targets, lapack_driver="gelsy")[0]
+    # Behind a wide projection the features have rank d only, up to rounding that grows with the size of the matrix.
+    return linalg.lstsq(inputs, targets, cond=np.finfo(float).eps * max(inputs.shape), lapack_driver="gelsy")[0]

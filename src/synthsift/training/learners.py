@@ -1,6 +1,6 @@
 """The models that data is chosen for, behind one contract.
 
-``learner.fit(x, y, weight, is_real, num_classes, seeds) -> model`` with ``model.predict_proba(x) -> (n, c)``. Every
+``learner.fit(rows, num_classes, seeds) -> model`` with ``model.predict_proba(x) -> (n, c)``. Every
 learner chooses its own regularization inside the rows it is given, judged by real rows only, so that no policy is tuned
 by hand. `fit_weighted` is the only way the rest of the package trains: it drops rows of weight 0 and rescales the rest
 to mean 1, which makes weight 0 removal and `RealOnly` a fit on the real rows alone.
@@ -28,40 +28,52 @@ class Model(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Rows:
+    """What a learner trains on.
+
+    Parameters
+    ----------
+    x, y : ndarray (n, d), (n,)
+    weight : ndarray (n,)
+        Positive, mean 1.
+    is_real : ndarray (n,) of bool
+        Rows that may judge regularization.
+    family : ndarray (n,) of int
+        Relatives never train while one of them judges; see `Mixture.family`.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    weight: np.ndarray
+    is_real: np.ndarray
+    family: np.ndarray
+
+
 class Learner(Protocol):
     """Trains one model on weighted rows."""
 
-    def fit(
-        self, x: np.ndarray, y: np.ndarray, weight: np.ndarray, is_real: np.ndarray, num_classes: int, seeds: Seeds
-    ) -> Model:
-        """Return the fitted model; weights are positive with mean 1."""
+    def fit(self, rows: Rows, num_classes: int, seeds: Seeds) -> Model:
+        """Return the fitted model."""
         ...
 
 
-def fit_weighted(
-    learner: Learner,
-    x: np.ndarray,
-    y: np.ndarray,
-    weight: np.ndarray,
-    is_real: np.ndarray,
-    num_classes: int,
-    seeds: Seeds,
-) -> Model:
-    """Train on rows of positive weight, rescaled to mean 1 over these rows."""
-    keep = weight > 0
-    kept = weight[keep]
-    return learner.fit(x[keep], y[keep], kept / kept.mean(), is_real[keep], num_classes, seeds)
+def fit_weighted(learner: Learner, rows: Rows, num_classes: int, seeds: Seeds) -> Model:
+    """Train on rows of positive weight, rescaled to mean 1 over these rows; weights of `rows` may be 0 here."""
+    keep = rows.weight > 0
+    weight = rows.weight[keep]
+    kept = Rows(rows.x[keep], rows.y[keep], weight / weight.mean(), rows.is_real[keep], rows.family[keep])
+    return learner.fit(kept, num_classes, seeds)
 
 
 @dataclass(frozen=True)
 class Logistic:
     """Multinomial logistic regression; the strength is chosen by held-out real rows inside the training part."""
 
-    def fit(
-        self, x: np.ndarray, y: np.ndarray, weight: np.ndarray, is_real: np.ndarray, num_classes: int, seeds: Seeds
-    ) -> Model:
+    def fit(self, rows: Rows, num_classes: int, seeds: Seeds) -> Model:
         """Return a `LinearModel`."""
-        return fit_chosen(x, y, weight, is_real, num_classes, seeds).model
+        x, y, weight, is_real = rows.x, rows.y, rows.weight, rows.is_real
+        return fit_chosen(x, y, weight, is_real, num_classes, seeds, family=rows.family).model
 
 
 @dataclass(frozen=True)
@@ -76,14 +88,12 @@ class Wrapped:
 
     make: Callable[[], Any]
 
-    def fit(
-        self, x: np.ndarray, y: np.ndarray, weight: np.ndarray, is_real: np.ndarray, num_classes: int, seeds: Seeds
-    ) -> Model:
+    def fit(self, rows: Rows, num_classes: int, seeds: Seeds) -> Model:
         """Fit a fresh estimator; its ``random_state`` is set where it has one."""
         estimator = self.make()
         if "random_state" in estimator.get_params():
             estimator.set_params(random_state=seeds.integer("fit"))
-        return _Spread(estimator.fit(x, y, sample_weight=weight), num_classes)
+        return _Spread(estimator.fit(rows.x, rows.y, sample_weight=rows.weight), num_classes)
 
 
 @dataclass(frozen=True)

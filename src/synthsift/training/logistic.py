@@ -18,7 +18,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from synthsift.numerics.metrics import row_losses
-from synthsift.numerics.resampling import stratified_folds
+from synthsift.numerics.resampling import group_folds, stratified_folds
 from synthsift.seeds import Seeds
 from synthsift.training import newton
 
@@ -150,6 +150,7 @@ def fit_chosen(
     num_classes: int,
     seeds: Seeds,
     strength: float | None = None,
+    family: np.ndarray | None = None,
 ) -> CrossFit:
     """Choose C by the log-loss of held-out real rows inside the training part, then fit on all of it.
 
@@ -168,6 +169,8 @@ def fit_chosen(
         Stream "inner" decides the folds.
     strength : float, optional
         One of `STRENGTHS`: nothing is chosen, only the predictions for real rows are made.
+    family : ndarray (n,) of int, optional
+        Rows of one family (not -1) never train while a real one of them is judged; see `Mixture.family`.
 
     Returns
     -------
@@ -181,12 +184,33 @@ def fit_chosen(
         model = fit_logistic(x, y, weight, num_classes, STRENGTHS[start])
         return CrossFit(model, model.predict_proba(x[real]))
     size = (x.shape[1] + 1) * (present - 1)
-    if size <= 200 and len(y) * size**2 <= 4e8:
+    related = family is not None and len(np.unique(family[family >= 0])) < np.count_nonzero(family >= 0)
+    if size <= 200 and len(y) * size**2 <= 4e8 and not related:
         return _choose_by_leave_one_out(x, y, weight, real, num_classes, start, strength is None)
-    fold = np.full(len(y), -1)
-    fold[real] = stratified_folds(y[real], 3, seeds.numpy("inner"))
+    fold = family_folds(y, real, family if related else None, 3, seeds)
     num_folds = 3 if x.size * num_classes < 3e7 else 1
-    return _choose_by_folds(x, y, weight, fold, num_folds, num_classes, start, strength is None)
+    is_judge = np.zeros(len(y), dtype=bool)
+    is_judge[real] = True
+    return _choose_by_folds(x, y, weight, fold, is_judge, num_folds, num_classes, start, strength is None)
+
+
+def family_folds(
+    y: np.ndarray, real: np.ndarray, family: np.ndarray | None, num_folds: int, seeds: Seeds
+) -> np.ndarray:
+    """Return the inner fold (n,) of every row: judged ones are real, relatives of judged rows share their fold.
+
+    -1 marks rows that always train. With fewer families than folds, families are ignored.
+    """
+    fold = np.full(len(y), -1)
+    if family is None or len(np.unique(family[real])) < num_folds:
+        fold[real] = stratified_folds(y[real], num_folds, seeds.numpy("inner"))
+        return fold
+    fold[real] = group_folds(y[real], family[real].astype(str), num_folds, seeds.numpy("inner"))
+    of_family = np.full(family.max() + 1, -1)
+    of_family[family[real]] = fold[real]
+    others = (family >= 0) & (fold < 0)
+    fold[others] = of_family[family[others]]
+    return fold
 
 
 def usual_strength(x: np.ndarray) -> int:
@@ -240,6 +264,7 @@ def _choose_by_folds(
     y: np.ndarray,
     weight: np.ndarray,
     fold: np.ndarray,
+    is_judge: np.ndarray,
     num_folds: int,
     num_classes: int,
     start: int,
@@ -253,7 +278,7 @@ def _choose_by_folds(
         if k not in tried:
             total, fitted = 0.0, []
             for j in range(num_folds):
-                train, judged = fold != j, fold == j
+                train, judged = fold != j, (fold == j) & is_judge
                 model = fit_logistic(
                     x[train], y[train], weight[train], num_classes, STRENGTHS[k], models[j], CHOICE_TOLERANCE
                 )
@@ -267,7 +292,7 @@ def _choose_by_folds(
     judge(best)
     fitted = tried[best][1]
     model = fit_logistic(x, y, weight, num_classes, STRENGTHS[best], fitted[0])
-    real = np.flatnonzero(fold >= 0)
+    real = np.flatnonzero(is_judge)
     out = model.predict_proba(x[real])
     for j, other in enumerate(fitted):
         rows = fold[real] == j

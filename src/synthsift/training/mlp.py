@@ -8,9 +8,10 @@ import numpy as np
 import torch
 
 from synthsift.numerics.metrics import row_losses
-from synthsift.numerics.resampling import stratified_folds
 from synthsift.seeds import Seeds
 from synthsift.training.adamw import AdamW
+from synthsift.training.learners import Rows
+from synthsift.training.logistic import family_folds
 
 DECAYS = (1e-3, 1e-1, 1.0)
 
@@ -34,15 +35,13 @@ class MLP:
     batch: int = 128
     rate: float = 3e-3
 
-    def fit(
-        self, x: np.ndarray, y: np.ndarray, weight: np.ndarray, is_real: np.ndarray, num_classes: int, seeds: Seeds
-    ) -> FittedMLP:
+    def fit(self, rows: Rows, num_classes: int, seeds: Seeds) -> FittedMLP:
         """Choose the weight decay by a third of the real rows, then train on all rows."""
-        decay = DECAYS[1]
-        real = np.flatnonzero(is_real)
+        decay, x, y, weight = DECAYS[1], rows.x, rows.y, rows.weight
+        real = np.flatnonzero(rows.is_real)
         if len(real) >= 12:
-            held = real[stratified_folds(y[real], 3, seeds.numpy("inner")) == 0]
-            rest = np.setdiff1d(np.arange(len(y)), held)
+            fold = family_folds(y, real, rows.family, 3, seeds)
+            held, rest = (fold == 0) & rows.is_real, fold != 0
 
             def loss(candidate: float) -> float:
                 model = self._train(x[rest], y[rest], weight[rest], num_classes, candidate, seeds.child("inner"))
