@@ -4,7 +4,7 @@
 
 A setting is excluded (counted, printed) when it lies at an interpolation pole: |n/d - 1|, |width/n - 1| or
 |width/d - 1| <= .15 with a ridge below .05. All others must agree within max(4 SE, 3 %), twice that below dim 200.
-Between 20 and `--most` designs are drawn a setting, for a standard error of .75 %. `--minutes` stops early.
+Between 30 and `--most` designs are drawn a setting, for a standard error of .6 %. `--minutes` stops early.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from synthsift.theory.collapse import predict_error, simulate_error
 POLE_WIDTH, POLE_RIDGE = 0.15, 0.05
 TOLERANCE = 0.03
 SMALL_DIM = 200
-PILOT, FEWEST, PRECISION = 8, 20, 0.0075
+PILOT, FEWEST, PRECISION = 8, 30, 0.006
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 

@@ -19,7 +19,7 @@ from synthsift.seeds import Seeds
 
 NUM_DRAWS = 500
 NORMAL_95 = 1.959964
-LEAVE_REAL = 2.0  # standard errors by which log-loss must improve before synthetic rows are recommended
+LEAVE_REAL = 1.0  # standard errors by which log-loss must improve before RealOnly stops being the best bet
 LEFT_OUT = 0.368  # share of rows that a bootstrap sample misses: the SD over draws is that of 36.8 % of the rows
 
 
@@ -160,11 +160,10 @@ METRIC_WORDS = {
 
 
 def decide(comparison: Comparison, metric: str, seeds: Seeds) -> Verdict:
-    """Recommend a policy and grade the evidence.
+    """Name the best bet, grade the evidence, and recommend using synthetic rows only where there is evidence.
 
-    The choice is by out-of-fold log-loss, a proper score. RealOnly is left only if the best policy is better by
-    `LEAVE_REAL` standard errors, and the metric does not speak against it; then the simplest policy within one standard
-    error of the best is taken.
+    The best bet is chosen by out-of-fold log-loss, a proper score (`recommend`). Synthetic rows are recommended (``use``)
+    if its gain is proven in the metric, or likely: proven in log-loss and not negative in the metric.
 
     Parameters
     ----------
@@ -184,15 +183,14 @@ def decide(comparison: Comparison, metric: str, seeds: Seeds) -> Verdict:
     policy = recommend(paired.loss, np.ones(len(comparison.y)))
     corrected = bias_corrected(comparison, paired, metric, counts)
     everything = paired_interval(comparison, paired, metric, paired.names.index("Everything"), counts)
-    if policy and corrected.metric.mean < 0:
-        policy = 0
+    evidence = _grade(corrected, everything, policy)
     zero = Interval(0.0, 0.0, 0.0)
     beyond = Interval(-everything.mean, -everything.high, -everything.low) if policy == 0 else corrected.over_everything
     name = paired.names[policy]
     return Verdict(
         policy=name,
-        use=policy > 0,
-        evidence=_grade(corrected, everything, policy),
+        use=policy > 0 and evidence != "unproven",
+        evidence=evidence,
         reason="" if policy else _reason(corrected, everything, paired),
         gain=corrected.metric if policy else zero,
         gain_over_everything=beyond,
@@ -203,16 +201,19 @@ def decide(comparison: Comparison, metric: str, seeds: Seeds) -> Verdict:
 
 
 def _grade(corrected: Corrected, everything: Interval, policy: int) -> str:
-    """How sure: by the metric ("proven"), by log-loss only ("likely"), or neither."""
+    """How sure: by the metric ("proven"), by log-loss with the metric not against it ("likely"), or neither.
+
+    For RealOnly: "proven" where using everything is proven to be harmful.
+    """
     if policy == 0:
         return "proven" if everything.high < 0 else "unproven"
     if corrected.metric.low > 0:
         return "proven"
-    return "likely" if corrected.loss.low > 0 else "unproven"
+    return "likely" if corrected.loss.low > 0 and corrected.metric.mean >= 0 else "unproven"
 
 
 def _reason(corrected: Corrected, everything: Interval, paired: Paired) -> str:
-    """Why nothing synthetic is recommended."""
+    """Why RealOnly is the best bet."""
     if everything.high < 0:
         return "harmful"
     width = everything.high - everything.low
@@ -267,7 +268,7 @@ def _sentence(verdict: Verdict, real_times: float, num_real: int, words: str) ->
     metric = f"points {METRIC_WORDS[verdict.metric]}"
     basis = f"{verdict.num_splits} paired splits"
     unweighted = f"All of it unweighted: {_range(verdict.everything)}"
-    if not verdict.use:
+    if verdict.policy == "RealOnly":
         told = f"{unweighted} {metric} against real data alone ({basis})."
         if verdict.reason == "harmful":
             return f"Do not use this synthetic data: it is harmful. {told}"
@@ -280,7 +281,8 @@ def _sentence(verdict: Verdict, real_times: float, num_real: int, words: str) ->
             f"About {needed:,} rows are needed to see a gain of {UNDECIDED / 2:g} points."
         )
     times = f" and real rows x{real_times:g}" if real_times != 1 else ""
-    opening = f"Use {100 * verdict.keep_fraction:.0f} % of the synthetic rows with {words}{times}"
+    way = f"{100 * verdict.keep_fraction:.0f} % of the synthetic rows with {words}{times}"
+    opening = f"Use {way}" if verdict.use else f"Not shown to help; the best bet is to use {way}"
     gain = f"{_range(verdict.gain)} {metric} over real data alone ({verdict.evidence}; {basis})."
     calibrated = verdict.evidence == "likely" and verdict.gain.mean < 0.25 * (verdict.gain.high - verdict.gain.low)
     calm = f" No better in {METRIC_WORDS[verdict.metric]}, better calibrated." if calibrated else ""

@@ -63,11 +63,11 @@ class LearnedWeights:
     """
 
     learner: Literal["linear", "mlp"] = "linear"
-    steps: int = 150
+    steps: int = 100
     batch: int = 2048
     trusted_batch: int = 1024
     strength: float = 0.5
-    rate: float = 1e-2
+    rate: float = 2e-2
     hidden: int = 32
     diagnose: bool = False
 

@@ -26,14 +26,14 @@ class MetaNet(nn.Module):
         self.second = nn.Linear(hidden, hidden)
         self.last = nn.Linear(hidden, 1)
         for layer in (self.first, self.second):
-            nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu", generator=generator)
+            nn.init.xavier_uniform_(layer.weight, generator=generator)
             nn.init.zeros_(layer.bias)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
     def forward(self, features: Tensor) -> Tensor:
         """Return log-weights (n,), at most 0."""
-        hidden = torch.relu(self.second(torch.relu(self.first(features))))
+        hidden = torch.tanh(self.second(torch.tanh(self.first(features))))
         return nn.functional.logsigmoid(self.last(hidden).squeeze(-1))
 
 

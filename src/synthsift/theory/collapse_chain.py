@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from synthsift.records import DataError, Prediction
 from synthsift.seeds import Seeds, as_seeds
+from synthsift.theory.collapse_generations import count_generations
 from synthsift.theory.collapse_inputs import Setting, read_setting
 from synthsift.theory.collapse_master import predict_spread
 from synthsift.theory.collapse_simulate import LABEL_DRAWS, fit_ridge, prediction_from, quadratic_mean, whole_number
@@ -76,23 +77,17 @@ def predict_ridge_chain(
         spectrum=spectrum,
         signal=signal,
     )
-    _check_generations(num_generations)
+    length = count_generations(num_generations) + 1
     errors = []
     source = Source(0.0, setting.spectrum, setting.synth_noise)
     real = Source(num_real + num_synth, setting.spectrum, setting.real_noise)
-    for _ in range(num_generations + 1):
+    for _ in range(length):
         spread = predict_spread(stack_sources([real, source], setting.signal, ridge=float(setting.ridge[0])))
         errors.append(float(setting.spectrum @ spread.error))
         real = Source(num_real, setting.spectrum, setting.real_noise)
         source = Source(num_synth, setting.spectrum, setting.synth_noise, spread.error, spread.cross)
     mean = np.array(errors)
     return Prediction(np.arange(len(mean), dtype=float), mean, mean, mean, {"total": mean}, FORMULA)
-
-
-def _check_generations(num_generations: int) -> None:
-    """Refuse a number of generations that is not whole, or below one."""
-    if num_generations != int(num_generations) or num_generations < 1:
-        raise DataError(f"num_generations is {num_generations!r}; give a whole number of at least 1")
 
 
 @dataclass(frozen=True)
@@ -228,7 +223,7 @@ def simulate_generations(
     """
     if scheme not in _SCHEMES:
         raise DataError(f"scheme is {scheme!r}; it must be one of {', '.join(get_args(Scheme))}")
-    _check_generations(num_generations)
+    last = count_generations(num_generations)
     if repeats < 2:
         raise DataError(f"repeats is {repeats}; a standard error needs at least 2")
     setting = read_setting(
@@ -245,7 +240,7 @@ def simulate_generations(
     sizes = whole_number(num_real, "num_real"), whole_number(num_synth, "num_synth")
     chain = _Chain(setting, *sizes, as_seeds(seeds).child("simulate_generations", scheme).numpy("chains"))
     first = 1 if scheme in ("replace", "accumulate") else 0
-    at = np.arange(first, num_generations + 1, dtype=float)
+    at = np.arange(first, last + 1, dtype=float)
     errors = np.array([_one_chain(chain, _SCHEMES[scheme], len(at)) for _ in range(repeats)])
     answer = prediction_from(np.repeat(errors[:, :, None], 4, axis=2), at)
     terms = {name: answer.terms[name] for name in ("total", "total_se")}

@@ -13,7 +13,7 @@ from typing import Unpack
 
 import numpy as np
 
-from synthsift.records import Prediction
+from synthsift.records import DataError, Prediction
 from synthsift.theory.collapse_equal import equal_terms
 from synthsift.theory.collapse_inputs import (
     ErrorOptions,
@@ -153,7 +153,11 @@ def error_floor(synth_fraction: float, dim: int, **options: Unpack[ErrorOptions]
     """
     fraction = check_fraction(synth_fraction, "synth_fraction")
     rows = ENDLESS_ROWS * check_dim(dim)
+    if "synth_weight" in options:
+        raise DataError("synth_weight does not apply to a floor; give the total weight alpha as synth_fraction")
     setting = read_setting((1 - fraction) * rows, fraction * rows, dim, **options)
+    if setting.at.ndim:
+        raise DataError("error_floor answers for single numbers; call it once for every ridge or width")
     if setting.has_width:
         terms = equal_terms(setting) if setting.is_equal else master_terms(stack_setting(setting))
         return float(terms["bias"][0] + terms["collapse"][0])

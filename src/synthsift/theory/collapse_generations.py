@@ -39,7 +39,7 @@ def predict_replace(num_generations: int, num_rows: float, dim: int, *, noise_va
     Dohmatob, Feng, Kempe, "Model Collapse Demystified: The Case of Regression", arXiv 2402.07712 (linear growth).
     """
     first = _first_error(num_rows, dim, noise_variance)
-    at = np.arange(1.0, _count(num_generations) + 1)
+    at = np.arange(1.0, count_generations(num_generations) + 1)
     return _curve(at, first * at, {"first": first}, "Model Collapse Demystified, arXiv 2402.07712: linear growth")
 
 
@@ -63,7 +63,7 @@ def predict_accumulate(num_generations: int, num_rows: float, dim: int, *, noise
     Gerstgrasser et al., "Is Model Collapse Inevitable?", arXiv 2404.01413.
     """
     first = _first_error(num_rows, dim, noise_variance)
-    at = np.arange(1.0, _count(num_generations) + 1)
+    at = np.arange(1.0, count_generations(num_generations) + 1)
     terms = {"first": first, "limit": first * math.pi**2 / 6}
     return _curve(at, first * np.cumsum(1 / at**2), terms, "Is Model Collapse Inevitable?, arXiv 2404.01413")
 
@@ -112,7 +112,7 @@ def predict_fresh_real(
     p, u = num_synth / n, dim / (n - dim)
     factor, noise = p**2 + (1 - p) * p * u, u * ((1 - p) * real + p * synth)
     errors = [check_scalar(mismatch, "mismatch")]
-    for _ in range(_count(num_generations)):
+    for _ in range(count_generations(num_generations)):
         errors.append(factor * errors[-1] + noise)
     terms = {
         "q": factor,
@@ -228,7 +228,9 @@ def replaced_shift(
         raise DataError(
             "the spectrum has a direction without variance; least squares cannot label along it, leave it out"
         )
-    return _count(num_generations) * _first_error(num_rows, len(values), noise_variance) / len(values) / values
+    return (
+        count_generations(num_generations) * _first_error(num_rows, len(values), noise_variance) / len(values) / values
+    )
 
 
 def _first_error(num_rows: float, dim: int, noise_variance: float) -> float:
@@ -251,8 +253,8 @@ def _pool(
     return n, real, real if synth_noise_variance is None else check_scalar(synth_noise_variance, "synth_noise_variance")
 
 
-def _count(num_generations: int) -> int:
-    """A whole number of generations, at least one."""
+def count_generations(num_generations: int) -> int:
+    """Return a whole number of generations, at least one, or say what is wrong with it."""
     if num_generations != int(num_generations) or num_generations < 1:
         raise DataError(f"num_generations is {num_generations!r}; give a whole number of at least 1")
     return int(num_generations)

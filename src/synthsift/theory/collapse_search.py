@@ -35,6 +35,12 @@ def zoom_minimum(
         The best point; a value on the edge means the minimum lies at or beyond it.
     value : float
         The function there.
+
+    Examples
+    --------
+    >>> place, value = zoom_minimum(lambda points: (points[:, 0] - 1.5) ** 2 + 2.0, [-10.0], [10.0])
+    >>> float(place[0].round(6)), round(value, 6)
+    (1.5, 2.0)
     """
     floor, ceiling = np.asarray(low, dtype=float), np.asarray(high, dtype=float)
     num_axes = len(floor)
@@ -56,6 +62,11 @@ def smallest_on_integers(function: Callable[[np.ndarray], np.ndarray], low: int,
     """Whole number in [low, high] with the smallest value, found on a logarithmic grid that zooms in.
 
     Exact for a curve with one valley; otherwise the best of about sixty numbers and of the neighbors of the best.
+
+    Examples
+    --------
+    >>> smallest_on_integers(lambda numbers: abs(numbers - 137), 1, 100000)
+    (137, 0.0)
     """
     left, right = low, high
     while True:

@@ -188,7 +188,7 @@ def fit_chosen(
     if size <= 200 and len(y) * size**2 <= 4e8 and not related:
         return _choose_by_leave_one_out(x, y, weight, real, num_classes, start, strength is None)
     fold = family_folds(y, real, family if related else None, 3, seeds)
-    num_folds = 3 if x.size * num_classes < 3e7 else 1
+    num_folds = 3 if x.size * num_classes < 1e6 else 1
     is_judge = np.zeros(len(y), dtype=bool)
     is_judge[real] = True
     return _choose_by_folds(x, y, weight, fold, is_judge, num_folds, num_classes, start, strength is None)
