@@ -475,14 +475,14 @@ class Verdict:
     Parameters
     ----------
     policy : str
-        The recommended policy.
+        The best bet.
     use : bool
-        Whether it uses synthetic rows.
+        Whether synthetic rows are recommended: the best bet uses them and the evidence is not "unproven".
     evidence : {"proven", "likely", "unproven"}
     reason : str
-        For ``use`` False: "harmful", "useless" or "too little real data"; else "".
+        Where the best bet is RealOnly: "harmful", "useless" or "too little real data"; else "".
     gain, gain_over_everything : Interval
-        Of the recommended policy.
+        Of the best bet, measured on rows that had no part in choosing it.
     everything : Interval
         Gain of Everything over RealOnly.
     metric : str

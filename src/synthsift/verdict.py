@@ -162,8 +162,8 @@ METRIC_WORDS = {
 def decide(comparison: Comparison, metric: str, seeds: Seeds) -> Verdict:
     """Name the best bet, grade the evidence, and recommend using synthetic rows only where there is evidence.
 
-    The best bet is chosen by out-of-fold log-loss, a proper score (`recommend`). Synthetic rows are recommended (``use``)
-    if its gain is proven in the metric, or likely: proven in log-loss and not negative in the metric.
+    The best bet is chosen by out-of-fold log-loss, a proper score (`recommend`). Synthetic rows are recommended
+    (``use``) if its gain is proven in the metric, or likely: proven in log-loss and not negative in the metric.
 
     Parameters
     ----------

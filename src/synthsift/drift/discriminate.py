@@ -5,123 +5,36 @@ these bounds stay honest in any dimension, where plug-in ratios (E r^2 - 1) are 
 
 References
 ----------
-Nguyen, Wainwright, Jordan 2010 (variational bounds); Kanamori, Hido, Sugiyama 2009 (least-squares ratio fit);
-Lopez-Paz, Oquab 2017 (classifier tests); Phipson, Smyth 2010 (permutation p-values are never 0).
+Nguyen, Wainwright, Jordan 2010 (variational bounds); Lopez-Paz, Oquab 2017 (classifier tests);
+Phipson, Smyth 2010 (permutation p-values are never 0).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.linalg import solve
 from scipy.special import ndtri
 
 from synthsift.drift.measures import CHUNK_ENTRIES, check_pair
+from synthsift.drift.ratios import Samples, fit_ratio, fit_score, project_scores
 from synthsift.drift.traces import Measured
 from synthsift.records import DataError
 
-SE_INFLATION = 1.3  # the CLT error of the cross-fitted bound is about that much too small, by simulation
-BIN_COUNTS = (1, 3, 6, 12, 24, 48)
-PSEUDO_ROWS = 2.0
-
-Samples = tuple[np.ndarray, np.ndarray]
+SE_INFLATION = 1.3  # folds share training rows, so their CLT error is up to that much too small, by simulation
 
 
-def _folds(pair: Samples, num_folds: int, rng: np.random.Generator) -> list[tuple[Samples, Samples, Samples]]:
-    """For each fold: (first half of the rest, second half of the rest, held-out rows) of both samples."""
-    marks = [rng.permutation(len(rows)) % (2 * num_folds) for rows in pair]
+def _folds(pair: Samples, num_folds: int, rng: np.random.Generator) -> list[tuple[Samples, Samples]]:
+    """For each fold the other rows and the held-out rows of both samples, in random order."""
+    shuffled = [rows[rng.permutation(len(rows))] for rows in pair]
+    marks = [np.arange(len(rows)) % num_folds for rows in pair]
     parts = []
     for fold in range(num_folds):
-        rest = [mark % num_folds != fold for mark in marks]
-        halves = [mark >= num_folds for mark in marks]
-        early = tuple(rows[r & ~h] for rows, r, h in zip(pair, rest, halves, strict=True))
-        late = tuple(rows[r & h] for rows, r, h in zip(pair, rest, halves, strict=True))
-        held = tuple(rows[~r] for rows, r in zip(pair, rest, strict=True))
-        parts.append((early, late, held))
+        train = tuple(rows[mark != fold] for rows, mark in zip(shuffled, marks, strict=True))
+        held = tuple(rows[mark == fold] for rows, mark in zip(shuffled, marks, strict=True))
+        parts.append(((train[0], train[1]), (held[0], held[1])))
     return parts
-
-
-@dataclass(frozen=True)
-class RidgeScore:
-    """A least-squares discriminant; higher means more synthetic.
-
-    Parameters
-    ----------
-    center, scale : ndarray (k,)
-        Standardize the inputs.
-    slope : ndarray (k,) or (2k,)
-        Weights of the inputs, and of their squares where there are 2k.
-    """
-
-    center: np.ndarray
-    scale: np.ndarray
-    slope: np.ndarray
-
-    def inputs(self, rows: np.ndarray) -> np.ndarray:
-        """Standardized rows, with clipped squares if the score uses them."""
-        z = (rows - self.center) / self.scale
-        return z if len(self.slope) == z.shape[1] else np.concatenate([z, np.minimum(z**2, 25.0)], axis=1)
-
-    def __call__(self, rows: np.ndarray) -> np.ndarray:
-        """Score of each row (n,)."""
-        return self.inputs(rows) @ self.slope
-
-
-def _fit_score(real: np.ndarray, synth: np.ndarray, *, quadratic: bool, penalty: float = 1e-3) -> RidgeScore:
-    """Fisher's discriminant with a ridge, both samples weighing the same."""
-    scale = real.std(axis=0)
-    width = real.shape[1] * (2 if quadratic else 1)
-    blank = RidgeScore(real.mean(axis=0), np.where(scale > 0, scale, 1.0), np.zeros(width))
-    x, y = blank.inputs(real), blank.inputs(synth)
-    within = (np.atleast_2d(np.cov(x, rowvar=False)) + np.atleast_2d(np.cov(y, rowvar=False))) / 2
-    within[np.diag_indices_from(within)] += penalty * max(float(np.trace(within)) / width, 1e-12)
-    slope = solve(within, y.mean(axis=0) - x.mean(axis=0), assume_a="pos")
-    return RidgeScore(blank.center, blank.scale, slope)
-
-
-@dataclass(frozen=True)
-class RatioFit:
-    """A step function of one variable, fitted to the density ratio synth/real.
-
-    Parameters
-    ----------
-    edges : ndarray (b-1,)
-        Inner edges of the bins.
-    heights : ndarray (b,)
-        Ratio in each bin, shrunk towards 1.
-    """
-
-    edges: np.ndarray
-    heights: np.ndarray
-
-    def __call__(self, s: np.ndarray) -> np.ndarray:
-        """Fitted ratio (n,)."""
-        return self.heights[np.searchsorted(self.edges, s)]
-
-
-def _fit_steps(real: np.ndarray, synth: np.ndarray, num_bins: int) -> RatioFit:
-    """Bins of equal mass of the pooled rows; pseudo-rows keep the ratio near 1 where there are few."""
-    edges = np.unique(np.quantile(np.concatenate([real, synth]), np.arange(1, num_bins) / num_bins))
-    shares = []
-    for sample in (real, synth):
-        counts = np.bincount(np.searchsorted(edges, sample), minlength=len(edges) + 1)
-        shares.append(counts / len(sample))
-    extra = PSEUDO_ROWS / min(len(real), len(synth))
-    return RatioFit(edges, (shares[1] + extra) / (shares[0] + extra))
-
-
-def _fit_ratio(real: np.ndarray, synth: np.ndarray, rng: np.random.Generator) -> RatioFit:
-    """Step function that reaches the highest bound on a third of the rows; one bin is the constant 1."""
-    judges = [rng.permutation(len(s)) % 3 == 0 for s in (real, synth)]
-
-    def bound(num_bins: int) -> float:
-        f = _fit_steps(real[~judges[0]], synth[~judges[1]], num_bins)
-        return float(2 * f(synth[judges[1]]).mean() - np.mean(f(real[judges[0]]) ** 2))
-
-    return _fit_steps(real, synth, max(BIN_COUNTS, key=bound))
 
 
 def chi2_lower_bound(
@@ -153,14 +66,12 @@ def chi2_lower_bound(
     """
     pair = check_pair(real, synth, least=100)
     on_real, on_synth = [], []
-    for early, late, held in _folds(pair, num_folds, rng):
+    for train, held in _folds(pair, num_folds, rng):
         if pair[0].shape[1] == 1:
-            early_late = tuple(np.concatenate(parts)[:, 0] for parts in zip(early, late, strict=True))
-            scored, held_scores = early_late, tuple(rows[:, 0] for rows in held)
+            scored, held_scores = (train[0][:, 0], train[1][:, 0]), (held[0][:, 0], held[1][:, 0])
         else:
-            score = _fit_score(*early, quadratic=True)
-            scored, held_scores = tuple(score(rows) for rows in late), tuple(score(rows) for rows in held)
-        ratio = _fit_ratio(scored[0], scored[1], rng)
+            scored, held_scores = project_scores(train, held, rng)
+        ratio = fit_ratio(scored[0], scored[1], rng)
         on_real.append(ratio(held_scores[0]))
         on_synth.append(ratio(held_scores[1]))
     square, linear = np.concatenate(on_real) ** 2, np.concatenate(on_synth)
@@ -194,15 +105,14 @@ def tv_lower_bound(
     """
     pair = check_pair(real, synth, least=100)
     said_real, said_synth = [], []
-    for early, late, held in _folds(pair, num_folds, rng):
-        train = tuple(np.concatenate(parts) for parts in zip(early, late, strict=True))
-        score = _fit_score(train[0], train[1], quadratic=False)
+    for train, held in _folds(pair, num_folds, rng):
+        score = fit_score(train[0], train[1], quadratic=False)
         cut = _best_cut(score(train[0]), score(train[1]))
         said_real.append(score(held[0]) > cut)
         said_synth.append(score(held[1]) > cut)
     wrong, right = np.concatenate(said_real).astype(float), np.concatenate(said_synth).astype(float)
     value = float(right.mean() - wrong.mean())
-    error = float(np.sqrt(right.var(ddof=1) / len(right) + wrong.var(ddof=1) / len(wrong)))
+    error = SE_INFLATION * float(np.sqrt(right.var(ddof=1) / len(right) + wrong.var(ddof=1) / len(wrong)))
     return Measured(value, 0.0, value - float(ndtri(level)) * error, raw=value, num_rows=(len(wrong), len(right)))
 
 

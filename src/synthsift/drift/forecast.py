@@ -1,8 +1,8 @@
 """Where a retraining loop is heading, and what keeps it under a target.
 
 A forecast rests on the law delta_{i+1} = (1-alpha) delta_i + bbar + e_i with the *known* coefficient 1-alpha. Whether
-the repeating part bbar is there decides everything at small alpha (its effect is multiplied by 1/alpha^2, that of e_i by
-1/(alpha(2-alpha))), and the positive part of a noisy estimate of it is worse than none. So half of the prior weight is on
+the repeating part bbar is there decides everything at small alpha: its energy is multiplied by 1/alpha^2, that of e_i
+by 1/(alpha(2-alpha)). The positive part of a noisy estimate of it is worse than none, so half of the prior weight is on
 bbar = 0, the point forecast is the posterior median, and the kappa that is *reported* is 0 unless it is significant.
 """
 
@@ -14,8 +14,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from synthsift.drift.innovation import coherence_p_value, corrected_products, error_rank, per_step_alpha, split_energy
-from synthsift.drift.laws import check_steady_alpha, memory_rounds
+from synthsift.drift.arguments import check_steady_alpha, per_step_alpha
+from synthsift.drift.innovation import coherence_p_value, corrected_products, error_rank, split_energy
+from synthsift.drift.laws import memory_rounds
 from synthsift.drift.posterior import DriftDraws, draw_posterior, simulate_ahead, steady_draws
 from synthsift.drift.traces import DriftTrace, Forecast, Innovation, Verdict
 from synthsift.records import DataError
@@ -150,7 +151,7 @@ def _notes(found: Innovation, alpha: float) -> tuple[str, ...]:
     notes = [NO_STEADY_STATE] if alpha == 0 else []
     if found.verdict == "unknown":
         notes.append(
-            f"{found.num_rounds} round(s) with no measurable pattern: it cannot be told whether the training error repeats"
+            f"{found.num_rounds} round(s) show no measurable pattern: whether the training error repeats is unknown"
         )
     elif found.num_rounds < 4:
         notes.append(f"the forecast rests on {found.num_rounds} rounds; its interval is wide until there are 4 or more")

@@ -15,7 +15,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from synthsift.drift.laws import check_alpha, check_nonnegative, check_steady_alpha, drift_law
+from synthsift.drift.arguments import check_alpha, check_nonnegative, check_steady_alpha
+from synthsift.drift.laws import drift_law
 from synthsift.records import DataError
 
 
@@ -81,7 +82,7 @@ def published_floor(alpha: float, eta: float, eps2: float) -> float:
 
 
 def sharp_floor(alpha: float, one_round: float) -> float:
-    """limsup D >= alpha I_min/(2-alpha)^2, where I_min bounds chi2(phat_{i+1}||q_i) from below every round."""
+    """Floor limsup D >= alpha I_min/(2-alpha)^2, where I_min bounds chi2(phat_{i+1}||q_i) from below every round."""
     a = float(check_alpha(alpha))
     return a * float(check_nonnegative("the one-round divergence I", one_round)) / (2 - a) ** 2
 
@@ -138,7 +139,7 @@ def one_round_tv(eps2: float, epshat2: float = math.inf) -> float:
 
 
 def _observed(eta: float, eps2: float) -> float:
-    """eta eps^2 after checking both."""
+    """Product eta eps^2 after checking both."""
     if not 0 <= eta <= 1:
         raise DataError(f"the observability eta is {eta!r}; it must lie in [0, 1]")
     return eta * float(check_nonnegative("the score error energy eps^2", eps2))

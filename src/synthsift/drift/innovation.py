@@ -16,52 +16,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from synthsift.drift.laws import check_alpha
+from synthsift.drift.arguments import check_features, per_step_alpha
 from synthsift.drift.traces import DriftTrace
 from synthsift.records import DataError
-
-LEAST_ROWS = 50
-
-
-def check_features(name: str, rows: ArrayLike, width: int | None = None, least: int = LEAST_ROWS) -> np.ndarray:
-    """Return feature rows as float64 (n, k), one column for a 1-D array.
-
-    Raises
-    ------
-    DataError
-        If there are fewer than `least` rows, the width differs, or an entry is not finite.
-    """
-    values = np.asarray(rows, dtype=np.float64)
-    if values.ndim == 1:
-        values = values[:, None]
-    if values.ndim != 2 or values.shape[1] == 0:
-        raise DataError(f"{name} has shape {values.shape}; rows of features (n, k) are needed. Flatten or embed them")
-    if len(values) < least:
-        raise DataError(f"{name} has {len(values)} rows; at least {least} are needed for a stable mean. Give more rows")
-    if width is not None and values.shape[1] != width:
-        raise DataError(f"{name} is {values.shape[1]} wide but the reference is {width}; embed all with one encoder")
-    bad = ~np.isfinite(values).all(axis=1)
-    if bad.any():
-        raise DataError(f"{name} has {int(bad.sum())} rows with NaN or infinite entries; repair or drop them first")
-    return values
-
-
-def per_step_alpha(alpha: ArrayLike, num_steps: int) -> np.ndarray:
-    """Fresh fractions of `num_steps` training mixes (num_steps,), from one number or one per step.
-
-    Raises
-    ------
-    DataError
-        If one is outside [0, 1] or the number of them does not fit.
-    """
-    values = check_alpha(alpha)
-    if values.ndim == 1 and values.size == num_steps:
-        return values
-    if values.size != 1:
-        raise DataError(
-            f"{values.size} fresh fractions were given for {num_steps} training steps; give one, or one each"
-        )
-    return np.full(num_steps, float(values.reshape(-1)[0]))
 
 
 def watch_features(

@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
+from synthsift.drift.arguments import check_alpha, check_kappa, check_nonnegative, check_steady_alpha
+from synthsift.drift.traces import FreshFraction
 from synthsift.records import DataError
 
 EXACT_REFRESH = {"chi2": 2, "mmd2": 2, "energy": 2, "l2": 2, "mean2": 2, "tv": 1, "w1": 1, "mmd": 1}
@@ -31,88 +33,6 @@ class Refresh:
 
     factor: float
     is_exact: bool
-
-
-@dataclass(frozen=True)
-class FreshFraction:
-    """The smallest fresh-data fraction that keeps the drift at a target, or why there is none.
-
-    Parameters
-    ----------
-    alpha : float or None
-        Fraction in [0, 1]; None when no fraction is enough.
-    is_possible : bool
-        Whether any fraction keeps the target.
-    reason : str
-        One sentence for the user.
-    """
-
-    alpha: float | None
-    is_possible: bool
-    reason: str
-
-
-def check_alpha(alpha: ArrayLike) -> np.ndarray:
-    """Return fresh fractions as a float64 array (scalars stay 0-d) after checking that all lie in [0, 1].
-
-    Raises
-    ------
-    DataError
-        If a fraction is NaN or outside [0, 1].
-    """
-    values = np.asarray(alpha, dtype=np.float64)
-    if values.size == 0 or not np.all((values >= 0) & (values <= 1)):
-        raise DataError(
-            f"the fresh fraction alpha is {alpha!r}; it must be a number from 0 (own samples only) to 1 (fresh data "
-            f"only). Give a fraction, not a percentage or a count"
-        )
-    return values
-
-
-def check_nonnegative(name: str, value: ArrayLike) -> np.ndarray:
-    """Return `value` as float64 after checking that it is finite and not negative.
-
-    Raises
-    ------
-    DataError
-        If an entry is NaN, infinite or negative.
-    """
-    values = np.asarray(value, dtype=np.float64)
-    if not (np.isfinite(values).all() and (values >= 0).all()):
-        raise DataError(f"{name} is {value!r}; it must be finite and not negative. Use a measure that stays finite")
-    return values
-
-
-def check_kappa(kappa: float) -> float:
-    """Return the coherence after checking that it lies in [0, 1].
-
-    Raises
-    ------
-    DataError
-        If it is NaN or outside [0, 1]; errors of alternating sign have their own floor, `alternating_state`.
-    """
-    if not 0 <= kappa <= 1:
-        raise DataError(
-            f"the coherence kappa is {kappa!r}; it must lie in [0, 1] (0 = random, 1 = the same every round)"
-        )
-    return float(kappa)
-
-
-def check_steady_alpha(alpha: float) -> float:
-    """Return a fresh fraction above 0.
-
-    Raises
-    ------
-    DataError
-        If it lies outside [0, 1], or is 0: such a loop has no steady state.
-    """
-    value = float(check_alpha(alpha))
-    if value == 0:
-        raise DataError(
-            "alpha = 0 has no steady state: without fresh data drift never stops growing (about N J after N rounds of "
-            "random errors, N^2 J of repeated ones). Add fresh data, or ask drift_law for a finite number of rounds"
-        )
-    return value
 
 
 def refresh_factor(measure: str, alpha: float) -> Refresh:
@@ -362,41 +282,6 @@ def feature_drift(alpha: ArrayLike, mean_bias_sq: float, random_trace: float, ro
 
 
 def coherence(mean_bias_sq: float, random_trace: float) -> float:
-    """kappa = |bbar|^2/(|bbar|^2 + tr Sigma), the share of the training error that repeats (0 when there is none)."""
+    """Share kappa = |bbar|^2/(|bbar|^2 + tr Sigma) of the training error that repeats (0 when there is no error)."""
     total = mean_bias_sq + random_trace
     return mean_bias_sq / total if total > 0 else 0.0
-
-
-def weighted_variance(weight: float, synth_per_fresh: float) -> float:
-    """Stationary variance of a mean re-estimated with `weight` on fresh rows, in units of one row variance / n_fresh.
-
-    (w^2 + (1-w)^2/c) / (1-(1-w)^2) with c = n_synth/n_fresh; lower is better.
-    """
-    w = check_steady_alpha(weight)
-    if not synth_per_fresh > 0:
-        raise DataError(f"there are {synth_per_fresh!r} synthetic rows per fresh row; the ratio must be positive")
-    return (w**2 + (1 - w) ** 2 / synth_per_fresh) / (1 - (1 - w) ** 2)
-
-
-def best_fresh_weight(synth_per_fresh: float) -> float:
-    """Weight on the fresh rows' mean that minimises `weighted_variance`, w* = (sqrt(1+4c)-1)/(2c).
-
-    Parameters
-    ----------
-    synth_per_fresh : float
-        c = n_synth/n_fresh > 0; the pooled mean uses the weight 1/(1+c), which is always too small.
-
-    Returns
-    -------
-    float
-        w* in (0, 1); the variance at w* is w*/n_fresh. c = 1 gives the golden ratio .618 of arXiv:2502.18049.
-
-    Raises
-    ------
-    DataError
-        If c is not positive.
-    """
-    c = synth_per_fresh
-    if not (math.isfinite(c) and c > 0):
-        raise DataError(f"there are {c!r} synthetic rows per fresh row; the ratio must be a positive number")
-    return 2 / (1 + math.sqrt(1 + 4 * c))

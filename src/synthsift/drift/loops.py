@@ -19,7 +19,7 @@ from typing import Literal
 
 import numpy as np
 
-from synthsift.drift.laws import check_alpha, check_steady_alpha
+from synthsift.drift.arguments import check_alpha, check_steady_alpha
 from synthsift.records import DataError, Prediction
 from synthsift.seeds import Seeds, as_seeds
 

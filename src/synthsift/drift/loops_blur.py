@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import eval_hermitenorm
 
-from synthsift.drift.laws import check_alpha, check_nonnegative, check_steady_alpha
+from synthsift.drift.arguments import check_alpha, check_nonnegative, check_steady_alpha
 from synthsift.drift.loops import as_prediction, exact_prediction
 from synthsift.drift.mixtures import Mixture1D
 from synthsift.records import DataError, Prediction
@@ -72,7 +72,7 @@ def predict_blur(alpha: float, h2: float, num_rounds: int, *, dim: int = 1, vari
     Returns
     -------
     Prediction
-        `at` rounds 0..n, `mean` D (see `blur_drift`), ``terms["variance"]`` v0 + h2 (1-(1-alpha)^n)/alpha per coordinate.
+        `at` rounds 0..n, `mean` D (see `blur_drift`), ``terms["variance"]`` v0 + h2 (1-(1-alpha)^n)/alpha.
     """
     rounds = np.arange(num_rounds + 1)
     drift = np.array([blur_drift(alpha, h2, int(n), dim=dim, variance=variance) for n in rounds])

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from synthsift.drift.arguments import check_alpha
 from synthsift.drift.grid import ReverseGrid, ScoreError
 from synthsift.drift.guarantees import tv_guarantee
-from synthsift.drift.laws import check_alpha, drift_law
+from synthsift.drift.laws import drift_law
 from synthsift.records import DataError
 
 
@@ -96,14 +97,14 @@ def solve_recursion(
     p = grid.data_masses
     u = np.zeros(grid.num_points) if ratio is None else np.asarray(ratio, dtype=np.float64) - 1
     start = float(p @ u**2)
-    rows = []
+    rows: list[tuple[float, ...]] = []
     for error in errors:
         rho = 1 + keep * u
         step = grid.one_round(error, rho)
         g = step.ratio - 1
-        cross = float(p @ (rho * u * g))
+        cross, innovation = float(p @ (rho * u * g)), float(p @ (rho * g) ** 2)
         u = keep * u + rho * g
-        tv = float(p @ np.abs(u)) / 2
-        innovation = float(p @ (rho * g) ** 2)
-        rows.append((p @ u**2, innovation, cross, step.I, step.eps2, step.epshat2, step.eta, step.kl, step.tv, tv))
-    return GridRecursion(float(alpha), start, *np.array(rows, dtype=np.float64).T, u + 1)
+        ends = (float(p @ u**2), innovation, cross, float(p @ np.abs(u)) / 2)
+        rows.append((*ends, step.I, step.eps2, step.epshat2, step.eta, step.kl, step.tv))
+    D, J, X, tv, one, eps2, epshat2, eta, kl, tv_step = np.array(rows).T
+    return GridRecursion(float(alpha), start, D, J, X, one, eps2, epshat2, eta, kl, tv_step, tv, u + 1)

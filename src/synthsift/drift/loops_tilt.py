@@ -16,7 +16,8 @@ from typing import Literal
 
 import numpy as np
 
-from synthsift.drift.laws import alternating_state, check_alpha, check_steady_alpha, drift_law, steady_state
+from synthsift.drift.arguments import check_alpha, check_steady_alpha
+from synthsift.drift.laws import alternating_state, drift_law, steady_state
 from synthsift.drift.loops import as_prediction, exact_prediction
 from synthsift.records import DataError, Prediction
 from synthsift.seeds import Seeds, as_seeds

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from synthsift.drift.arguments import check_features
 from synthsift.drift.closed_forms import frechet_gaussian, frechet_null
-from synthsift.drift.innovation import check_features
 from synthsift.drift.traces import Measured
 from synthsift.numerics.neighbors import squared_distances
 from synthsift.records import DataError
@@ -119,9 +119,7 @@ def fourier_features(width: int, num_features: int, bandwidth: float, rng: np.ra
     """Draw `FourierFeatures` for the kernel exp(-|x-y|^2/(2 bandwidth^2)) on rows of `width` columns."""
     if not bandwidth > 0 or num_features < 1:
         raise DataError(f"bandwidth {bandwidth} and {num_features} features: both must be positive")
-    return FourierFeatures(
-        rng.standard_normal((width, num_features)) / bandwidth, 2 * np.pi * rng.random(num_features)
-    )
+    return FourierFeatures(rng.standard_normal((width, num_features)) / bandwidth, 2 * np.pi * rng.random(num_features))
 
 
 def median_bandwidth(rows: np.ndarray, rng: np.random.Generator, most: int = 1000) -> float:
@@ -140,7 +138,9 @@ def _blocks(x: np.ndarray, y: np.ndarray) -> Iterator[np.ndarray]:
         yield squared_distances(x[first : first + size], y)
 
 
-def _mean_of(function: Callable[[np.ndarray], np.ndarray], x: np.ndarray, y: np.ndarray, on_self: float | None) -> float:
+def _mean_of(
+    function: Callable[[np.ndarray], np.ndarray], x: np.ndarray, y: np.ndarray, on_self: float | None
+) -> float:
     """Mean of function(|x_i - y_j|^2); with `on_self` the pairs i = j, where it takes that value, are left out."""
     total = sum(float(function(block).sum()) for block in _blocks(x, y))
     if on_self is None:

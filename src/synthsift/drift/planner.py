@@ -93,7 +93,7 @@ def _plan_alpha(reaches: Callable[[float, float], bool], target: float, confiden
     """Smallest fresh fraction that reaches the target, to 0.002, with its sentence."""
     if not reaches(1.0, 1.0):
         return None, (
-            f"impossible, because one round of training alone is likely to add more drift than the target {target:.4g}, "
+            f"impossible, because one round of training alone is likely to add more than the target {target:.4g}, "
             f"even on fresh data only; train on more data or improve the model"
         )
     low, high = 1e-3, 1.0
@@ -116,7 +116,7 @@ def _plan_data(reaches: Callable[[float, float], bool], alpha: float, target: fl
         return 1.0, f"the present number of rows per round keeps the drift under {target:.4g} already"
     if not reaches(alpha, MOST_DATA):
         return None, (
-            f"impossible, because the part of the training error that may repeat exceeds {target:.4g} by itself at a fresh "
+            f"impossible, because the part of the error that may repeat exceeds {target:.4g} by itself at a fresh "
             f"fraction of {alpha:.2f}; more rows do not shrink it, a better model or more fresh data does"
         )
     low, high = 0.0, math.log(MOST_DATA)

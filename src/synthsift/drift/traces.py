@@ -130,7 +130,7 @@ class DriftTrace:
 
     @property
     def drift(self) -> np.ndarray:
-        """Squared mean-feature distance of each generation with the noise subtracted (g,); 0 in the mean at no drift."""
+        """Squared mean-feature distance of each generation, noise subtracted (g,); 0 in the mean at no drift."""
         return (self.delta**2).sum(axis=1) - self.noise - self.reference_noise
 
 
@@ -210,6 +210,25 @@ class Forecast:
             raise ValueError("ahead, alpha, drift, low and high must have one length")
         if not (np.all(self.low <= self.drift) and np.all(self.drift <= self.high)):
             raise ValueError("an interval must contain its mean: low <= drift <= high")
+
+
+@dataclass(frozen=True)
+class FreshFraction:
+    """The smallest fresh-data fraction that keeps the drift at a target, or why there is none.
+
+    Parameters
+    ----------
+    alpha : float or None
+        Fraction in [0, 1]; None when no fraction is enough.
+    is_possible : bool
+        Whether any fraction keeps the target.
+    reason : str
+        One sentence for the user.
+    """
+
+    alpha: float | None
+    is_possible: bool
+    reason: str
 
 
 @dataclass(frozen=True)
