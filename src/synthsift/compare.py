@@ -25,6 +25,7 @@ from synthsift.training.learners import Learner, Model, Rows, fit_weighted
 NUM_FOLDS = 5
 PROTECTED = ("RealOnly", "Everything")  # never stopped by racing: every sentence compares with them
 CLEAR_LOSS = 3.0  # standard errors behind the best at which racing stops a policy
+FINAL_SPLITS = 1.5  # the final fits, on all rows, cost about as much as so many splits
 NEAR_COPY = 0.02  # of the median distance between neighboring real rows
 
 
@@ -72,7 +73,8 @@ class Study:
     num_seeds, first_seed : int
         Repetitions of the 5 folds, and the number of the first.
     budget_seconds : float
-        Racing and fewer repetitions keep to it, as far as one repetition of the protected policies allows.
+        For the splits and the final fits; fewer policies and fewer repetitions keep to it, as far as one repetition of
+        the protected policies allows.
     workers : int
         Threads that fit policies side by side.
     """
@@ -332,7 +334,7 @@ class _Race:
 
     def _fit_into_budget(self, judged: np.ndarray) -> None:
         """If one repetition of everything would burst the budget, go on with the best of the first fold."""
-        allowed = 0.9 * self.study.budget_seconds * self.study.workers / NUM_FOLDS
+        allowed = 0.9 * self.study.budget_seconds * self.study.workers / (NUM_FOLDS + FINAL_SPLITS)
         if sum(self.seconds.values()) <= allowed:
             return
         y = self.pool.y[judged]
@@ -364,8 +366,10 @@ class _Race:
         return max(0.0, min(left * self.per_repetition(), self.study.budget_seconds - self.spent()))
 
     def affords_repetition(self, repetition: int) -> bool:
-        """Whether one more repetition fits; if not, say so for every policy that is still active."""
-        return self.spent() + self.per_repetition() <= 0.9 * self.study.budget_seconds
+        """Whether one more repetition and the final fits of all policies fit into the budget."""
+        split = sum(self.seconds[name] / self.repetitions[name] for name in self.prob) / NUM_FOLDS
+        final = FINAL_SPLITS * split / max(self.study.workers, 1)
+        return self.spent() + self.per_repetition() + final <= 0.9 * self.study.budget_seconds
 
     def stop_losers(self, repetition: int) -> None:
         """Stop policies whose log-loss is clearly behind the best, by the paired difference over rows."""
@@ -429,4 +433,6 @@ def final_fits(study: Study, names: list[str]) -> tuple[dict[str, Weights], dict
     """Return the weights and models of `names` from all rows of the mixture."""
     split = Split(study, Seeds(study.first_seed).child("final"), study.mixture, np.zeros(0, dtype=np.int64))
     weights = {name: split.weigh(name) for name in names}
-    return weights, {name: split.fit(weights[name]) for name in names}
+    with ThreadPoolExecutor(max(study.workers, 1)) as threads:
+        models = threads.map(lambda name: split.fit(weights[name]), names)
+        return weights, dict(zip(names, models, strict=True))

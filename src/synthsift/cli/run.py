@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +104,8 @@ def execute(settings: RunSettings, out: Path, console: Console, *, overwrite: bo
             return 0
         seconds = {"load": time.perf_counter() - started}
         encoder, study, test_vectors = _prepare(settings, loaded, learner)
+        left = max(study.budget_seconds - (time.perf_counter() - started), 0.2 * study.budget_seconds)
+        study = replace(study, budget_seconds=left)
         seconds["encode"] = time.perf_counter() - started - seconds["load"]
         console.describe(loaded, study, settings)
         comparison = compare(study, store=folder, progress=console.progress)

@@ -1,0 +1,1 @@
+"""Speed and quality tables, each run as ``python -m benchmarks.NAME``."""

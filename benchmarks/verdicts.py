@@ -1,0 +1,163 @@
+"""How often is the verdict right? Random worlds whose truth can be measured.
+
+    python -m benchmarks.verdicts --first 1000 --worlds 500 --out runs/verdicts
+    python -m benchmarks.verdicts --table runs/verdicts
+
+Every world is judged by the default policies; its truth is the accuracy of the final fits on 20,000 fresh rows. Worlds
+are resumable (one file each). ``--permute`` permutes the labels of all synthetic rows: the negative control.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+
+from synthsift.cli.policies import policy_names
+from synthsift.compare import Study, compare, final_fits
+from synthsift.data.worlds import World, permute_synthetic_labels
+from synthsift.data.worlds_random import random_world
+from synthsift.numerics.metrics import row_hits
+from synthsift.records import concat_x
+from synthsift.represent.encoders import fit_encoder
+from synthsift.represent.position import Position
+from synthsift.seeds import Seeds
+from synthsift.training.learners import Logistic
+from synthsift.verdict import decide
+
+TEST_ROWS = 20_000
+MAX_COST = 2.5e5  # rows x inputs x classes of the worlds that take part; larger draws are skipped and counted
+
+
+def judge_world(world: World, num_seeds: int, seed: int) -> dict[str, object]:
+    """Return the verdict on a world beside the truth."""
+    mixture = world.mixture
+    x = concat_x([part.x for part in mixture.parts if len(part)])
+    encoder = fit_encoder(x)
+    embedding = encoder.transform(x)
+    describe = Position(embedding, {name: k for k, name in enumerate(mixture.ids)})
+    policies = policy_names("logistic", mixture)
+    study = Study(policies, mixture, embedding, describe, Logistic(), num_seeds, 100 * seed)
+    comparison = compare(study)
+    verdict = decide(comparison, "accuracy", Seeds(seed).child("verdict"))
+    test = world.draw_test(TEST_ROWS, np.random.default_rng([seed, 7]))
+    vectors = encoder.transform(test.x)
+    _, models = final_fits(study, list(policies))
+    truth = {name: 100 * float(row_hits(model.predict_proba(vectors), test.y).mean()) for name, model in models.items()}
+    return {
+        "seed": seed,
+        "world": world.name,
+        "num_real": len(mixture.real) + len(mixture.valid),
+        "num_synth": len(mixture.synth),
+        "dim": int(x.shape[1]),
+        "num_classes": mixture.num_classes,
+        "policy": verdict.policy,
+        "use": verdict.use,
+        "evidence": verdict.evidence,
+        "gain": [verdict.gain.mean, verdict.gain.low, verdict.gain.high],
+        "everything": [verdict.everything.mean, verdict.everything.low, verdict.everything.high],
+        "truth": {name: value - truth["RealOnly"] for name, value in truth.items()},
+        "real_only": truth["RealOnly"],
+    }
+
+
+def run(first: int, worlds: int, out: Path, num_seeds: int, permute: bool, num_real: int | None) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    for seed in range(first, first + worlds):
+        file = out / f"{seed}.json"
+        if file.exists():
+            continue
+        world = random_world(Seeds(seed), num_real=num_real)
+        mixture = world.mixture
+        if len(mixture.ids) * mixture.real.x.shape[1] * mixture.num_classes > MAX_COST:
+            file.write_text("null")
+            continue
+        if permute:
+            world = permute_synthetic_labels(world, Seeds(seed).child("permute"))
+        started = time.perf_counter()
+        record = judge_world(world, num_seeds, seed)
+        file.write_text(json.dumps(record))
+        print(
+            seed,
+            record["world"],
+            record["policy"],
+            record["evidence"],
+            f"{time.perf_counter() - started:.1f} s",
+            flush=True,
+        )
+
+
+def share(hits: np.ndarray) -> str:
+    """A share with its 95 % Wilson interval and n."""
+    n, p, z = len(hits), float(np.mean(hits)) if len(hits) else float("nan"), 1.96
+    if n == 0:
+        return "n = 0"
+    center, half = (
+        (p + z * z / 2 / n) / (1 + z * z / n),
+        z * np.sqrt(p * (1 - p) / n + z * z / 4 / n / n) / (1 + z * z / n),
+    )
+    return f"{100 * p:.1f} % [{100 * (center - half):.1f}, {100 * (center + half):.1f}], n = {n}"
+
+
+def table(folder: Path) -> str:
+    """The study's numbers as Markdown."""
+    texts = [file.read_text() for file in sorted(folder.glob("*.json"))]
+    rows = [json.loads(text) for text in texts if text != "null"]
+    everything = np.array([row["everything"] for row in rows])
+    truth_all = np.array([row["truth"]["Everything"] for row in rows])
+    use = np.array([row["use"] for row in rows])
+    gain = np.array([row["gain"] for row in rows])
+    truth = np.array([row["truth"][row["policy"]] for row in rows])
+    best = np.array([max(value for name, value in row["truth"].items() if name != "RealOnly") for row in rows])
+    num_real = np.array([row["num_real"] for row in rows])
+    inside_all = (everything[:, 1] <= truth_all) & (truth_all <= everything[:, 2])
+    inside = (gain[:, 1] <= truth) & (truth <= gain[:, 2])
+    lines = [
+        f"{len(rows)} worlds ({len(texts) - len(rows)} draws skipped as too large).",
+        "",
+        "| what | value |",
+        "| --- | --- |",
+        f"| interval of Everything - RealOnly holds the truth | {share(inside_all)} |",
+        f"| its median half-width, points | {np.median((everything[:, 2] - everything[:, 1]) / 2):.2f} |",
+        f"| interval of the verdict's gain holds the truth, 'use' worlds | {share(inside[use])} |",
+        f"| its median half-width, points | {np.median((gain[use, 2] - gain[use, 1]) / 2):.2f} |" if use.any() else "",
+        f"| 'use' | {share(use)} |",
+        f"| 'use' and true gain below 0, of all worlds | {share(use & (truth < 0))} |",
+        f"| 'use' where the best true gain is >= 3 | {share(use[best >= 3])} |",
+        f"| 'use' where it is >= 3 and there are >= 1,000 real rows | {share(use[(best >= 3) & (num_real >= 1000)])} |",
+        f"| mean regret of the best bet, points | {np.mean(np.maximum(best, 0) - truth):.2f} |",
+        f"| best true gain: 5 %, 50 %, 95 % | {', '.join(f'{v:.1f}' for v in np.percentile(best, [5, 50, 95]))} |",
+    ]
+    return "\n".join(line for line in lines if line or line == "")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--first", type=int, default=1000)
+    parser.add_argument("--worlds", type=int, default=500)
+    parser.add_argument("--seeds", type=int, default=2, help="repetitions of the 5 folds")
+    parser.add_argument("--num-real", type=int)
+    parser.add_argument("--permute", action="store_true")
+    parser.add_argument("--out", type=Path, default=Path("runs/verdicts"))
+    parser.add_argument("--table", type=Path, help="print the table of a finished folder")
+    arguments = parser.parse_args()
+    if arguments.table:
+        print(table(arguments.table))
+        return
+    import torch
+
+    torch.set_num_threads(1)
+    run(arguments.first, arguments.worlds, arguments.out, arguments.seeds, arguments.permute, arguments.num_real)
+    print(table(arguments.out))
+
+
+if __name__ == "__main__":
+    main()
