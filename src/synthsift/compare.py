@@ -165,6 +165,7 @@ class Leaks:
 def find_leaks(mixture: Mixture, embedding: np.ndarray) -> Leaks:
     """Find parents, and exact or near copies in the encoded space (2 % of the usual distance between neighbors)."""
     num_pool = len(mixture.real) + len(mixture.valid)
+    embedding = embedding.astype(np.float64)  # the distance of a copy must come out as 0
     pool = embedding[:num_pool]
     own = nearest(pool, pool, 1, skip=np.arange(num_pool))[0][:, 0] if num_pool > 1 else np.ones(1)
     usual = float(np.median(own))

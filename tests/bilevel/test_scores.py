@@ -17,6 +17,9 @@ from synthsift.bilevel.metanet import MetaNet
 from synthsift.bilevel.objective import meta_gradient, meta_loss, shares, standardized_scores
 from synthsift.bilevel.scores import Parameters, jvp_scores, linear_scores
 
+# torch compiles rules for forward-mode differentiation at its first use, by a function that it has deprecated itself.
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
+
 NUM_ROWS, NUM_TRUSTED, DIM, NUM_CLASSES, HIDDEN, NUM_FEATURES = 23, 11, 5, 3, 7, 4
 RATE, DECAY = 0.3, 0.05
 Logits = Callable[[Mapping[str, Tensor], Tensor], Tensor]
@@ -181,7 +184,9 @@ def test_the_linear_learner_is_the_network_learner_without_a_hidden_layer() -> N
     assert relative_error(learner.scores(direction), scores) < 1e-12
 
 
-@pytest.mark.parametrize("learner", [LinearLearner(torch.zeros(2, 2), torch.zeros(2), 0.1, 0.0), NetworkLearner({}, 0.1, 0.0)])
+@pytest.mark.parametrize(
+    "learner", [LinearLearner(torch.zeros(2, 2), torch.zeros(2), 0.1, 0.0), NetworkLearner({}, 0.1, 0.0)]
+)
 def test_scores_before_a_step_are_refused(learner: LinearLearner | NetworkLearner) -> None:
     with pytest.raises(AssertionError, match="take a step"):
         learner.scores({})
@@ -223,7 +228,7 @@ def test_standardized_scores() -> None:
 
 
 def test_rest_points() -> None:
-    """With scores s the objective rests at p ~ exp(s / strength); without differences between scores, at equal weights."""
+    """The objective rests at p ~ exp(s / strength), so at equal weights where the scores do not differ."""
     scores = normal(NUM_ROWS, seed=9)
     assert meta_gradient(scores / scores.std() / 0.5, scores, 0.5).abs().max() < 1e-14
     assert meta_gradient(torch.zeros(NUM_ROWS), torch.ones(NUM_ROWS), 0.5).abs().max() < 1e-7  # float32 here

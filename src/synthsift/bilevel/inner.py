@@ -139,7 +139,7 @@ class NetworkLearner:
 
     def trusted_gradient(self, x: Tensor, y: Tensor) -> Parameters:
         """Return the gradient of the mean loss."""
-        return self._gradient(x, y, torch.full((len(y),), 1.0 / len(y)))
+        return self._gradient(x, y, torch.full((len(y),), 1.0 / len(y), dtype=x.dtype))
 
     def scores(self, direction: Parameters) -> Tensor:
         """Return the exact scores of the last step's rows."""

@@ -81,15 +81,15 @@ class LearnedWeights:
         """
         trusted = trusted_rows(mixture, seeds)
         training = np.setdiff1d(np.arange(len(mixture.ids)), relatives(mixture, trusted))
-        inputs = standardize(network_inputs(mixture, features))[0]
-        log_weights, history, outcome = self._meta_train(mixture, features, inputs, training, trusted, seeds)
+        inputs, center, scale = standardize(network_inputs(mixture, features))
+        log_weights, network, history, outcome = self._meta_train(mixture, features, inputs, training, trusted, seeds)
         temper = self._choose_temper(mixture, features, log_weights, training, seeds)
         values = np.exp(temper * (log_weights - log_weights[training].max()))
-        real_training = training[~mixture.is_synth[training]]
-        values[trusted] = values[real_training].mean()
-        return Weights(
-            values, mixture.ids, "LearnedWeights", outcome, {**history.arrays(), "temper": np.array([temper])}
-        )
+        values[trusted] = values[training[~mixture.is_synth[training]]].mean()
+        recorded = {**history.arrays(), "temper": np.array([temper])}
+        state = {name: value.numpy() for name, value in network.state_dict().items()}
+        state |= {"center": center, "scale": scale, "temper": np.array([temper])}
+        return Weights(values, mixture.ids, "LearnedWeights", outcome, recorded, state)
 
     def _meta_train(
         self,
@@ -99,8 +99,8 @@ class LearnedWeights:
         training: np.ndarray,
         trusted: np.ndarray,
         seeds: Seeds,
-    ) -> tuple[np.ndarray, History, Outcome]:
-        """Run the meta-steps; return log-weights of all rows (n,), the history, and how it ended."""
+    ) -> tuple[np.ndarray, MetaNet, History, Outcome]:
+        """Run the meta-steps; return log-weights of all rows (n,), the network, the history, and how it ended."""
         rng, generator = seeds.numpy("batches"), seeds.torch("network")
         x = torch.as_tensor(features.embedding, dtype=torch.float32)
         y = torch.as_tensor(mixture.y)
@@ -125,7 +125,7 @@ class LearnedWeights:
             optimizer.step()
         with torch.no_grad():
             final = network(f).double().numpy()
-        return final, history, outcome
+        return final, network, history, outcome
 
     def _inner(self, x: torch.Tensor, num_classes: int, generator: torch.Generator) -> InnerLearner:
         decay = 1e-2

@@ -19,6 +19,12 @@ app = typer.Typer(
 )
 
 DONE, FOUND, BAD_INPUT, INTERRUPTED, INTERNAL = 0, 1, 2, 3, 4
+SIGINT_CODE = 130  # what typer makes of Ctrl-C
+STOPPED = "Interrupted. Finished cells are kept: the same command goes on from there."
+OUT_OF_MEMORY = (
+    "Out of memory. Lower --max-rows-per-source or --max-real, reduce a wide table with --pca, or give shorter vectors "
+    "with --embeddings."
+)
 
 Data = "Data"
 More = "Data, more"
@@ -175,13 +181,13 @@ def run_app() -> None:
     try:
         app(standalone_mode=True)
     except KeyboardInterrupt:
-        _tell("Interrupted. Finished cells are kept: the same command goes on from there.", INTERRUPTED)
+        _tell(STOPPED, INTERRUPTED)
+    except SystemExit as end:
+        if end.code == SIGINT_CODE:
+            _tell(STOPPED, INTERRUPTED)
+        raise
     except MemoryError:
-        _tell(
-            "Out of memory. Lower --max-rows-per-source or --max-real, reduce a wide table with --pca, or give shorter "
-            "vectors with --embeddings.",
-            BAD_INPUT,
-        )
+        _tell(OUT_OF_MEMORY, BAD_INPUT)
     except Exception as error:
         from synthsift.records import DataError
 
@@ -189,6 +195,8 @@ def run_app() -> None:
             traceback.print_exc()
         if isinstance(error, DataError):
             _tell(str(error), BAD_INPUT)
+        if "can't allocate memory" in str(error):  # what torch raises is a RuntimeError
+            _tell(OUT_OF_MEMORY, BAD_INPUT)
         if isinstance(error, OSError):
             _tell(f"{error}. Check the path, its permissions and the space on the disk.", BAD_INPUT)
         _tell(

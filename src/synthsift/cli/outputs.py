@@ -5,10 +5,12 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from synthsift.cli.gallery import make_gallery
 from synthsift.cli.settings import RunSettings
 from synthsift.compare import NUM_FOLDS
 from synthsift.numerics.metrics import metric_value, row_hits, row_losses
@@ -24,9 +26,7 @@ REPORT_DRAWS = 300
 
 
 def write_outputs(folder: RunFolder, settings: RunSettings, finished: Finished) -> None:
-    """Write all files of the run folder; summary.json, which marks the run as complete, comes last."""
-    from synthsift.report.render import write_report
-
+    """Write all files of the run folder that hold results; summary.json, which marks the run as complete, comes last."""
     path = folder.path
     write_parquet(path / "weights.parquet", _weight_rows(finished))
     write_parquet(path / "features.parquet", finished.features)
@@ -35,11 +35,30 @@ def write_outputs(folder: RunFolder, settings: RunSettings, finished: Finished) 
     learned = finished.weights.get("LearnedWeights")
     if learned is not None and learned.history:
         write_parquet(path / "history.parquet", {k: v for k, v in learned.history.items() if k != "temper"})
+    _write_gallery(path, settings, finished)
     write_json(path / "findings.json", [_finding(f) for f in finished.findings])
     _write_model(folder, finished)
     write_text(path / "log.txt", "\n".join(finished.log) + "\n")
     write_json(path / "summary.json", _summary(settings, finished))
-    write_report(path)
+
+
+def finish_outputs(folder: RunFolder) -> None:
+    """Add what is made from the files of a complete run, where it is missing, and remove the finished cells."""
+    if not (folder.path / "report.html").exists():
+        from synthsift.report.render import write_report
+
+        write_report(folder.path)
+    folder.drop_cells()
+
+
+def _write_gallery(path: Path, settings: RunSettings, finished: Finished) -> None:
+    """Write the extreme rows by learned weight (by the verdict's weight where there is none), unless not wanted."""
+    mixture = finished.loaded.mixture
+    weights = finished.weights.get("LearnedWeights", finished.weights[finished.verdict.policy]).values
+    weight = (weights / weights.mean())[mixture.is_synth]
+    gallery = make_gallery(mixture.synth, mixture.classes, weight) if settings.gallery else None
+    if gallery is not None:
+        write_json(path / "gallery.json", gallery)
 
 
 def _finding(finding: Any) -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from synthsift.baselines.scored import KNNShapley, TrustedMargin
 from synthsift.baselines.simple import Everything, RandomSubset, RealOnly, RealTimes
 from synthsift.baselines.sources import BestSources
@@ -56,6 +58,17 @@ def pick_policies(wanted: str | None, learner: str, mixture: Mixture) -> dict[st
     if unknown:
         raise DataError(f"unknown policy {', '.join(unknown)}; for this data there are {', '.join(known)}")
     return {name: weigher for name, weigher in known.items() if name in names or name in ("RealOnly", "Everything")}
+
+
+def with_diagnostics(policies: dict[str, Weigher]) -> dict[str, Weigher]:
+    """Return the same policies, with learned weights that record their training; their weights do not change."""
+
+    def recording(weigher: Weigher) -> Weigher:
+        if isinstance(weigher, RealTimes):
+            return replace(weigher, of=recording(weigher.of))
+        return replace(weigher, diagnose=True) if isinstance(weigher, LearnedWeights) else weigher
+
+    return {name: recording(weigher) for name, weigher in policies.items()}
 
 
 def words_of(weigher: Weigher) -> tuple[str, float]:

@@ -12,8 +12,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from synthsift.cli.console import Console
-from synthsift.cli.outputs import write_outputs
-from synthsift.cli.policies import pick_policies, words_of
+from synthsift.cli.outputs import finish_outputs, write_outputs
+from synthsift.cli.policies import pick_policies, with_diagnostics, words_of
 from synthsift.cli.settings import RunSettings
 from synthsift.compare import Study, compare, final_fits, find_leaks, judge_test
 from synthsift.data.leaks import test_copies
@@ -27,6 +27,9 @@ from synthsift.training.learners import Model, find_learner
 from synthsift.verdict import decide, with_weights
 
 LEARNED = "LearnedWeights"
+COPIES = "SS130"
+LEAKS_ALLOWED = "Copies of test rows took part (--allow-leaks), so results on the test rows are too good."
+LABEL_SHIFT = 0.05  # total variation between the class shares above which it is said
 
 
 @dataclass(frozen=True)
@@ -94,26 +97,28 @@ def execute(settings: RunSettings, out: Path, console: Console, *, overwrite: bo
         console.finding(copies)
         return 1
     findings = loaded.findings + (() if copies is None else (copies,))
+    seconds = {"load": time.perf_counter() - started}
+    # Before the folder is touched: what is wrong with the input must not leave a begun run behind.
+    encoder, study, test_vectors = _prepare(settings, loaded, learner)
+    seconds["encode"] = time.perf_counter() - started - seconds["load"]
     with (
         threadpool_limits(1),
         RunFolder.open(out, settings.plain(), data_hash(settings.data), overwrite=overwrite) as folder,
     ):
         if folder.complete:
             console.say(f"{out} holds the finished run of these settings and data; nothing is left to do.")
+            finish_outputs(folder)
             console.close_with(out)
             return 0
-        seconds = {"load": time.perf_counter() - started}
-        encoder, study, test_vectors = _prepare(settings, loaded, learner)
         left = max(study.budget_seconds - (time.perf_counter() - started), 0.2 * study.budget_seconds)
         study = replace(study, budget_seconds=left)
-        seconds["encode"] = time.perf_counter() - started - seconds["load"]
         console.describe(loaded, study, settings)
         comparison = compare(study, store=folder, progress=console.progress)
         seconds["compare"] = time.perf_counter() - started - sum(seconds.values())
         finished = _conclude(settings, loaded, study, comparison, encoder, test_vectors, findings, seconds, console)
         finished.seconds["total"] = time.perf_counter() - started
         write_outputs(folder, settings, finished)
-        folder.drop_cells()
+        finish_outputs(folder)
     console.close_with(out)
     return 0
 
@@ -177,6 +182,7 @@ def _conclude(
     metric = choose_metric(settings, comparison.y)
     verdict = decide(comparison, metric, Seeds(settings.first_seed).child("verdict"))
     console.say("Fitting the final models ...")
+    study = replace(study, policies=with_diagnostics(dict(study.policies)))
     wanted = list(study.policies)
     if loaded.test is not None and test_vectors is not None:
         test, weights, models = judge_test(study, loaded.test, test_vectors, metric, wanted)
@@ -186,8 +192,10 @@ def _conclude(
     words, times = words_of(study.policies[verdict.policy])
     synth = weights[verdict.policy].values[study.mixture.is_synth]
     verdict = with_weights(verdict, synth, times, comparison, words)
+    if any(finding.code == COPIES for finding in findings):
+        verdict = replace(verdict, sentence=f"{verdict.sentence} {LEAKS_ALLOWED}")
     kept = {name: weights[name] for name in {verdict.policy, LEARNED} & set(weights)}
-    findings = (*findings, *_leak_findings(settings, study))
+    findings = (*findings, *_leak_findings(settings, study), *_label_shift(study))
     seconds["final"] = time.perf_counter() - started
     described = study.describe(study.mixture, Seeds(settings.first_seed).child("final", "describe"))
     features = {"id": described.ids.astype(str), **{name: described.column(name) for name in described.names}}
@@ -235,3 +243,27 @@ def _leak_findings(settings: RunSettings, study: Study) -> tuple[Finding, ...]:
             )
         )
     return tuple(found)
+
+
+def _label_shift(study: Study) -> tuple[Finding, ...]:
+    """Say so where the synthetic classes are mixed differently from the real ones."""
+    mixture = study.mixture
+    real = np.bincount(mixture.y[~mixture.is_synth], minlength=mixture.num_classes)
+    synth = np.bincount(mixture.y[mixture.is_synth], minlength=mixture.num_classes)
+    difference = synth / synth.sum() - real / real.sum()
+    moved = 0.5 * float(np.abs(difference).sum())
+    if moved <= LABEL_SHIFT:
+        return ()
+    most = int(np.argmax(np.abs(difference)))
+    return (
+        Finding(
+            "SS142",
+            Severity.warning,
+            "Classes are mixed differently",
+            f"{100 * moved:.0f} % of the synthetic rows would need another class to match the real mix; class "
+            f"{mixture.classes[most]} is {100 * real[most] / real.sum():.0f} % of the real and "
+            f"{100 * synth[most] / synth.sum():.0f} % of the synthetic rows.",
+            "A model trained on another mix of classes predicts the frequent synthetic classes too often.",
+            "Prefer policies that count real rows several times or learn weights, or generate the real mix.",
+        ),
+    )

@@ -63,7 +63,8 @@ class TableEncoder:
     @staticmethod
     def fit(x: Table, pca: int | None = None) -> TableEncoder:
         """Learn scales and categories from all rows of `x`; `pca` is the number of directions kept."""
-        center, scale, flagged, squeezed, categories = [], [], [], [], []
+        center, scale, flagged, squeezed = [], [], [], []
+        categories: list[tuple[str, ...] | None] = []
         for values, names in zip(x.values, x.categories, strict=True):
             if names is not None:
                 counts = np.bincount(values[values >= 0], minlength=len(names))
@@ -106,7 +107,9 @@ class TableEncoder:
             else:
                 blocks.append(_one_hot(values, names or (), known))
         dense = np.concatenate(blocks, axis=1) if blocks else np.zeros((len(x), 0))
-        return dense if self.components is None else (dense - self.offset) @ self.components
+        if self.components is None or self.offset is None:
+            return dense
+        return (dense - self.offset) @ self.components
 
     def _numeric(self, values: np.ndarray, number: int) -> np.ndarray:
         missing = np.isnan(values)
@@ -189,14 +192,14 @@ class TextEncoder:
         return TextEncoder(vocabulary, vectorizer.idf_, components * factor, raw.mean(axis=0) * factor)
 
     def transform(self, x: np.ndarray) -> np.ndarray:
-        """Return vectors (n, d) of texts."""
+        """Return vectors (n, d) of texts, in single precision."""
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         vectorizer = TfidfVectorizer(
             ngram_range=(1, 2), sublinear_tf=True, vocabulary={term: k for k, term in enumerate(self.vocabulary)}
         )
         vectorizer.idf_ = self.idf
-        return vectorizer.transform(x) @ self.components - self.center
+        return (vectorizer.transform(x) @ self.components - self.center).astype(np.float32)
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Return arrays and settings for `restore`."""

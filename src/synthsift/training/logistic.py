@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.optimize import minimize
@@ -25,6 +26,7 @@ from synthsift.training import newton
 # The path: a factor of 4 moves the log-loss of a well-scaled problem by far less than the noise of choosing.
 STRENGTHS = tuple(float(4.0**k) for k in range(-7, 7))
 TOLERANCE = 1e-4  # on the largest gradient entry per unit of total weight; predictions then move by < 1e-3
+NUM_FOLDS = 3
 CHOICE_TOLERANCE = 1e-3  # enough to rank strengths; the final fit uses TOLERANCE
 
 
@@ -136,10 +138,23 @@ def fit_logistic(
 
 @dataclass(frozen=True)
 class CrossFit:
-    """A final model and, for the real rows, predictions by models that did not see them."""
+    """A final model and, for the real rows, predictions by models that did not see them.
+
+    Parameters
+    ----------
+    model : LinearModel
+        Fitted on all rows.
+    predict_unseen : callable
+        Makes `out_of_fold`; models that choosing did not need are fitted only here.
+    """
 
     model: LinearModel
-    out_of_fold: np.ndarray
+    predict_unseen: Callable[[], np.ndarray]
+
+    @cached_property
+    def out_of_fold(self) -> np.ndarray:
+        """Probabilities (number of real rows, c), in the order of the real rows."""
+        return self.predict_unseen()
 
 
 def fit_chosen(
@@ -175,23 +190,23 @@ def fit_chosen(
     Returns
     -------
     CrossFit
-        ``out_of_fold`` is (number of real rows, c), in the order of the real rows.
     """
     real = np.flatnonzero(is_real)
     present = len(np.unique(y))
     start = usual_strength(x) if strength is None else STRENGTHS.index(strength)
-    if len(real) < 6 or present < 2:
+    if present < 2:
         model = fit_logistic(x, y, weight, num_classes, STRENGTHS[start])
-        return CrossFit(model, model.predict_proba(x[real]))
+        return CrossFit(model, lambda: model.predict_proba(x[real]))
+    search = strength is None and len(real) >= 6
     size = (x.shape[1] + 1) * (present - 1)
     related = family is not None and len(np.unique(family[family >= 0])) < np.count_nonzero(family >= 0)
     if size <= 200 and len(y) * size**2 <= 4e8 and not related:
-        return _choose_by_leave_one_out(x, y, weight, real, num_classes, start, strength is None)
-    fold = family_folds(y, real, family if related else None, 3, seeds)
-    num_folds = 3 if x.size * num_classes < 1e6 else 1
+        return _choose_by_leave_one_out(x, y, weight, real, num_classes, start, search)
+    fold = family_folds(y, real, family if related else None, NUM_FOLDS, seeds)
+    num_folds = NUM_FOLDS if x.size * num_classes < 1e6 else 1
     is_judge = np.zeros(len(y), dtype=bool)
     is_judge[real] = True
-    return _choose_by_folds(x, y, weight, fold, is_judge, num_folds, num_classes, start, strength is None)
+    return _choose_by_folds(x, y, weight, fold, is_judge, num_folds, num_classes, start, search)
 
 
 def family_folds(
@@ -256,7 +271,7 @@ def _choose_by_leave_one_out(
     coef[:, present], intercept[present] = full[:-1], full[-1]
     out_of_fold = np.zeros((len(real), num_classes))
     out_of_fold[:, present] = out
-    return CrossFit(LinearModel(coef, intercept, STRENGTHS[best]), out_of_fold)
+    return CrossFit(LinearModel(coef, intercept, STRENGTHS[best]), lambda: out_of_fold)
 
 
 def _choose_by_folds(
@@ -274,14 +289,15 @@ def _choose_by_folds(
     models: list[LinearModel | None] = [None] * num_folds
     tried: dict[int, tuple[float, list[LinearModel]]] = {}
 
+    def fit(train: np.ndarray, strength: float, start: LinearModel | None) -> LinearModel:
+        return fit_logistic(x[train], y[train], weight[train], num_classes, strength, start, CHOICE_TOLERANCE)
+
     def judge(k: int) -> float:
         if k not in tried:
             total, fitted = 0.0, []
             for j in range(num_folds):
                 train, judged = fold != j, (fold == j) & is_judge
-                model = fit_logistic(
-                    x[train], y[train], weight[train], num_classes, STRENGTHS[k], models[j], CHOICE_TOLERANCE
-                )
+                model = fit(train, STRENGTHS[k], models[j])
                 total += float(row_losses(model.predict_proba(x[judged]), y[judged]).sum())
                 models[j] = model
                 fitted.append(model)
@@ -292,9 +308,13 @@ def _choose_by_folds(
     judge(best)
     fitted = tried[best][1]
     model = fit_logistic(x, y, weight, num_classes, STRENGTHS[best], fitted[0])
-    real = np.flatnonzero(is_judge)
-    out = model.predict_proba(x[real])
-    for j, other in enumerate(fitted):
-        rows = fold[real] == j
-        out[rows] = other.predict_proba(x[real[rows]])
-    return CrossFit(model, out)
+
+    def predict_unseen() -> np.ndarray:
+        out = np.zeros((len(y), num_classes))
+        for j in range(NUM_FOLDS):
+            train, judged = fold != j, (fold == j) & is_judge
+            other = fitted[j] if j < num_folds else fit(train, STRENGTHS[best], fitted[0])
+            out[judged] = other.predict_proba(x[judged])
+        return out[is_judge]
+
+    return CrossFit(model, predict_unseen)
