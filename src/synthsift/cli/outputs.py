@@ -26,7 +26,7 @@ REPORT_DRAWS = 300
 
 
 def write_outputs(folder: RunFolder, settings: RunSettings, finished: Finished) -> None:
-    """Write all files of the run folder that hold results; summary.json, which marks the run as complete, comes last."""
+    """Write all files that hold results; summary.json, which marks the run as complete, comes last."""
     path = folder.path
     write_parquet(path / "weights.parquet", _weight_rows(finished))
     write_parquet(path / "features.parquet", finished.features)

@@ -98,27 +98,25 @@ def execute(settings: RunSettings, out: Path, console: Console, *, overwrite: bo
         return 1
     findings = loaded.findings + (() if copies is None else (copies,))
     seconds = {"load": time.perf_counter() - started}
-    # Before the folder is touched: what is wrong with the input must not leave a begun run behind.
-    encoder, study, test_vectors = _prepare(settings, loaded, learner)
-    seconds["encode"] = time.perf_counter() - started - seconds["load"]
-    with (
-        threadpool_limits(1),
-        RunFolder.open(out, settings.plain(), data_hash(settings.data), overwrite=overwrite) as folder,
-    ):
-        if folder.complete:
-            console.say(f"{out} holds the finished run of these settings and data; nothing is left to do.")
+    with threadpool_limits(1):
+        # Before the folder is touched: what is wrong with the input must not leave a begun run behind.
+        encoder, study, test_vectors = _prepare(settings, loaded, learner)
+        seconds["encode"] = time.perf_counter() - started - seconds["load"]
+        with RunFolder.open(out, settings.plain(), data_hash(settings.data), overwrite=overwrite) as folder:
+            if folder.complete:
+                console.say(f"{out} holds the finished run of these settings and data; nothing is left to do.")
+            else:
+                left = max(study.budget_seconds - (time.perf_counter() - started), 0.2 * study.budget_seconds)
+                study = replace(study, budget_seconds=left)
+                console.describe(loaded, study, settings)
+                comparison = compare(study, store=folder, progress=console.progress)
+                seconds["compare"] = time.perf_counter() - started - sum(seconds.values())
+                finished = _conclude(
+                    settings, loaded, study, comparison, encoder, test_vectors, findings, seconds, console
+                )
+                finished.seconds["total"] = time.perf_counter() - started
+                write_outputs(folder, settings, finished)
             finish_outputs(folder)
-            console.close_with(out)
-            return 0
-        left = max(study.budget_seconds - (time.perf_counter() - started), 0.2 * study.budget_seconds)
-        study = replace(study, budget_seconds=left)
-        console.describe(loaded, study, settings)
-        comparison = compare(study, store=folder, progress=console.progress)
-        seconds["compare"] = time.perf_counter() - started - sum(seconds.values())
-        finished = _conclude(settings, loaded, study, comparison, encoder, test_vectors, findings, seconds, console)
-        finished.seconds["total"] = time.perf_counter() - started
-        write_outputs(folder, settings, finished)
-        finish_outputs(folder)
     console.close_with(out)
     return 0
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+import math
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from synthsift.data.spec import DataSpec
 from synthsift.records import DataError
@@ -55,8 +57,8 @@ class RunSettings:
             raise DataError(f"--generator-saw is {self.generator_saw!r}; it must be one of {', '.join(GENERATOR_SAW)}")
         if self.num_seeds < 1:
             raise DataError(f"--seeds is {self.num_seeds}; at least 1 repetition is needed")
-        if not self.budget_minutes > 0:
-            raise DataError(f"--budget is {self.budget_minutes}; give minutes above 0")
+        if not 0 < self.budget_minutes < math.inf:
+            raise DataError(f"--budget is {self.budget_minutes}; give a number of minutes above 0")
         if self.pca is not None and self.pca < 1:
             raise DataError(f"--pca is {self.pca}; give a number of directions of at least 1")
 
@@ -77,11 +79,32 @@ class RunSettings:
             record = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise DataError(f"the settings file {path} cannot be read: {error}") from error
-        values = dict(record.get("settings", record)) if isinstance(record, dict) else {}
-        known, data_known = {f.name for f in fields(RunSettings)}, {f.name for f in fields(DataSpec)}
-        data = dict(values.get("data", {}))
-        unknown = sorted((set(values) - known) | (set(data) - data_known))
-        if unknown or not values:
-            raise DataError(f"{path} does not hold settings of a run; unknown names: {', '.join(unknown) or 'all'}")
-        values["data"] = DataSpec(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})  # type: ignore[arg-type]
-        return RunSettings(**values)
+        values = record.get("settings", record) if isinstance(record, dict) else None
+        if not isinstance(values, dict) or not isinstance(values.get("data"), dict):
+            raise DataError(f"{path} does not hold settings of a run; give the settings.json of a run folder")
+        data = DataSpec(**_checked(values["data"], DataSpec, path))
+        return RunSettings(**{**_checked(values, RunSettings, path), "data": data})
+
+
+def _checked(values: dict[str, Any], kind: type, path: Path) -> dict[str, Any]:
+    """Return the settings of one record, lists as tuples; refuse unknown names and values of another type."""
+    hints = get_type_hints(kind)
+    unknown = sorted(set(values) - set(hints))
+    if unknown:
+        raise DataError(f"{path} holds settings with unknown names: {', '.join(unknown)}. Known are {', '.join(hints)}")
+    for name, value in values.items():
+        if name != "data" and not _has_type(value, hints[name]):
+            wanted = "list of str" if get_origin(hints[name]) is tuple else getattr(hints[name], "__name__", hints[name])
+            raise DataError(f"{path}: the setting {name} is {json.dumps(value)}, but {wanted} is needed")
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+
+
+def _has_type(value: Any, hint: Any) -> bool:
+    """Whether a value from JSON is of the type of a field; a list stands for a tuple, a whole number for a float."""
+    if get_origin(hint) is tuple:
+        return isinstance(value, list) and all(isinstance(entry, str) for entry in value)
+    if get_origin(hint) is UnionType:
+        return any(_has_type(value, choice) for choice in get_args(hint))
+    if isinstance(value, bool):
+        return hint is bool
+    return isinstance(value, int | float if hint is float else hint)

@@ -283,7 +283,7 @@ def _widen(axes: Any, values: Sequence[float]) -> None:
     """Axis from the lowest to the highest value and zero, with a margin."""
     low, high = min(0.0, *values), max(0.0, *values)
     margin = 0.06 * max(high - low, 0.1)
-    axes.set_xlim(low - margin if low < 0 else 0, high + margin if high > 0 else 0)
+    axes.set_xlim(low - margin if low < 0 else 0, high + margin if high > 0 or low == 0 else 0)
 
 
 def _few_ticks(n: int = 5) -> Any:

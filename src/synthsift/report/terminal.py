@@ -10,11 +10,12 @@ from synthsift.report import wording
 if TYPE_CHECKING:
     from rich.table import Table
 
-HEADINGS = ("policy", "points over RealOnly", "95 % interval", "log-loss", "splits", "")
+HEADINGS = ("policy", "gain", "95 % interval", "log-loss", "splits", "")
+REFERENCE = "RealOnly"
 
 
 def closing_table(summary: Mapping[str, Any]) -> Table:
-    """Return the comparison as a table, best gain first, the verdict's policy in bold.
+    """Return the comparison as a table that fits 80 columns: the verdict's policy in bold, then the best gain first.
 
     Parameters
     ----------
@@ -24,7 +25,8 @@ def closing_table(summary: Mapping[str, Any]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="dim")
+    table = Table(box=None, pad_edge=False, header_style="dim", title=Text(_title(summary)), title_justify="left")
+    table.title_style = "dim"
     for i, heading in enumerate(HEADINGS):
         table.add_column(Text(heading), justify="left" if i in (0, 5) else "right", overflow="fold")
     for row, cells in _rows(summary):
@@ -46,7 +48,13 @@ def closing_text(summary: Mapping[str, Any]) -> str:
         ).rstrip()
         for line in lines
     ]
-    return "\n".join([wording.one_line(summary["verdict"]["sentence"]), "", *text])
+    return "\n".join([wording.one_line(summary["verdict"]["sentence"]), "", _title(summary), *text])
+
+
+def _title(summary: Mapping[str, Any]) -> str:
+    """What the numbers are, and why the verdict's own gain may be another one."""
+    metric = (summary["verdict"].get("gain") or {}).get("metric") or summary.get("metric") or "the metric"
+    return f"Gain over {REFERENCE} in points of {wording.title(metric)}, not corrected for having chosen the best:"
 
 
 def _stopped(summary: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -55,12 +63,15 @@ def _stopped(summary: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _rows(summary: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], list[str]]]:
-    """Rows of the comparison with their printed cells, best gain first, stopped policies last."""
-    stopped = _stopped(summary)
-    rows = sorted(
-        summary.get("comparison") or [],
-        key=lambda row: (row["name"] in stopped, -_number((row.get("gain") or {}).get("mean"), -1e9)),
-    )
+    """Rows of the comparison with their printed cells: the verdict's, then best gain first, stopped policies last."""
+    stopped, chosen = _stopped(summary), summary["verdict"]["policy"]
+
+    def rank(row: Mapping[str, Any]) -> tuple[bool, bool, float]:
+        """Place in the table, lowest first."""
+        gain = _number((row.get("gain") or {}).get("mean"), -1e9)
+        return (row["name"] != chosen, row["name"] in stopped, -gain)
+
+    rows = sorted(summary.get("comparison") or [], key=rank)
     return [(row, _cells(row, summary)) for row in rows]
 
 
@@ -69,11 +80,11 @@ def _cells(row: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
     gain = row.get("gain") or {}
     note = "<- verdict" if row["name"] == summary["verdict"]["policy"] else ""
     if row["name"] in _stopped(summary):
-        note = f"stopped: {wording.one_line(_stopped(summary)[row['name']], 60)}"
+        note = "stopped"  # the reason is in the report; here it would break the lines
     cells = [
         wording.one_line(row["name"], 40),
         wording.signed(gain.get("mean")),
-        wording.interval(gain),
+        "" if row["name"] == REFERENCE else wording.interval(gain),
         wording.measured(row.get("log_loss"), "log_loss"),
         wording.count(row.get("n_splits")),
     ]

@@ -313,7 +313,7 @@ def _choose_by_folds(
         out = np.zeros((len(y), num_classes))
         for j in range(NUM_FOLDS):
             train, judged = fold != j, (fold == j) & is_judge
-            other = fitted[j] if j < num_folds else fit(train, STRENGTHS[best], fitted[0])
+            other = fitted[j] if j < num_folds else fit(train, STRENGTHS[best], None)  # a warm start would leak
             out[judged] = other.predict_proba(x[judged])
         return out[is_judge]
 

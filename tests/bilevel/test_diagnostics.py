@@ -1,0 +1,115 @@
+"""The reported signal-to-noise ratio against brute force, and the concentration numbers by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from synthsift.bilevel.diagnostics import MAX_ROWS, History, gsnr, step_diagnostics
+from synthsift.bilevel.metanet import MetaNet
+from synthsift.bilevel.objective import effective_size, shares
+
+POOL = 3000
+
+
+def make_pool(spread: float) -> tuple[MetaNet, Tensor, Tensor]:
+    """A fixed meta-network whose log-weights vary with `spread`, features (n, 4), and scores that follow the first."""
+    generator = torch.Generator().manual_seed(0)
+    network = MetaNet(4, 3, generator)
+    features = torch.randn(POOL, 4, generator=generator)
+    with torch.no_grad():
+        network.last.weight.copy_(spread * torch.randn(1, 3, generator=generator))
+    return network, features, 0.4 * features[:, 0] + torch.randn(POOL, generator=generator)
+
+
+def row_gradients(network: MetaNet, features: Tensor) -> np.ndarray:
+    """grad log w_i of every row (n, P), one backward pass a row."""
+    parameters = list(network.parameters())
+    out = network(features)
+    rows = [torch.autograd.grad(z, parameters, retain_graph=True) for z in out]
+    return np.array([np.concatenate([g.ravel().numpy() for g in row]) for row in rows], dtype=np.float64)
+
+
+def brute_force(network: MetaNet, features: Tensor, scores: Tensor, size: int, num: int) -> float:
+    """|G|^2 / tr Var of the meta-gradient Cov_p(s, h) over `num` random batches of the pool."""
+    h, s = row_gradients(network, features), scores.numpy().astype(np.float64)
+    with torch.no_grad():
+        w = network(features).exp().numpy().astype(np.float64)
+    rng, found = np.random.default_rng(1), []
+    for _ in range(num):
+        rows = rng.integers(POOL, size=size)
+        p = w[rows] / w[rows].sum()
+        found.append((p * (s[rows] - p @ s[rows])) @ (h[rows] - p @ h[rows]))
+    variance = np.var(found, axis=0, ddof=1).sum()
+    return float((np.sum(np.mean(found, axis=0) ** 2) - variance / num) / variance)
+
+
+@pytest.mark.parametrize(("spread", "size"), [(0.1, 100), (1.5, 200), (4.0, 400)])
+def test_gsnr_is_signal_over_noise_of_the_meta_gradient(spread: float, size: int) -> None:
+    """20 %: the formula is the leading term in 1 / B_eff, here below 3 %; either side carries about 4 % of noise."""
+    network, features, scores = make_pool(spread)
+    right = brute_force(network, features, scores, size, 2000)
+    rng, reported, effective = np.random.default_rng(2), [], []
+    for _ in range(200):
+        rows = torch.as_tensor(rng.integers(POOL, size=size))
+        reported.append(gsnr(network, features[rows], scores[rows]))
+        effective.append(effective_size(shares(network(features[rows]).detach())))
+    assert np.mean(effective) > 20
+    assert right > 0.5  # there is something to compare
+    assert abs(np.mean(reported) / right - 1) < 0.2
+
+
+def test_gsnr_grows_with_the_batch() -> None:
+    network, features, scores = make_pool(0.1)
+    per_row = gsnr(network, features, scores) / POOL
+    assert abs(gsnr(network, features[:1500], scores[:1500]) / 1500 / per_row - 1) < 0.3  # one batch, not a mean
+
+
+def test_gsnr_is_zero_without_signal() -> None:
+    network, features, scores = make_pool(1.5)
+    assert gsnr(network, features[:300], torch.full((300,), 0.7)) == 0.0
+    assert gsnr(network, features[:300], torch.zeros(300)) == 0.0
+    mixed = scores[torch.randperm(POOL, generator=torch.Generator().manual_seed(3))]
+    found = [gsnr(network, features[k : k + 300], mixed[k : k + 300]) for k in range(0, POOL, 300)]
+    assert np.mean(found) < 0.5  # pure noise: |g|^2 has expectation noise, which is subtracted and cut off at 0
+
+
+def test_large_batches_are_described_by_rows_from_all_over_them() -> None:
+    """A batch that holds all rows has the real ones first; they must not stand for the others."""
+    network, features, scores = make_pool(0.1)
+    order = torch.argsort(scores)  # as different a start as can be
+    found = step_diagnostics(network, features[order], scores[order], 0.0)["gsnr"]
+    assert POOL > 2 * MAX_ROWS
+    assert abs(found / gsnr(network, features, scores) - 1) < 0.4  # both from one batch, one of them from 512 rows
+
+
+def test_step_diagnostics_by_hand() -> None:
+    network, features, scores = make_pool(1.5)
+    with torch.no_grad():
+        w = network(features[:50]).exp().numpy()
+    p = w / w.sum()
+    found = step_diagnostics(network, features[:50], scores[:50], 1.25)
+    assert found["loss"] == 1.25
+    assert found["effective_batch"] == pytest.approx(1 / np.sum(p**2), rel=1e-5)
+    assert found["effective_fraction"] == pytest.approx(1 / np.sum(p**2) / 50, rel=1e-5)
+    assert found["mean_weight"] == pytest.approx(w.mean(), rel=1e-5)
+    assert found["largest_share"] == pytest.approx(p.max(), rel=1e-5)
+    assert found["gsnr"] == pytest.approx(gsnr(network, features[:50], scores[:50]))
+
+
+def test_effective_size() -> None:
+    assert effective_size(torch.full((40,), 1 / 40)) == pytest.approx(40, rel=1e-6)
+    assert effective_size(torch.tensor([1.0, 0.0, 0.0])) == 1.0
+    assert effective_size(torch.tensor([0.5, 0.25, 0.25])) == pytest.approx(1 / (0.25 + 0.0625 + 0.0625))
+
+
+def test_history_collects_columns() -> None:
+    history = History()
+    history.append(0, {"loss": 1.0, "gsnr": 2.0})
+    history.append(10, {"loss": 0.5, "gsnr": 3.0})
+    found = history.arrays()
+    assert list(found) == ["step", "loss", "gsnr"]
+    assert np.array_equal(found["step"], [0, 10]) and np.array_equal(found["gsnr"], [2, 3])
+    assert History().arrays() == {}
