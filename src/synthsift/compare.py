@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, is_dataclass, replace
+from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
@@ -95,16 +96,17 @@ class _Remembered:
     """Within one split, a policy that others build on is computed once."""
 
     weigher: Weigher
-    memo: dict[str, Weights]
+    memo: dict[str, Any]
 
     def __call__(self, mixture: Mixture, features: Features, seeds: Seeds) -> Weights:
         key = repr(self.weigher)
-        if key not in self.memo:
-            self.memo[key] = self.weigher(mixture, features, seeds)
+        with self.memo.setdefault(f"lock {key}", Lock()):  # a second thread waits instead of computing it again
+            if key not in self.memo:
+                self.memo[key] = self.weigher(mixture, features, seeds)
         return self.memo[key]
 
 
-def _remember(weigher: Any, memo: dict[str, Weights]) -> Weigher:
+def _remember(weigher: Any, memo: dict[str, Any]) -> Weigher:
     if is_dataclass(weigher) and any(f.name == "of" for f in fields(weigher)):
         return replace(weigher, of=_Remembered(weigher.of, memo))  # type: ignore
     return _Remembered(weigher, memo)

@@ -157,7 +157,7 @@ def _collect_comparison(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     compared = {row["name"]: row for row in _pick(summary.get("comparison"), ("name", "gain", "n_splits", "log_loss"))}
     stopped = summary.get("stopped") or {}
     rows = []
-    for name in dict.fromkeys([*compared, *policies]):
+    for name in dict.fromkeys([*compared, *policies, *stopped]):
         row, policy = compared.get(name, {}), policies.get(name, {})
         rows.append(
             {

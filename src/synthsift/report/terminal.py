@@ -52,9 +52,9 @@ def closing_text(summary: Mapping[str, Any]) -> str:
 
 
 def _title(summary: Mapping[str, Any]) -> str:
-    """What the numbers are, and why the verdict's own gain may be another one."""
+    """What the numbers are, and why the verdict's own gain is another one."""
     metric = (summary["verdict"].get("gain") or {}).get("metric") or summary.get("metric") or "the metric"
-    return f"Gain over {REFERENCE} in points of {wording.title(metric)}, not corrected for having chosen the best:"
+    return f"Points of {wording.title(metric)} over {REFERENCE}, before correcting for choice:"
 
 
 def _stopped(summary: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -71,7 +71,9 @@ def _rows(summary: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], list[str]
         gain = _number((row.get("gain") or {}).get("mean"), -1e9)
         return (row["name"] != chosen, row["name"] in stopped, -gain)
 
-    rows = sorted(summary.get("comparison") or [], key=rank)
+    compared = list(summary.get("comparison") or [])
+    left_out = [{"name": name} for name in stopped if name not in {row["name"] for row in compared}]
+    rows = sorted([*compared, *left_out], key=rank)
     return [(row, _cells(row, summary)) for row in rows]
 
 
@@ -80,7 +82,7 @@ def _cells(row: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
     gain = row.get("gain") or {}
     note = "<- verdict" if row["name"] == summary["verdict"]["policy"] else ""
     if row["name"] in _stopped(summary):
-        note = "stopped"  # the reason is in the report; here it would break the lines
+        note = "stopped" if row.get("n_splits") else "left out"  # the reason, in the report, would break the lines
     cells = [
         wording.one_line(row["name"], 40),
         wording.signed(gain.get("mean")),
