@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -87,8 +88,6 @@ LONG = {
     "records.py": "every record that folders exchange, in one place to look",
     "runs.py": "to be split: writing files, and the run folder with its cells",
     "compare.py": "the protocol, which is read from top to bottom",
-    "drift/laws.py": "to be split by law",
-    "drift/discriminate.py": "to be split: statistic and null distribution",
 }
 HEAVY = {"numpy", "pandas", "torch", "sklearn", "matplotlib"}
 
@@ -101,9 +100,10 @@ class Import:
     when: str
 
 
-def imports_of(source: str) -> Iterator[Import]:
-    """Yield what a file imports; ``from a import b`` is a.b if synthsift has such a module."""
-    yield from _imports_below(ast.parse(source), "import")
+@cache
+def imports_of(source: str) -> tuple[Import, ...]:
+    """Return what a file imports; ``from a import b`` is a.b if synthsift has such a module."""
+    return tuple(_imports_below(ast.parse(source), "import"))
 
 
 def _imports_below(node: ast.AST, when: str) -> Iterator[Import]:
@@ -113,11 +113,11 @@ def _imports_below(node: ast.AST, when: str) -> Iterator[Import]:
         elif isinstance(child, ast.ImportFrom):
             home = "." * child.level + (child.module or "")
             yield from (Import(_module(home, alias.name), when) for alias in child.names)
-        elif isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+        elif isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
             yield from _imports_below(child, "function")
         elif isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
             yield from _imports_below(child, "types")
-        else:
+        elif not isinstance(child, ast.expr):  # an expression holds no import
             yield from _imports_below(child, when)
 
 

@@ -111,7 +111,7 @@ class Examples:
                 raise DataError(f"{name} has {len(column)} rows but ids has {n}")
         if len(np.unique(self.ids)) != n:
             values, counts = np.unique(self.ids, return_counts=True)
-            raise DataError(f"ids must be unique; {values[counts > 1][0]!r} occurs {counts.max()} times")
+            raise DataError(f"ids must be unique; {str(values[counts > 1][0])!r} occurs {counts.max()} times")
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -404,7 +404,7 @@ class Prediction:
     mean, low, high : ndarray (t,)
         Value and interval; ``low <= mean <= high``.
     terms : mapping
-        Named intermediate quantities.
+        Named intermediate quantities, also readable as attributes (``prediction.bias``).
     formula : str
         Source (paper, equation) of the value.
     assumptions : tuple of str
@@ -425,6 +425,12 @@ class Prediction:
             raise ValueError(f"mean, low and high have different shapes: {shapes}")
         if not (np.all(self.low <= self.mean) and np.all(self.mean <= self.high)):
             raise ValueError("an interval must contain its mean: low <= mean <= high")
+
+    def __getattr__(self, name: str) -> Any:
+        terms = self.__dict__.get("terms", {})  # not self.terms: an empty instance is being copied or unpickled
+        if name in terms:
+            return terms[name]
+        raise AttributeError(f"a prediction has no {name!r}; its terms are {', '.join(map(str, terms)) or 'none'}")
 
 
 @dataclass(frozen=True)

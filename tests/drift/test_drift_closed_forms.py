@@ -83,7 +83,9 @@ def test_constant_push_acceptance() -> None:
     ("a", "eps2", "epshat2", "variance", "chi2", "kl"),
     [(0.1, 0.04, 0.0470024, 1.239809, 0.0300571, 0.0124259), (-0.2, 0.16, 0.1224188, 0.715342, 0.0431562, 0.0251682)],
 )
-def test_linear_error_acceptance(a: float, eps2: float, epshat2: float, variance: float, chi2: float, kl: float) -> None:
+def test_linear_error_acceptance(
+    a: float, eps2: float, epshat2: float, variance: float, chi2: float, kl: float
+) -> None:
     got = linear_error(a, 4)
     assert (got.eps2, got.epshat2, got.variance, got.chi2, got.kl) == pytest.approx(
         (eps2, epshat2, variance, chi2, kl), rel=REL

@@ -86,7 +86,9 @@ def test_constant_and_repeated_columns_are_harmless() -> None:
 
 def test_permutation_p_values_are_uniform_without_drift() -> None:
     rng = np.random.default_rng(6)
-    p = np.sort([mean_feature_p_value(*rng.standard_normal((2, 80, 3)), rng=rng, num_permutations=99) for _ in range(200)])
+    p = np.sort(
+        [mean_feature_p_value(*rng.standard_normal((2, 80, 3)), rng=rng, num_permutations=99) for _ in range(200)]
+    )
     # Kolmogorov-Smirnov at 0.1 %, plus the 1/100 grid of the p-values.
     assert np.max(np.abs(p - (np.arange(200) + 0.5) / 200)) <= 1.95 / math.sqrt(200) + 0.01
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from synthsift.drift.forecast import forecast_drift, measure_innovation, what_if
+from synthsift.drift.forecast import forecast_drift, what_if
 from synthsift.drift.laws import feature_drift, next_delta
 from synthsift.drift.planner import plan_loop
 from synthsift.drift.posterior import draw_posterior, simulate_ahead, steady_draws
@@ -40,27 +40,28 @@ CASES = [(alpha, share) for alpha in (0.1, 0.5) for share in (0.0, 0.5, 0.95)]
 def test_intervals_hold_the_drift_of_generation_ten_made_at_four() -> None:
     rng, hits, errors, total = np.random.default_rng(0), 0, [], 0
     for alpha, share in CASES:
-        for r in range(12):
+        for r in range(8):
             trace, truth, _ = make_loop(rng, np.full(10, alpha), 5, share=share)
             got = forecast_drift(trace, 6, seeds=r)
             end = float(truth[10] @ truth[10])
             hits += got.low[-1] <= end <= got.high[-1]
             errors.append(abs(got.drift[-1] - end) / max(end, 0.001))
             total += 1
-    # 90 % is promised; 72 trials have a deviation of 3.5 points, and isotropic streams are covered a little more often.
-    assert 0.90 - 3 * 0.035 <= hits / total
+    # 90 % is promised; 48 trials have a deviation of 4.3 points, and isotropic streams are covered a little more often.
+    assert hits / total >= 0.90 - 3 * 0.043
     assert np.median(errors) <= 0.25
 
 
 def test_a_changing_fraction_is_followed() -> None:
     rng, alpha = np.random.default_rng(1), np.array([0.1, 0.1, 0.5, 0.2, 0.9, 0.3, 0.3, 0.05, 0.05, 0.05])
     hits = 0
-    for r in range(30):
+    for r in range(15):
         trace, truth, _ = make_loop(rng, alpha, 6, share=0.8, noise=0.0005)
         got = forecast_drift(trace, 5, seeds=r, alpha=alpha[5:])
         ends = (truth[6:] ** 2).sum(axis=1)
         hits += int(np.sum((got.low <= ends) & (ends <= got.high)))
-    assert hits / 150 >= 0.80
+    # Five correlated generations of 15 runs: the deviation is that of about 15 trials, 8 points, at most.
+    assert hits / 75 >= 0.90 - 0.23
 
 
 def test_without_noise_a_repeating_error_is_forecast_exactly() -> None:
@@ -76,7 +77,7 @@ def test_without_noise_a_repeating_error_is_forecast_exactly() -> None:
 def test_random_loops_are_not_forecast_too_high_at_small_alpha() -> None:
     # Taking the positive part of a noisy kappa at face value forecasts about twice the truth here.
     rng, ratios = np.random.default_rng(3), []
-    for r in range(30):
+    for r in range(15):
         trace, _, _ = make_loop(rng, np.full(8, 0.1), 9, share=0.0)
         got = forecast_drift(trace, 12, seeds=r)
         ratios.append(got.drift[-1] / feature_drift(0.1, 0.0, 0.01, 20)[-1])
@@ -109,9 +110,9 @@ def test_forecast_without_fresh_data_says_that_there_is_no_steady_state() -> Non
 def test_doubt_is_written_down() -> None:
     short, _, _ = make_loop(np.random.default_rng(6), np.full(3, 0.1), 3, share=0.0)
     assert any("2 rounds" in note for note in forecast_drift(short, 3, seeds=0).notes)
-    longer, _, _ = make_loop(np.random.default_rng(7), np.full(5, 0.05), 6, share=0.0)
-    notes = forecast_drift(longer, 3, seeds=0).notes
-    assert measure_innovation(longer, seeds=0).verdict == "random" and any("not excluded" in note for note in notes)
+    faint, _, _ = make_loop(np.random.default_rng(7), np.full(5, 0.05), 6, share=0.2, noise=0.03)
+    got = forecast_drift(faint, 3, seeds=0)
+    assert got.innovation.verdict == "random" and any("not excluded" in note for note in got.notes)
 
 
 def test_same_seed_same_forecast() -> None:

@@ -46,12 +46,12 @@ def test_one_round_table(name: str) -> None:
     got = FINE.one_round(error)
     # 1 % on eta and I is the tolerance of the specification; eps2 is limited by the digits of the table.
     assert got.eps2 == pytest.approx(eps2, rel=2e-3)
-    assert got.eta == pytest.approx(eta, rel=0.01) and got.I == pytest.approx(one, rel=0.01)
-    assert got.I / (got.eta * got.eps2) == pytest.approx(ratio, rel=0.01)
+    assert got.eta == pytest.approx(eta, rel=0.01) and got.chi2 == pytest.approx(one, rel=0.01)
+    assert got.chi2 / (got.eta * got.eps2) == pytest.approx(ratio, rel=0.01)
     assert got.kl <= got.epshat2 / 2 and got.kl_reverse <= got.eps2 / 2
     assert got.tv <= one_round_tv(got.eps2, got.epshat2)
     low, high = one_round_band(got.eta, got.eps2)
-    assert low <= got.I <= high
+    assert low <= got.chi2 <= high
     assert got.residual < 1e-3
 
 
@@ -61,8 +61,8 @@ def test_an_error_that_only_flickers_in_time_is_invisible() -> None:
     got = grid.one_round(lambda x, t: 0.1 * np.sqrt(2) * np.cos(16 * np.pi * t / 4) + 0 * x)
     assert got.eps2 == pytest.approx(0.039997, rel=1e-3)
     # The table rounds eta to .00049; its I, eps2 and ratio 1.000 pin it down to 4.866e-4.
-    assert got.eta == pytest.approx(1.946e-5 / 0.039997, rel=0.01) and got.I == pytest.approx(1.946e-5, rel=0.01)
-    assert got.I / (got.eta * got.eps2) == pytest.approx(1.0, rel=0.01)
+    assert got.eta == pytest.approx(1.946e-5 / 0.039997, rel=0.01) and got.chi2 == pytest.approx(1.946e-5, rel=0.01)
+    assert got.chi2 / (got.eta * got.eps2) == pytest.approx(1.0, rel=0.01)
 
 
 def test_the_exact_score_of_another_law_gives_equality_in_both_kl_bounds() -> None:
@@ -74,11 +74,11 @@ def test_the_exact_score_of_another_law_gives_equality_in_both_kl_bounds() -> No
     error = FINE.score_gap(ones, other)
     matched = FINE.one_round(error, start=FINE.noise_forward(other)[-1])
     # Equality holds up to the grid error, 0.3 %; chi2 = .04 by the size of the tilt.
-    assert matched.I == pytest.approx(0.04, rel=5e-3)
+    assert matched.chi2 == pytest.approx(0.04, rel=5e-3)
     assert matched.kl == pytest.approx(p @ (other * np.log(other)), rel=5e-3)
     path_gap = FINE.one_round(error)
-    assert path_gap.I < matched.I, "a start that was not tilted loses some of the difference"
-    assert path_gap.eta > 0.95 and path_gap.I / (path_gap.eta * path_gap.eps2) == pytest.approx(0.95, abs=0.04)
+    assert path_gap.chi2 < matched.chi2, "a start that was not tilted loses some of the difference"
+    assert path_gap.eta > 0.95 and path_gap.chi2 / (path_gap.eta * path_gap.eps2) == pytest.approx(0.95, abs=0.04)
     # The KL of the two starts is all that separates the KL of the ends from epshat^2/2.
     gap_T = FINE.noise_forward(other)[-1]
     noised = FINE.masses(FINE.data.noised(FINE.horizon))
@@ -91,14 +91,14 @@ def test_eta_of_hermite_errors_on_the_standard_normal(order: int) -> None:
     polynomial = np.polynomial.hermite_e.HermiteE.basis(order)
     got = STANDARD.one_round(lambda x, t: 1e-4 * polynomial(x))
     assert got.eta == pytest.approx(eta_hermite(order, 4), rel=5e-3)
-    assert got.I == pytest.approx(got.eta * got.eps2, rel=5e-3)
+    assert got.chi2 == pytest.approx(got.eta * got.eps2, rel=5e-3)
 
 
 def test_closed_forms_on_the_standard_normal() -> None:
     push, stretch = STANDARD.one_round(lambda x, t: 0.2 + 0 * x), STANDARD.one_round(lambda x, t: 0.1 * x)
     for got, exact in ((push, constant_push(0.2, 4)), (stretch, linear_error(0.1, 4))):
         assert (got.eps2, got.epshat2, got.eta) == pytest.approx((exact.eps2, exact.epshat2, exact.eta), rel=5e-3)
-        assert (got.I, got.kl) == pytest.approx((exact.chi2, exact.kl), rel=5e-3)
+        assert (got.chi2, got.kl) == pytest.approx((exact.chi2, exact.kl), rel=5e-3)
 
 
 def test_noising_a_ratio_reaches_the_ratio_of_the_noised_laws() -> None:
@@ -149,7 +149,7 @@ def test_full_recursion_table(
     alpha: float, pattern: str, D: float, discounted: float, coherent: float, tv: float, tv_bound: float | None
 ) -> None:
     got = recursion(alpha, pattern)
-    assert got.D[-1] == pytest.approx(D, rel=0.03)
+    assert got.drift[-1] == pytest.approx(D, rel=0.03)
     assert got.discounted[-1] == pytest.approx(discounted, rel=0.03)
     assert got.coherent[-1] == pytest.approx(coherent, rel=0.03)
     assert got.tv[-1] == pytest.approx(tv, rel=0.03)
@@ -160,22 +160,22 @@ def test_full_recursion_table(
 @pytest.mark.parametrize(("alpha", "pattern"), [row[:2] for row in RECURSION])
 def test_identities_and_bounds_hold_in_every_round(alpha: float, pattern: str) -> None:
     got = recursion(alpha, pattern)
-    before = np.concatenate(([0.0], got.D[:-1]))
-    np.testing.assert_allclose(got.D, next_drift(before, got.X, got.J, alpha), rtol=0, atol=1e-12)
-    low, high = step_bounds(before, got.J, alpha)
-    assert np.all(got.D >= low - 1e-12) and np.all(got.D <= high + 1e-12)
-    assert np.all(got.D <= got.coherent + 1e-12)
-    assert np.all(got.D + (1 - alpha) ** 2 * before >= pair_floor(alpha, got.I) - 1e-12)
+    before = np.concatenate(([0.0], got.drift[:-1]))
+    np.testing.assert_allclose(got.drift, next_drift(before, got.cross, got.innovation, alpha), rtol=0, atol=1e-12)
+    low, high = step_bounds(before, got.innovation, alpha)
+    assert np.all(got.drift >= low - 1e-12) and np.all(got.drift <= high + 1e-12)
+    assert np.all(got.drift <= got.coherent + 1e-12)
+    assert np.all(got.drift + (1 - alpha) ** 2 * before >= pair_floor(alpha, got.one_round) - 1e-12)
     assert np.all(got.tv <= got.tv_ceiling) and np.all(got.kl <= got.epshat2 / 2)
     assert np.all(got.tv_step <= np.sqrt(np.minimum(got.eps2, got.epshat2)) / 2)
-    assert np.all(got.J >= alpha * got.I - 1e-12)
+    assert np.all(got.innovation >= alpha * got.one_round - 1e-12)
 
 
 def test_a_drifted_start_is_forgotten() -> None:
     start = FAST.ratio_to_data(FAST.data.blended(Mixture1D((1.0,), (0.8,), (0.4,)), 0.5))
     got = solve_recursion(FAST, 0.5, [lambda x, t: 0 * x] * 3, ratio=start)
     # Without errors D falls by exactly (1-alpha)^2 a round.
-    np.testing.assert_allclose(got.D, got.D0 * 0.25 ** np.arange(1, 4), rtol=1e-9)
+    np.testing.assert_allclose(got.drift, got.start * 0.25 ** np.arange(1, 4), rtol=1e-9)
 
 
 def test_bad_grid_input_is_refused() -> None:

@@ -108,7 +108,9 @@ def test_first_order_acceptance() -> None:
 
     np.testing.assert_allclose(all_five(2), [0.080, 0.02105, 0.00533, 0.02889], atol=5.1e-6)
     np.testing.assert_allclose(all_five(5), [0.200, 0.05262, 0.01333, 0.0722], atol=3.5e-5)
-    assert first_order_drift("accumulate", 2, 500, num_rounds=10**5) == pytest.approx(math.pi**2 / 6 * 2 / 500, rel=1e-4)
+    assert first_order_drift("accumulate", 2, 500, num_rounds=10**5) == pytest.approx(
+        math.pi**2 / 6 * 2 / 500, rel=1e-4
+    )
     alone, mixed = (first_order_drift(kind, 2, 500, alpha=0.2) for kind in ("fresh_alone", "fresh"))
     assert alone / mixed == pytest.approx(2 - 0.2)
     assert first_order_drift("fresh", 2, 500, alpha=0.2) == pytest.approx(drift_law(0.2, np.full(300, 2 / 500))[-1])

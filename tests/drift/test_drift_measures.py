@@ -1,4 +1,4 @@
-"""Distances between samples: slow twins, null expectations, unbiasedness, coverage, planted, silent and refused cases."""
+"""Distances between samples: slow twins, null expectations, coverage; planted, silent and refused cases."""
 
 from __future__ import annotations
 
@@ -122,7 +122,9 @@ def test_fourier_features_estimate_the_gaussian_kernel() -> None:
     values = [mean_feature_distance(f(x), f(y), rng=rng, num_draws=0).value for f in features]
     assert np.mean(values) == pytest.approx(exact, abs=4 * np.std(values) / math.sqrt(10) + 0.01)
     assert np.abs(features[0](x)).max() <= math.sqrt(2 / 400)
-    assert median_bandwidth(x, rng) == pytest.approx(math.sqrt(2 * 2.366), rel=0.05)  # chi2 with 3 degrees: median 2.366
+    assert median_bandwidth(x, rng) == pytest.approx(
+        math.sqrt(2 * 2.366), rel=0.05
+    )  # chi2 with 3 degrees: median 2.366
     assert median_bandwidth(np.ones((5, 2)), rng) == 1.0
 
 

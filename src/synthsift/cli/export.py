@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -17,30 +19,55 @@ from synthsift.runs import read_summary
 def execute_export(run: Path, out: Path) -> int:
     """Write the kept rows of every file of the run into `out`, with their weights.
 
+    The folder appears complete or not at all.
+
     Raises
     ------
     DataError
         If the run is not finished, a source file is gone, or `out` holds files already.
     """
+    summary = read_summary(run)
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise DataError(
+            f"{out} is {'not empty' if out.is_dir() else 'a file'}; name a new folder for the selected data"
+        )
+    columns = _read_weights(run / "weights.parquet")
+    place = out.resolve()
+    begun = place.with_name(f".{place.name}.{os.getpid()}.part")
+    begun.mkdir(parents=True)
+    try:
+        _write_files(columns, begun, out)
+        os.replace(begun, place)
+    except BaseException:
+        shutil.rmtree(begun, ignore_errors=True)
+        raise
+    sys.stdout.write(summary["verdict"]["sentence"] + "\n")
+    return 0
+
+
+def _read_weights(file: Path) -> dict[str, np.ndarray]:
+    """Columns of weights.parquet."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    summary = read_summary(run)
-    if out.exists() and any(out.iterdir()):
-        raise DataError(f"{out} is not empty; name a new folder, so that nothing is mixed up")
-    table = pq.read_table(run / "weights.parquet").to_pydict()
-    columns = {name: np.array(values) for name, values in table.items()}
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        table = pq.read_table(file, columns=["file", "row", "weight", "keep"]).to_pydict()
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{file} cannot be read ({error}). A whole Parquet file is needed; repeat the run.") from error
+    return {name: np.array(values) for name, values in table.items()}
+
+
+def _write_files(columns: dict[str, np.ndarray], folder: Path, out: Path) -> None:
+    """Write the kept rows of every file into `folder`, which will be called `out`."""
     names: set[str] = set()
-    for file in dict.fromkeys(table["file"]):
+    for file in dict.fromkeys(columns["file"].tolist()):
         rows = (columns["file"] == file) & columns["keep"].astype(bool)
         if not rows.any():
             sys.stderr.write(f"{file}: nothing kept\n")
             continue
         name = _free_name(Path(file).name, names)
-        written = write_selected(file, columns["row"][rows], columns["weight"][rows], out / name)
-        sys.stderr.write(f"{file}: {int(rows.sum()):,} rows -> {written}\n")
-    sys.stdout.write(summary["verdict"]["sentence"] + "\n")
-    return 0
+        write_selected(file, columns["row"][rows], columns["weight"][rows], folder / name)
+        sys.stderr.write(f"{file}: {int(rows.sum()):,} rows -> {out / name}\n")
 
 
 def _free_name(name: str, used: set[str]) -> str:

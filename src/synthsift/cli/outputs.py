@@ -265,15 +265,17 @@ def _policy_rows(
 
 
 def _per_class(comparison: Comparison, policy: str) -> list[dict[str, Any]]:
-    """Recall of every class, in points, under RealOnly and under the verdict's policy, on the same splits."""
-    prob = comparison.probabilities[policy]
-    base = comparison.probabilities["RealOnly"][: len(prob)]
-    hits = np.mean([row_hits(p, comparison.y) for p in prob], axis=0)
-    reference = np.mean([row_hits(p, comparison.y) for p in base], axis=0)
+    """Recall of every class, in points, of RealOnly, the verdict's policy and Everything, on the same splits."""
+    num_seeds = len(comparison.probabilities[policy])
+    columns = {"real_only": "RealOnly", "policy": policy, "everything": "Everything"}
+    hits = {
+        column: np.mean([row_hits(p, comparison.y) for p in comparison.probabilities[name][:num_seeds]], axis=0)
+        for column, name in columns.items()
+    }
     rows = []
     for code, label in enumerate(comparison.classes):
         mine = comparison.y == code
         if mine.any():
-            rows.append({"label": str(label), "n": int(mine.sum()), "real_only": 100 * float(reference[mine].mean()),
-                         "policy": 100 * float(hits[mine].mean())})  # fmt: skip
+            recall = {column: 100 * float(hit[mine].mean()) for column, hit in hits.items()}
+            rows.append({"label": str(label), "n": int(mine.sum()), **recall})
     return rows

@@ -94,7 +94,7 @@ def _checked(values: dict[str, Any], kind: type, path: Path) -> dict[str, Any]:
         raise DataError(f"{path} holds settings with unknown names: {', '.join(unknown)}. Known are {', '.join(hints)}")
     for name, value in values.items():
         if name != "data" and not _has_type(value, hints[name]):
-            wanted = "list of str" if get_origin(hints[name]) is tuple else getattr(hints[name], "__name__", hints[name])
+            wanted = "list" if get_origin(hints[name]) is tuple else getattr(hints[name], "__name__", hints[name])
             raise DataError(f"{path}: the setting {name} is {json.dumps(value)}, but {wanted} is needed")
     return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 

@@ -38,8 +38,8 @@ class GridRound:
         Score error energy along the ideal and the learned path.
     eta : float
         Observability in [0, 1] (0 when the error is 0).
-    I, kl, kl_reverse, tv : float
-        chi2(phat||q), KL(phat||q), KL(q||phat) and total variation at the end of the reverse process.
+    chi2, kl, kl_reverse, tv : float
+        I = chi2(phat||q), KL(phat||q), KL(q||phat) and total variation at the end of the reverse process.
     ratio : ndarray (g,)
         phat/q on the grid.
     residual : float
@@ -49,7 +49,7 @@ class GridRound:
     eps2: float
     epshat2: float
     eta: float
-    I: float  # noqa: E741 - the letter of the paper
+    chi2: float
     kl: float
     kl_reverse: float
     tv: float
@@ -225,7 +225,7 @@ class ReverseGrid:
             eps2=float(eps2),
             epshat2=float(epshat2),
             eta=variance / eps2 if eps2 > 0 else 0.0,
-            I=float(q @ (r - 1) ** 2),
+            chi2=float(q @ (r - 1) ** 2),
             kl=float(q @ (r * np.log(r))),
             kl_reverse=float(-q @ np.log(r)),
             tv=float(q @ np.abs(r - 1)) / 2,

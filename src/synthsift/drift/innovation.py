@@ -131,7 +131,7 @@ def error_rank(trace: DriftTrace, prior_pairs: float) -> float:
     return float(np.clip(rank, 1.0, trace.noise_rank))
 
 
-def coherence_p_value(trace: DriftTrace, rank: float, rng: np.random.Generator, num_draws: int = 4000) -> float:
+def coherence_p_value(trace: DriftTrace, rank: float, rng: np.random.Generator, num_draws: int = 2000) -> float:
     """Probability of a larger share |bbar|^2/J when errors of different rounds are unrelated.
 
     Parameters
@@ -157,8 +157,8 @@ def coherence_p_value(trace: DriftTrace, rank: float, rng: np.random.Generator, 
     width = max(1, round(rank))
     values, vectors = np.linalg.eigh(noise + total * np.eye(len(noise)))
     root = vectors * np.sqrt(np.maximum(values, 0) / width)
-    draws = np.einsum("ij,sjk->sik", root, rng.standard_normal((num_draws, len(noise), width)))
-    products = np.einsum("sik,sjk->sij", draws, draws) - noise
+    draws = root @ rng.standard_normal((num_draws, len(noise), width))
+    products = draws @ draws.transpose(0, 2, 1) - noise
     n, traces = len(noise), np.trace(products, axis1=1, axis2=2)
     rest = (products.sum(axis=(1, 2)) - traces) / (n * (n - 1))
     # Compare rest/(trace/n) with repeated/total without dividing by a total that noise can make negative.

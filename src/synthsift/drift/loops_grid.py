@@ -19,16 +19,18 @@ from synthsift.records import DataError
 
 @dataclass(frozen=True)
 class GridRecursion:
-    """One number per round; D and TV are those after the round, X those that lead to it.
+    """What happened in each round.
 
     Parameters
     ----------
     alpha : float
         Fresh fraction.
-    D0 : float
+    start : float
         Drift of the starting model.
-    D, J, X, I, eps2, epshat2, eta, kl, tv_step : ndarray (N,)
-        Drift chi2(phat||p_data), innovation, cross term, one-round chi2, energies, observability, one-round KL and TV.
+    drift, innovation, cross : ndarray (N,)
+        D = chi2(phat||p_data) after the round, J, and the cross term X that led to D.
+    one_round, eps2, epshat2, eta, kl, tv_step : ndarray (N,)
+        I = chi2(phat||q), energies, observability, one-round KL and TV.
     tv : ndarray (N,)
         TV(phat, p_data).
     ratio : ndarray (g,)
@@ -36,11 +38,11 @@ class GridRecursion:
     """
 
     alpha: float
-    D0: float
-    D: np.ndarray
-    J: np.ndarray
-    X: np.ndarray
-    I: np.ndarray  # noqa: E741 - the letter of the paper
+    start: float
+    drift: np.ndarray
+    innovation: np.ndarray
+    cross: np.ndarray
+    one_round: np.ndarray
     eps2: np.ndarray
     epshat2: np.ndarray
     eta: np.ndarray
@@ -52,12 +54,12 @@ class GridRecursion:
     @property
     def discounted(self) -> np.ndarray:
         """Discounted sum of the one-round divergences I, the kappa = 0 reading (N,)."""
-        return drift_law(self.alpha, self.I, D0=self.D0)
+        return drift_law(self.alpha, self.one_round, D0=self.start)
 
     @property
     def coherent(self) -> np.ndarray:
         """Discounted sum of amplitudes sqrt(J), squared: the kappa = 1 law and the rigorous ceiling (N,)."""
-        return drift_law(self.alpha, self.J, kappa=1.0, D0=self.D0)
+        return drift_law(self.alpha, self.innovation, kappa=1.0, D0=self.start)
 
     @property
     def tv_ceiling(self) -> np.ndarray:
@@ -105,6 +107,8 @@ def solve_recursion(
         cross, innovation = float(p @ (rho * u * g)), float(p @ (rho * g) ** 2)
         u = keep * u + rho * g
         ends = (float(p @ u**2), innovation, cross, float(p @ np.abs(u)) / 2)
-        rows.append((*ends, step.I, step.eps2, step.epshat2, step.eta, step.kl, step.tv))
-    D, J, X, tv, one, eps2, epshat2, eta, kl, tv_step = np.array(rows).T
-    return GridRecursion(float(alpha), start, D, J, X, one, eps2, epshat2, eta, kl, tv_step, tv, u + 1)
+        rows.append((*ends, step.chi2, step.eps2, step.epshat2, step.eta, step.kl, step.tv))
+    drift, innovations, crosses, tv, one, eps2, epshat2, eta, kl, tv_step = np.array(rows).T
+    return GridRecursion(
+        float(alpha), start, drift, innovations, crosses, one, eps2, epshat2, eta, kl, tv_step, tv, u + 1
+    )

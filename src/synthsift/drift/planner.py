@@ -19,6 +19,7 @@ from synthsift.records import DataError
 from synthsift.seeds import Seeds, as_seeds
 
 MOST_DATA = 1e4  # times the present rows per round; needing more is called impossible
+NUM_DRAWS = 1000
 STEADY_WINDOW = 5  # generations that a steady loop is averaged over
 
 
@@ -61,7 +62,7 @@ def plan_loop(
     if window is not None and not 1 <= window[0] <= window[1]:
         raise DataError(f"the window {window} must run from a first to a last generation ahead, 1 or later")
     node = as_seeds(seeds)
-    draws = learn_errors(trace, node)[1]
+    draws = _first(learn_errors(trace, node)[1], NUM_DRAWS)
     present = float(trace.alpha[-1])
 
     def reaches(alpha: float, data_factor: float) -> bool:
@@ -73,6 +74,12 @@ def plan_loop(
     alpha, alpha_reason = _plan_alpha(reaches, target, confidence)
     factor, data_reason = _plan_data(reaches, present, target)
     return Plan(target, confidence, alpha, alpha_reason, factor, data_reason)
+
+
+def _first(draws: DriftDraws, count: int) -> DriftDraws:
+    """The first draws; enough for a quantile, and a bisection repeats the simulation."""
+    arrays = (draws.delta, draws.bias, draws.random_trace, draws.J, draws.kappa)
+    return DriftDraws(*(a[:count] for a in arrays))
 
 
 def _window_means(

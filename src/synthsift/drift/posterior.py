@@ -17,7 +17,7 @@ import numpy as np
 from synthsift.drift.innovation import innovations
 from synthsift.drift.traces import DriftTrace
 
-KAPPAS = np.concatenate(([0.0], np.linspace(0.025, 1.0, 40)))
+KAPPAS = np.concatenate(([0.0], np.linspace(1 / 30, 1.0, 30)))
 MAX_DIRECTIONS = 64  # more directions only narrow a chi2 law that is narrow already
 
 
@@ -53,7 +53,7 @@ def _responses(alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return start, response
 
 
-def draw_posterior(trace: DriftTrace, rank: float, rng: np.random.Generator, num_draws: int = 4000) -> DriftDraws:
+def draw_posterior(trace: DriftTrace, rank: float, rng: np.random.Generator, num_draws: int = 2000) -> DriftDraws:
     """Draw (delta_N, bbar, tr Sigma) given a measured stream.
 
     Parameters
@@ -110,7 +110,7 @@ def draw_posterior(trace: DriftTrace, rank: float, rng: np.random.Generator, num
 def _energy_grid(trace: DriftTrace) -> tuple[np.ndarray, np.ndarray]:
     """Candidate J and kappa, flattened; J spans five decades around the raw energy of the innovations."""
     raw = max(float((innovations(trace) ** 2).sum(axis=1).mean()), 1e-300)
-    sizes, kappas = np.meshgrid(raw * np.geomspace(1e-3, 1e2, 101), KAPPAS, indexing="ij")
+    sizes, kappas = np.meshgrid(raw * np.geomspace(1e-3, 1e2, 71), KAPPAS, indexing="ij")
     return sizes.ravel(), kappas.ravel()
 
 

@@ -35,9 +35,9 @@ def collect(run: Path | str) -> dict[str, Any]:
     -------
     dict
         ``run``, ``verdict``, ``metric``, ``splits``, ``comparison`` (a row for each policy, best gain first),
-        ``metrics``, ``per_class``, ``kept``, ``weights``, ``history``, ``findings`` (worst first), ``gallery``,
-        ``test``, ``data``, ``diagnostics``, ``settings``, ``seconds``, ``versions`` and ``files`` (what the next step
-        needs to know).
+        ``metrics``, ``per_class`` (of the policy ``per_class_of``), ``kept``, ``weights``, ``history``, ``findings``
+        (worst first), ``gallery``, ``test``, ``data``, ``diagnostics``, ``settings``, ``seconds``, ``versions`` and
+        ``files`` (what the next step needs to know).
 
     Raises
     ------
@@ -56,7 +56,7 @@ def collect(run: Path | str) -> dict[str, Any]:
         "splits": summary.get("splits"),
         "comparison": _collect_comparison(summary),
         "metrics": _collect_metrics(run),
-        "per_class": _pick(summary.get("per_class"), ("label", "n", "real_only", "policy")),
+        **_collect_per_class(summary),
         "kept": None if rows is None else count_kept(rows, (summary.get("data") or {}).get("classes")),
         "weights": None if rows is None else count_weights(rows),
         "history": _collect_history(run),
@@ -172,6 +172,15 @@ def _collect_comparison(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
             }
         )
     return sorted(rows, key=lambda row: (row["stopped"] is not None, -_mean_gain(row)))
+
+
+def _collect_per_class(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Recall by class of RealOnly and of the verdict's policy; of Everything where that policy is RealOnly itself."""
+    rows = _pick(summary.get("per_class"), ("label", "n", "real_only", "policy", "everything"))
+    of, others = summary["verdict"]["policy"], [row.pop("everything") for row in rows]
+    if of == "RealOnly" and rows and all(value is not None for value in others):
+        of, rows = "Everything", [{**row, "policy": value} for row, value in zip(rows, others, strict=True)]
+    return {"per_class": rows, "per_class_of": of}
 
 
 def _mean_gain(row: Mapping[str, Any]) -> float:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).parent / "templates"
 MAX_ROWS = 40
 MAX_HEAT_CLASSES = 12
+HARMFUL = "the 95 % interval of the gain from using all synthetic rows lies below 0"
 EVIDENCE = {
     "proven": "the 95 % interval of its gain over real data alone lies above 0, with choosing and judging kept apart",
     "likely": "the 95 % interval of its gain in log-loss lies above 0; the one in the metric does not",
@@ -130,7 +131,7 @@ def _context(report: Mapping[str, Any]) -> dict[str, Any]:
         "verdict": verdict,
         "gain": verdict.get("gain") or {},
         "evidence": str(verdict.get("evidence") or "unproven"),
-        "evidence_meaning": EVIDENCE.get(str(verdict.get("evidence")), ""),
+        "evidence_meaning": _meaning(verdict),
         "metrics": report["metrics"],
         "max_rows": MAX_ROWS,
         "heat": _heat(report["kept"]),
@@ -138,6 +139,13 @@ def _context(report: Mapping[str, Any]) -> dict[str, Any]:
         "test_rows": _test_rows(report),
         "snippets": write_snippets(report),
     }
+
+
+def _meaning(verdict: Mapping[str, Any]) -> str:
+    """What the grade of evidence says; for real data alone "proven" speaks of harm."""
+    if verdict["policy"] == "RealOnly" and verdict.get("evidence") == "proven":
+        return HARMFUL
+    return EVIDENCE.get(str(verdict.get("evidence")), "")
 
 
 def _heat(kept: Mapping[str, Any] | None) -> dict[str, Any] | None:
