@@ -1,7 +1,7 @@
 """How often is the verdict right? Random worlds whose truth can be measured.
 
     python -m benchmarks.verdicts --first 1000 --worlds 500 --out runs/verdicts
-    python -m benchmarks.verdicts --table runs/verdicts
+    python -m benchmarks.verdicts --collect runs/verdicts     # stores docs/results/verdicts-random.parquet
 
 Every world is judged by the default policies; its truth is the accuracy of the final fits on 20,000 fresh rows. Worlds
 are resumable (one file each). ``--permute`` permutes the labels of all synthetic rows: the negative control.
@@ -33,6 +33,7 @@ from synthsift.seeds import Seeds
 from synthsift.training.learners import Logistic
 from synthsift.verdict import decide
 
+RESULTS = Path(__file__).parents[1] / "docs" / "results"
 TEST_ROWS = 20_000
 MAX_COST = 2.5e5  # rows x inputs x classes of the worlds that take part; larger draws are skipped and counted
 
@@ -95,48 +96,28 @@ def run(first: int, worlds: int, out: Path, num_seeds: int, permute: bool, num_r
         )
 
 
-def share(hits: np.ndarray) -> str:
-    """A share with its 95 % Wilson interval and n."""
-    n, p, z = len(hits), float(np.mean(hits)) if len(hits) else float("nan"), 1.96
-    if n == 0:
-        return "n = 0"
-    center, half = (
-        (p + z * z / 2 / n) / (1 + z * z / n),
-        z * np.sqrt(p * (1 - p) / n + z * z / 4 / n / n) / (1 + z * z / n),
-    )
-    return f"{100 * p:.1f} % [{100 * (center - half):.1f}, {100 * (center + half):.1f}], n = {n}"
+def collect(folder: Path, kind: str) -> None:
+    """Store the finished worlds of a folder as docs/results/verdicts-KIND.parquet."""
+    import pandas as pd
 
-
-def table(folder: Path) -> str:
-    """The study's numbers as Markdown."""
     texts = [file.read_text() for file in sorted(folder.glob("*.json"))]
-    rows = [json.loads(text) for text in texts if text != "null"]
-    everything = np.array([row["everything"] for row in rows])
-    truth_all = np.array([row["truth"]["Everything"] for row in rows])
-    use = np.array([row["use"] for row in rows])
-    gain = np.array([row["gain"] for row in rows])
-    truth = np.array([row["truth"][row["policy"]] for row in rows])
-    best = np.array([max(value for name, value in row["truth"].items() if name != "RealOnly") for row in rows])
-    num_real = np.array([row["num_real"] for row in rows])
-    inside_all = (everything[:, 1] <= truth_all) & (truth_all <= everything[:, 2])
-    inside = (gain[:, 1] <= truth) & (truth <= gain[:, 2])
-    lines = [
-        f"{len(rows)} worlds ({len(texts) - len(rows)} draws skipped as too large).",
-        "",
-        "| what | value |",
-        "| --- | --- |",
-        f"| interval of Everything - RealOnly holds the truth | {share(inside_all)} |",
-        f"| its median half-width, points | {np.median((everything[:, 2] - everything[:, 1]) / 2):.2f} |",
-        f"| interval of the verdict's gain holds the truth, 'use' worlds | {share(inside[use])} |",
-        f"| its median half-width, points | {np.median((gain[use, 2] - gain[use, 1]) / 2):.2f} |" if use.any() else "",
-        f"| 'use' | {share(use)} |",
-        f"| 'use' and true gain below 0, of all worlds | {share(use & (truth < 0))} |",
-        f"| 'use' where the best true gain is >= 3 | {share(use[best >= 3])} |",
-        f"| 'use' where it is >= 3 and there are >= 1,000 real rows | {share(use[(best >= 3) & (num_real >= 1000)])} |",
-        f"| mean regret of the best bet, points | {np.mean(np.maximum(best, 0) - truth):.2f} |",
-        f"| best true gain: 5 %, 50 %, 95 % | {', '.join(f'{v:.1f}' for v in np.percentile(best, [5, 50, 95]))} |",
-    ]
-    return "\n".join(line for line in lines if line or line == "")
+    rows = []
+    for record in (json.loads(text) for text in texts if text != "null"):
+        truth = record.pop("truth")
+        gain, everything = record.pop("gain"), record.pop("everything")
+        rows.append(
+            record
+            | dict(zip(("gain", "gain_low", "gain_high"), gain, strict=True))
+            | dict(zip(("everything", "everything_low", "everything_high"), everything, strict=True))
+            | {"true_gain": truth[record["policy"]], "true_everything": truth["Everything"]}
+            | {"best_gain": max(value for name, value in truth.items() if name != "RealOnly")}
+            | {"skipped_draws": len(texts)}
+        )
+    for row in rows:
+        row["skipped_draws"] -= len(rows)
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(rows).to_parquet(RESULTS / f"verdicts-{kind}.parquet", index=False)
+    print(f"{len(rows)} worlds -> {RESULTS / f'verdicts-{kind}.parquet'}")
 
 
 def main() -> None:
@@ -147,16 +128,15 @@ def main() -> None:
     parser.add_argument("--num-real", type=int)
     parser.add_argument("--permute", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("runs/verdicts"))
-    parser.add_argument("--table", type=Path, help="print the table of a finished folder")
+    parser.add_argument("--collect", type=Path, help="store the finished worlds of this folder")
     arguments = parser.parse_args()
-    if arguments.table:
-        print(table(arguments.table))
+    if arguments.collect:
+        collect(arguments.collect, "permuted" if arguments.permute else "random")
         return
     import torch
 
     torch.set_num_threads(1)
     run(arguments.first, arguments.worlds, arguments.out, arguments.seeds, arguments.permute, arguments.num_real)
-    print(table(arguments.out))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from synthsift.bilevel.diagnostics import MAX_ROWS, History, gsnr, step_diagnost
 from synthsift.bilevel.metanet import MetaNet
 from synthsift.bilevel.objective import effective_size, shares
 
-POOL = 1200
+POOL = 1100
 
 
 def make_pool(spread: float) -> tuple[MetaNet, Tensor, Tensor]:
@@ -21,6 +21,7 @@ def make_pool(spread: float) -> tuple[MetaNet, Tensor, Tensor]:
     features = torch.randn(POOL, 4, generator=generator)
     with torch.no_grad():
         network.last.weight.copy_(spread * torch.randn(1, 3, generator=generator))
+        network.last.bias.fill_(-3.0)  # where the sigmoid is an exponential and weights can differ
     return network, features, 0.8 * features[:, 0] + torch.randn(POOL, generator=generator)
 
 
@@ -45,13 +46,13 @@ def brute_force(network: MetaNet, features: Tensor, scores: Tensor, size: int, n
     return float((np.sum(np.mean(found, axis=0) ** 2) - variance / num) / variance)
 
 
-@pytest.mark.parametrize(("spread", "size"), [(0.1, 100), (1.5, 200), (4.0, 400)])
+@pytest.mark.parametrize(("spread", "size"), [(0.1, 200), (4.0, 400)])
 def test_gsnr_is_signal_over_noise_of_the_meta_gradient(spread: float, size: int) -> None:
-    """20 %: the formula is the leading term in 1 / B_eff, here below 3 %; either side carries about 4 % of noise."""
+    """20 %: the formula is the leading term in 1 / B_eff; each side carries about 4 % of noise."""
     network, features, scores = make_pool(spread)
-    right = brute_force(network, features, scores, size, 2000)
+    right = brute_force(network, features, scores, size, 1000)
     rng, reported, effective = np.random.default_rng(2), [], []
-    for _ in range(200):
+    for _ in range(120):
         rows = torch.as_tensor(rng.integers(POOL, size=size))
         reported.append(gsnr(network, features[rows], scores[rows]))
         effective.append(effective_size(shares(network(features[rows]).detach())))
@@ -61,7 +62,7 @@ def test_gsnr_is_signal_over_noise_of_the_meta_gradient(spread: float, size: int
 
 
 def test_gsnr_is_zero_without_signal() -> None:
-    network, features, scores = make_pool(1.5)
+    network, features, _ = make_pool(1.5)
     assert gsnr(network, features[:300], torch.full((300,), 0.7)) == 0.0
     assert gsnr(network, features[:300], torch.zeros(300)) == 0.0
 
@@ -79,7 +80,7 @@ def test_gsnr_of_pure_noise_is_small() -> None:
 
 def test_large_batches_are_described_by_rows_from_all_over_them() -> None:
     """A batch that holds all rows has the real ones first; they must not stand for the others."""
-    network, features, scores = make_pool(0.1)
+    network, features, scores = make_pool(1.0)
     order = torch.argsort(scores)  # as different a start as can be
     found = step_diagnostics(network, features[order], scores[order], 0.0)["gsnr"]
     assert POOL > 2 * MAX_ROWS

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from reference import auc_by_pairs, macro_f1_by_counting
 from sklearn import metrics
 
+from reference import auc_by_pairs, macro_f1_by_counting
 from synthsift.numerics.metrics import FLOOR, METRICS, class_balance, metric_value, row_hits, row_losses
 
 BY_SKLEARN: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], float]] = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from reference import nearest_by_loops, neighbor_utility, shapley_by_orders
 
+from reference import nearest_by_loops, neighbor_utility, shapley_by_orders
 from synthsift.numerics import neighbors
 from synthsift.numerics.neighbors import knn_shapley, nearest, squared_distances
 
@@ -90,7 +90,7 @@ def test_a_row_that_no_judge_may_value_is_worth_nothing() -> None:
 def test_a_row_of_the_wrong_label_is_worth_less_than_none() -> None:
     rng = np.random.default_rng(0)
     y = rng.integers(2, size=200)
-    x = rng.standard_normal((200, 2)) + 4.0 * y[:, None]
+    x = rng.standard_normal((200, 2)) + 8.0 * y[:, None]
     said = y.copy()
     said[:20] = 1 - said[:20]
     value = knn_shapley(x[:100], said[:100], x[100:], y[100:], 5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -178,6 +179,9 @@ def version(
 
 def run_app() -> None:
     """Run a verb and turn what went wrong into an exit code and a sentence on stderr."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file name may hold what the terminal cannot show
     try:
         app(standalone_mode=True)
     except KeyboardInterrupt:

@@ -51,7 +51,7 @@ def _read_weights(file: Path) -> dict[str, np.ndarray]:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(file, columns=["file", "row", "weight", "keep"]).to_pydict()
+        table = pq.read_table(pa.BufferReader(file.read_bytes()), columns=["file", "row", "weight", "keep"]).to_pydict()
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{file} cannot be read ({error}). A whole Parquet file is needed; repeat the run.") from error
     return {name: np.array(values) for name, values in table.items()}

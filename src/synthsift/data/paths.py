@@ -71,9 +71,14 @@ def existing_file(text: str | Path) -> Path:
     Raises
     ------
     DataError
-        If it does not exist (near misses of the folder are named), is a folder or holds no byte.
+        If it does not exist (near misses of the folder are named), is a folder, holds no byte or has a name that is not
+        UTF-8.
     """
     path = Path(text).expanduser()
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"the file name {str(path)!r} is not UTF-8, so no result could name it. Rename it.") from error
     if path.is_dir():
         raise DataError(
             f"{path} is a folder where one data file is needed. Name a file in it, such as {_some_file(path)}."

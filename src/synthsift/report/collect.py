@@ -112,7 +112,7 @@ def _read_parquet(run: Path, name: str) -> dict[str, Any] | None:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(file)
+        table = pq.read_table(pa.BufferReader(file.read_bytes()))  # pyarrow takes no path that is not UTF-8
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{file} cannot be read ({error}). A whole Parquet file is needed; repeat the run.") from error
     return {column: table.column(column).combine_chunks() for column in table.column_names}

@@ -134,13 +134,17 @@ def find_learner(name: str) -> Learner:
     module, _, attribute = name.partition(":")
     try:
         factory = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:  # the last two: ".module" and ""
         raise DataError(f"the learner {name!r} cannot be imported: {error}") from error
     from sklearn.base import is_classifier
     from sklearn.utils.validation import has_fit_parameter
 
-    estimator = factory()
-    if not is_classifier(estimator) or not has_fit_parameter(estimator, "sample_weight"):
+    try:
+        estimator = factory()
+    except TypeError as error:
+        raise DataError(f"{name} cannot be called without arguments: {error}; name a function that makes it") from error
+    is_estimator = hasattr(estimator, "get_params") and hasattr(estimator, "fit")
+    if not (is_estimator and is_classifier(estimator) and has_fit_parameter(estimator, "sample_weight")):
         raise DataError(
             f"{name} makes a {type(estimator).__name__}; needed is a classifier whose fit takes sample_weight"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -54,9 +55,9 @@ class MLP:
         self, x: np.ndarray, y: np.ndarray, weight: np.ndarray, num_classes: int, decay: float, seeds: Seeds
     ) -> FittedMLP:
         generator = seeds.torch("init")
-        net = torch.nn.Sequential(
-            torch.nn.Linear(x.shape[1], self.hidden), torch.nn.ReLU(), torch.nn.Linear(self.hidden, num_classes)
-        )
+        widths = (x.shape[1], self.hidden, num_classes)
+        first, last = (torch.nn.utils.skip_init(torch.nn.Linear, a, b) for a, b in pairwise(widths))
+        net = torch.nn.Sequential(first, torch.nn.ReLU(), last)  # its values come from our generator alone
         with torch.no_grad():
             for p in net.parameters():
                 bound = p.shape[-1] ** -0.5

@@ -1,0 +1,145 @@
+"""docs/results.md from the stored results: ``python -m benchmarks.tables`` writes it, ``--check`` compares.
+
+No number in that document is typed by hand. Intervals of shares are Wilson's; intervals of means over seeds are Student's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+DOCS = Path(__file__).parents[1] / "docs"
+RESULTS = DOCS / "results"
+
+HEAD = """# Results
+
+Written by `python -m benchmarks.tables` from the Parquet files in `docs/results/`; `make results-check` compares. Settings
+were fixed on seeds below 100; everything here comes from fresh seeds from 1000 on.
+"""
+
+
+def share(hits: pd.Series | np.ndarray) -> str:
+    """A share with its 95 % Wilson interval and n."""
+    hits = np.asarray(hits, dtype=float)
+    n = len(hits)
+    if n == 0:
+        return "no such world"
+    p, z = hits.mean(), 1.959964
+    center = (p + z * z / 2 / n) / (1 + z * z / n)
+    half = z * np.sqrt(p * (1 - p) / n + z * z / 4 / n / n) / (1 + z * z / n)
+    return f"{100 * p:.1f} % [{max(0, 100 * (center - half)):.1f}, {min(100, 100 * (center + half)):.1f}], n = {n}"
+
+
+def mean(values: pd.Series | np.ndarray) -> str:
+    """A mean with its 95 % interval over seeds and n."""
+    values = np.asarray(values, dtype=float)
+    n = len(values)
+    if n < 2:
+        return f"{values.mean():.1f} (n = {n})"
+    half = stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n)
+    return f"{values.mean():.1f} [{values.mean() - half:.1f}, {values.mean() + half:.1f}], n = {n}"
+
+
+def real_sets(rows: pd.DataFrame) -> str:
+    """Test accuracy by set: real only, everything, the verdict's policy, the best single policy in hindsight."""
+    lines = [
+        "## Four real data sets",
+        "",
+        "`python -m benchmarks.real --seeds ...`, then `--collect`. Test accuracy in percent, mean over seeds with its 95 %",
+        "interval. *Best in hindsight* is the single policy with the best mean over these seeds; *regret* is its mean minus",
+        "the mean of the policies that the verdicts named (paired by seed). The default budget is 5 minutes.",
+        "",
+        "| set | real only | everything | verdict's policy | best in hindsight | regret | verdicts | seconds |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, part in rows.groupby("set"):
+        wide = part.pivot(index="seed", columns="policy", values="test_accuracy").dropna(axis=1)
+        chosen = part[part["is_verdict"]].set_index("seed")
+        best = wide.mean().idxmax()
+        verdicts = ", ".join(f"{p} ({e})" for p, e in zip(chosen["policy"], chosen["evidence"], strict=True))
+        regret = wide[best] - chosen["test_accuracy"]
+        seconds = part.groupby("seed")["seconds"].first()
+        lines.append(
+            f"| {name} | {mean(wide['RealOnly'])} | {mean(wide['Everything'])} | {mean(chosen['test_accuracy'])} | "
+            f"{best} {mean(wide[best])} | {mean(regret)} | {verdicts} | {seconds.min():.0f}-{seconds.max():.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def worlds(rows: pd.DataFrame, permuted: pd.DataFrame | None) -> str:
+    """Coverage, error rates and power on random worlds."""
+    use = rows["use"].astype(bool)
+    inside = (rows["gain_low"] <= rows["true_gain"]) & (rows["true_gain"] <= rows["gain_high"])
+    inside_all = (rows["everything_low"] <= rows["true_everything"]) & (
+        rows["true_everything"] <= rows["everything_high"]
+    )
+    half = (rows["gain_high"] - rows["gain_low"]) / 2
+    half_all = (rows["everything_high"] - rows["everything_low"]) / 2
+    regret = np.maximum(rows["best_gain"], 0) - rows["true_gain"]
+    low, middle, high = np.percentile(rows["best_gain"], [5, 50, 95])
+    lines = [
+        "## Simulated worlds",
+        "",
+        "`python -m benchmarks.verdicts`, then `--collect`. Random worlds of 300 to 2,000 real rows, the default policies, two",
+        f"repetitions of the 5 folds. {rows['skipped_draws'].iloc[0]} draws were skipped as too large for this machine (rows x",
+        "inputs x classes above 2.5e5). Truth: accuracy of the final fits on 20,000 fresh rows. Best true gain, 5 / 50 / 95 %",
+        f"of worlds: {low:.1f} / {middle:.1f} / {high:.1f} points.",
+        "",
+        "| what | value |",
+        "| --- | --- |",
+        f"| interval of Everything - RealOnly holds the truth, all worlds | {share(inside_all)} |",
+        f"| its median half-width | {half_all.median():.2f} points |",
+        f"| interval of the verdict's gain holds the truth, 'use' worlds | {share(inside[use])} |",
+        f"| its median half-width | {half[use].median():.2f} points |",
+        f"| 'use' | {share(use)} |",
+        f"| 'use' although the true gain is below 0, of all worlds | {share(use & (rows['true_gain'] < 0))} |",
+        f"| 'use' where the best true gain is at least 3 points | {share(use[rows['best_gain'] >= 3])} |",
+        "| ... and there are at least 1,000 real rows | "
+        f"{share(use[(rows['best_gain'] >= 3) & (rows['num_real'] >= 1000)])} |",
+        f"| regret of the best bet | {mean(regret)} points |",
+    ]
+    if permuted is not None:
+        lines.append(f"| 'use' with all synthetic labels permuted | {share(permuted['use'].astype(bool))} |")
+    lines += ["", "Share of 'use' where the best true gain is at least 1 point, by number of real rows:", ""]
+    lines += ["| real rows | 'use' |", "| --- | --- |"]
+    helpful = rows["best_gain"] >= 1
+    for first, last in ((300, 500), (500, 800), (800, 1200), (1200, 2001)):
+        inside_range = helpful & (rows["num_real"] >= first) & (rows["num_real"] < last)
+        lines.append(f"| {first}-{last - 1} | {share(use[inside_range])} |")
+    return "\n".join(lines)
+
+
+def document() -> str:
+    """The whole page."""
+    parts = [HEAD]
+    if (RESULTS / "real.parquet").exists():
+        parts.append(real_sets(pd.read_parquet(RESULTS / "real.parquet")))
+    if (RESULTS / "verdicts-random.parquet").exists():
+        file = RESULTS / "verdicts-permuted.parquet"
+        permuted = pd.read_parquet(file) if file.exists() else None
+        parts.append(worlds(pd.read_parquet(RESULTS / "verdicts-random.parquet"), permuted))
+    notes = RESULTS / "notes.md"
+    if notes.exists():
+        parts.append(notes.read_text(encoding="utf-8").strip())
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="compare instead of writing; exit code 1 if they differ")
+    arguments = parser.parse_args()
+    page, text = DOCS / "results.md", document()
+    if arguments.check:
+        if not page.exists() or page.read_text(encoding="utf-8") != text:
+            sys.exit("docs/results.md is not what the stored results give; run python -m benchmarks.tables")
+        return
+    page.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

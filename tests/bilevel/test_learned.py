@@ -1,0 +1,261 @@
+"""Learned weights find planted bad rows, leave good data alone, and keep judges and training rows apart."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from synthsift.bilevel import learned
+from synthsift.bilevel.learned import LearnedWeights, network_inputs, relatives, trusted_rows
+from synthsift.data.worlds import World, copies, digits_noise, harmful_labels, permute_real_labels, same_law
+from synthsift.records import DataError, Features, Mixture, Outcome, Weights, concat_x
+from synthsift.represent.encoders import fit_encoder
+from synthsift.represent.position import Position
+from synthsift.seeds import Seeds
+
+SMALL = {"num_real": 60, "num_valid": 0, "num_synth": 80, "dim": 4, "num_classes": 3}
+
+
+def describe(mixture: Mixture, seed: int = 0) -> Features:
+    x = concat_x([part.x for part in mixture.parts if len(part)])
+    embedding = fit_encoder(x).transform(x)
+    return Position(embedding, {name: k for k, name in enumerate(mixture.ids)})(mixture, Seeds(seed))
+
+
+def weigh(world: World, seed: int = 0, **settings: object) -> Weights:
+    return LearnedWeights(**settings)(world.mixture, describe(world.mixture, seed), Seeds(seed))  # type: ignore
+
+
+def good_over_bad(world: World, weights: Weights) -> float:
+    """AUROC of the synthetic weights for good against bad rows."""
+    return float(roc_auc_score(~world.bad, weights.values[world.mixture.is_synth]))
+
+
+@cache
+def small() -> tuple[Mixture, Features]:
+    mixture = harmful_labels(Seeds(0), **SMALL).mixture
+    return mixture, describe(mixture)
+
+
+def shaped(num_real: int, num_valid: int, **shape: object) -> Mixture:
+    return same_law(Seeds(0), **{**SMALL, "num_real": num_real, "num_valid": num_valid, **shape}).mixture
+
+
+def with_groups(mixture: Mixture, size: int, share_with_valid: bool = False) -> Mixture:
+    """Put real rows, in their order, into groups of `size`; validation rows into the same or into other groups."""
+
+    def groups(num: int, kind: str) -> np.ndarray:
+        return np.array([f"{kind}{k // size}" for k in range(num)], dtype=object)
+
+    of_valid = groups(len(mixture.valid), "g" if share_with_valid else "v")
+    valid = replace(mixture.valid, group=of_valid)
+    return replace(mixture, real=replace(mixture.real, group=groups(len(mixture.real), "g")), valid=valid)
+
+
+# ------------------------------------------------------------------------------------------------------ planted worlds
+
+
+@pytest.mark.parametrize(("make", "bound"), [(harmful_labels, 0.8), (digits_noise, 0.97)])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_planted_bad_rows_weigh_less(make: object, bound: float, seed: int) -> None:
+    world = make(Seeds(seed))  # type: ignore
+    weights = weigh(world, seed)
+    assert good_over_bad(world, weights) > bound
+    assert weights.outcome == Outcome.converged and weights.made_by == "LearnedWeights"
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")  # by torch's own first jvp
+def test_the_network_learner_finds_them_too() -> None:
+    world = harmful_labels(Seeds(0))
+    assert good_over_bad(world, weigh(world, learner="mlp", steps=60)) > 0.8
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_rows_of_the_real_law_keep_their_weight(seed: int) -> None:
+    world = same_law(Seeds(seed))
+    w = weigh(world, seed).values[world.mixture.is_synth]
+    assert w.sum() ** 2 / (len(w) * np.sum(w**2)) >= 0.8
+
+
+def test_negative_control_without_truth_no_order() -> None:
+    """With permuted real labels, half the synthetic labels flipped and two classes, good and bad rows are exchangeable.
+
+    So the AUROC is symmetric about .5 and its mean over worlds within three standard errors of it.
+    """
+    found = []
+    for seed in range(12):
+        world = harmful_labels(Seeds(seed), wrong=0.5, **{**SMALL, "num_real": 120, "num_synth": 300, "num_classes": 2})
+        found.append(good_over_bad(world, weigh(permute_real_labels(world, Seeds(seed)), seed)))
+    assert abs(np.mean(found) - 0.5) < 3 * np.std(found, ddof=1) / np.sqrt(len(found))
+
+
+def test_negative_control_of_a_one_sided_world() -> None:
+    """With 80 % wrong labels the mean is a little above .5 (.54 over 40 worlds) and that is right.
+
+    Judges with labels at random reward whatever undoes the rule that most training rows follow, and here most are bad;
+    with 20 % wrong the mean is as much below .5. Far from the .9 that true labels give in any case.
+    """
+    found = []
+    for seed in range(10):
+        world = permute_real_labels(harmful_labels(Seeds(seed), num_valid=0, num_synth=300), Seeds(seed))
+        found.append(good_over_bad(world, weigh(world, seed, steps=60)))
+    assert np.mean(found) < 0.65
+
+
+# --------------------------------------------------------------------------------------------------- the weights
+
+
+def test_weights_are_finite_positive_and_repeatable() -> None:
+    mixture, features = small()
+    first, again, other = (LearnedWeights(steps=20)(mixture, features, Seeds(s)) for s in (3, 3, 4))
+    assert np.isfinite(first.values).all() and (first.values > 0).all()
+    assert np.array_equal(first.values, again.values) and np.array_equal(first.ids, mixture.ids)
+    assert not np.array_equal(first.values, other.values)
+
+
+def test_diagnosing_changes_nothing_but_the_history() -> None:
+    mixture, features = small()
+    plain, told = (LearnedWeights(steps=21, diagnose=d)(mixture, features, Seeds(0)) for d in (False, True))
+    assert np.array_equal(plain.values, told.values)
+    assert set(plain.history) == {"temper"}
+    assert np.array_equal(told.history["step"], [0, 10, 20])
+    assert set(told.history) > {"loss", "gsnr", "effective_batch", "effective_fraction", "mean_weight", "largest_share"}
+
+
+def test_trusted_rows_weigh_as_much_as_the_other_real_rows_on_average() -> None:
+    mixture, features = small()
+    weights = LearnedWeights(steps=20)(mixture, features, Seeds(0)).values
+    trusted = trusted_rows(mixture, Seeds(0))
+    others = np.setdiff1d(np.flatnonzero(~mixture.is_synth), trusted)
+    assert np.allclose(weights[trusted], weights[others].mean(), rtol=1e-12)
+
+
+def test_scores_that_are_not_finite_end_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    def broken(self: object, direction: object) -> torch.Tensor:
+        return torch.full((1,), torch.nan)
+
+    monkeypatch.setattr("synthsift.bilevel.inner.LinearLearner.scores", broken)
+    mixture, features = small()
+    weights = LearnedWeights(steps=20)(mixture, features, Seeds(0))
+    assert weights.outcome == Outcome.nonfinite and np.isfinite(weights.values).all()
+
+
+def test_inputs_of_the_network() -> None:
+    mixture, features = small()
+    plain = network_inputs(mixture, features)
+    k = features.values.shape[1]
+    assert plain.shape == (len(mixture.ids), k + 3 + 1)
+    assert np.array_equal(plain[:, k : k + 3].argmax(axis=1), mixture.y)
+    assert np.array_equal(plain[:, -1], mixture.is_synth)
+    names = np.array(["one", "two"], dtype=object)[np.arange(len(mixture.synth)) % 2]
+    several = network_inputs(replace(mixture, synth=replace(mixture.synth, source=names)), features)
+    assert several.shape[1] == plain.shape[1] + 2
+    assert np.array_equal(several[mixture.is_synth, -2], names == "one")
+
+
+# -------------------------------------------------------------------------------------------------- judges and judged
+
+
+def test_fewer_than_ten_real_rows_are_refused() -> None:
+    mixture = shaped(6, 3)
+    with pytest.raises(DataError, match="saw 9 real rows; it needs at least 10"):
+        LearnedWeights()(mixture, describe(mixture), Seeds(0))
+
+
+SIZES = [(n, 0) for n in (10, 11, 12, 15, 19, 21, 40, 97)]
+SIZES += [(5, 5), (5, 60), (4, 30), (1, 9), (2, 8), (8, 3), (20, 8), (60, 10), (60, 30), (60, 200)]
+
+
+@pytest.mark.parametrize(("num_real", "num_valid"), SIZES)
+def test_trusted_rows(num_real: int, num_valid: int) -> None:
+    """Validation rows first, about half of the real rows at least, spread over the classes, two left to train on."""
+    mixture = shaped(num_real, num_valid, imbalance=3.0)
+    trusted = trusted_rows(mixture, Seeds(0))
+    total = num_real + num_valid
+    assert np.array_equal(np.unique(trusted), np.sort(trusted)) and trusted.max() < total
+    assert total - len(trusted) >= 2
+    assert len(trusted) >= 0.8 * (total // 2) - 1
+    if num_real >= 5:
+        assert np.isin(np.arange(num_real, total), trusted).all()
+    of_real = trusted[trusted < num_real]
+    if len(of_real) and num_real >= 5:
+        share = len(of_real) / num_real
+        for label in np.unique(mixture.real.y):
+            members = np.flatnonzero(mixture.real.y == label)
+            assert abs(np.isin(members, of_real).sum() - share * len(members)) <= 1 + 1e-9
+
+
+def test_many_small_classes_all_have_trusted_rows() -> None:
+    mixture = shaped(80, 0, num_classes=8)
+    trusted = trusted_rows(mixture, Seeds(0))
+    assert set(mixture.y[trusted]) == set(range(8))
+
+
+def test_other_seeds_trust_other_rows() -> None:
+    mixture = shaped(60, 0)
+    assert not np.array_equal(trusted_rows(mixture, Seeds(0)), trusted_rows(mixture, Seeds(1)))
+    assert np.array_equal(trusted_rows(mixture, Seeds(0)), trusted_rows(mixture, Seeds(0)))
+
+
+@pytest.mark.parametrize("size", [2, 4, 12, 20, 30])
+def test_a_group_is_trusted_whole_or_not_at_all(size: int) -> None:
+    mixture = with_groups(shaped(60, 0), size)
+    trusted = trusted_rows(mixture, Seeds(0))
+    inside = np.isin(np.arange(60), trusted)
+    assert all(len(np.unique(inside[mixture.real.group == name])) == 1 for name in np.unique(mixture.real.group))
+    assert 10 <= len(trusted) <= 50
+    assert len(np.setdiff1d(np.arange(60), relatives(mixture, trusted))) >= 10
+
+
+@pytest.mark.parametrize("size", [4, 30, 60])
+@pytest.mark.parametrize("num_valid", [0, 60])
+def test_groups_leave_real_rows_to_train_on(size: int, num_valid: int) -> None:
+    """Even where all real rows are of one group, or of the groups of the validation rows."""
+    mixture = with_groups(shaped(60, num_valid), size, share_with_valid=True)
+    weights = LearnedWeights(steps=5)(mixture, describe(mixture), Seeds(0)).values
+    assert np.isfinite(weights).all() and (weights > 0).all()
+
+
+def spied_batches(mixture: Mixture, monkeypatch: pytest.MonkeyPatch) -> tuple[np.ndarray, np.ndarray]:
+    """Run a few steps; return all rows that trained and all rows that judged."""
+    seen: list[np.ndarray] = []
+    draw = learned._draw
+
+    def spy(rows: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+        seen.append(draw(rows, count, rng))
+        return seen[-1]
+
+    monkeypatch.setattr(learned, "_draw", spy)
+    LearnedWeights(steps=5)(mixture, describe(mixture), Seeds(0))
+    return np.unique(np.concatenate(seen[0::2])), np.unique(np.concatenate(seen[1::2]))
+
+
+def test_relatives_of_trusted_rows_do_not_train(monkeypatch: pytest.MonkeyPatch) -> None:
+    mixture = copies(Seeds(0), **SMALL).mixture
+    trained, judged = spied_batches(mixture, monkeypatch)
+    assert mixture.synth.parent is not None
+    of_judged = np.flatnonzero(np.isin(mixture.synth.parent, mixture.ids[judged])) + len(mixture.real)
+    assert np.array_equal(judged, np.sort(trusted_rows(mixture, Seeds(0))))
+    assert len(of_judged) > 10 and not len(np.intersect1d(trained, np.concatenate([judged, of_judged])))
+    assert len(trained) + len(judged) + len(of_judged) == len(mixture.ids)  # and all others do
+
+
+def test_groups_of_trusted_rows_do_not_train(monkeypatch: pytest.MonkeyPatch) -> None:
+    mixture = with_groups(shaped(60, 20), 6, share_with_valid=True)
+    trained, judged = spied_batches(mixture, monkeypatch)
+    assert not len(np.intersect1d(mixture.family[trained], mixture.family[judged]))
+    assert np.isin(np.arange(60, 80), judged).all()
+    assert (trained < 60).sum() >= 2
+
+
+def test_relatives_by_hand() -> None:
+    mixture = copies(Seeds(0), **{**SMALL, "num_real": 10, "num_synth": 4}).mixture
+    parent = np.array(["real:3", "real:4", "", "real:3"], dtype=object)
+    mixture = replace(mixture, synth=replace(mixture.synth, parent=parent))
+    assert np.array_equal(relatives(mixture, np.array([3, 7])), [3, 7, 10, 13])

@@ -1,0 +1,52 @@
+"""Run the command line in this process, as `synthsift ...` would, and look at what it leaves behind."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from unittest import mock
+
+from synthsift.cli.app import run_app
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Exit code and what was printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+def synthsift(*arguments: object) -> Ended:
+    """Call the console entry point with `arguments`."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        mock.patch.object(sys, "argv", ["synthsift", *map(str, arguments)]),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        try:
+            run_app()
+            code: int | str | None = 0
+        except SystemExit as end:
+            code = end.code
+    assert isinstance(code, int), code
+    return Ended(code, out.getvalue(), err.getvalue())
+
+
+def snapshot(place: Path) -> dict[str, str] | None:
+    """Digest of every file below `place`, or of the file itself; None where there is nothing."""
+    if not place.exists():
+        return None
+    if place.is_file():
+        return {"": _digest(place)}
+    return {str(p.relative_to(place)): _digest(p) if p.is_file() else "" for p in sorted(place.rglob("*"))}
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -1,0 +1,300 @@
+"""Bad input ends in a sentence and an exit code, never in a traceback, and leaves the output folder as it was."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cli_data import draw, two_files, write
+from cli_runner import snapshot, synthsift
+
+from synthsift.report import render
+
+Build = Callable[[Path], list[str]]
+REAL = draw(40, 1)
+GOOD = [",".join(map(str, row)) for row in (tuple(REAL), *zip(*REAL.values(), strict=True))]
+RUN, FOUND, BAD = 0, 1, 2
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes longer than all else here, and has tests of its own."""
+    monkeypatch.setattr(render, "draw_figures", lambda report: {})
+
+
+def real_file(name: str, content: bytes | str, *more: str) -> Build:
+    """The usual run, but the real file is called `name` and holds `content`."""
+
+    def build(folder: Path) -> list[str]:
+        (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+        return two_files(folder, *more, real=folder / name)
+
+    return build
+
+
+def flags(*more: str) -> Build:
+    """The usual run with more flags; ``{}`` stands for the folder."""
+    return lambda folder: two_files(folder, *(word.replace("{}", str(folder)) for word in more))
+
+
+def changed(**columns: Any) -> Build:
+    """The usual run with other columns in the real file."""
+    return lambda folder: two_files(folder, real={**REAL, **columns})
+
+
+def words(*given: str) -> Build:
+    """Just these words; ``{}`` stands for the folder, which holds the usual files."""
+
+    def build(folder: Path) -> list[str]:
+        two_files(folder)
+        (folder / "run").mkdir()
+        (folder / "run" / "mine.txt").write_text("years of work")
+        return [word.replace("{}", str(folder)) for word in given]
+
+    return build
+
+
+def begun(*more: str) -> Build:
+    """A run of other settings is in the folder already, not finished."""
+
+    def build(folder: Path) -> list[str]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("synthsift.cli.run.compare", fail(KeyError("stop")))
+            assert synthsift(*two_files(folder, "--seed", "7")).code == 4
+        return [word.replace("{}", str(folder)) for word in more] or two_files(folder)
+
+    return build
+
+
+def npz(folder: Path, name: str = "real.npz", **arrays: Any) -> str:
+    """Write 40 rows of three numbers."""
+    x = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    np.savez(folder / name, **({"x": x, "y": np.arange(40) % 2} | arrays))
+    return str(folder / name)
+
+
+def arrays(*more: str, **real: Any) -> Build:
+    def build(folder: Path) -> list[str]:
+        given = {"real": npz(folder, **real), "synthetic": npz(folder, "made.npz")}
+        return two_files(folder, *(word.replace("{}", str(folder)) for word in more), **given, label="y")
+
+    return build
+
+
+def cut(write_whole: Callable[[Path], str], **more: Any) -> Build:
+    """The real file is cut off in the middle."""
+
+    def build(folder: Path) -> list[str]:
+        path = Path(write_whole(folder))
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        return two_files(folder, real=path, **more)
+
+    return build
+
+
+def parquet(folder: Path) -> str:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table(REAL), folder / "real.parquet")
+    return str(folder / "real.parquet")
+
+
+def zipped(folder: Path) -> str:
+    (folder / "real.csv.gz").write_bytes(gzip.compress("\n".join(GOOD).encode()))
+    return str(folder / "real.csv.gz")
+
+
+def config(content: str) -> Build:
+    def build(folder: Path) -> list[str]:
+        (folder / "settings.json").write_text(content)
+        return ["run", "--config", str(folder / "settings.json"), "--out", str(folder / "run")]
+
+    return build
+
+
+def with_test(*more: str) -> Build:
+    """A synthetic row has the content of a test row."""
+
+    def build(folder: Path) -> list[str]:
+        test = draw(30, 3)
+        made = {name: [*column, test[name][0]] for name, column in draw(40, 2).items()}
+        return two_files(folder, "--test", write(folder / "test.csv", test), *more, synthetic=made)
+
+    return build
+
+
+def fail(error: BaseException) -> Callable[..., Any]:
+    """A stand-in that raises."""
+
+    def stand_in(*arguments: object, **more: object) -> None:
+        raise error
+
+    return stand_in
+
+
+ALL = ("run", "--real", "{}/real.csv", "--synthetic", "{}/made.csv", "--label", "label", "--out", "{}/run")
+UNKNOWN_NAME = {"settings": {"data": {"real": ["r.csv"], "labels": "y"}, "learner": "logistic", "seeds": 3}}
+WRONG_TYPE = {"data": {"real": ["r.csv"]}, "num_seeds": "five"}
+CASES: dict[str, tuple[Build, int, str]] = {
+    # files
+    "missing file": (flags("--valid", "{}/vaild.csv"), BAD, r"vaild\.csv does not exist"),
+    "missing synthetic file": (lambda f: two_files(f, synthetic=f / "mad.csv"), BAD, r"In .* there are: .*real\.csv"),
+    "glob without match": (lambda f: two_files(f, synthetic=f / "gen*.csv"), BAD, "matches no file"),
+    "folder as real file": (lambda f: two_files(f, real=f), BAD, "is a folder where one data file is needed"),
+    "synthetic folder without tables": (
+        lambda f: two_files(f, "--synthetic", str((f / "e").mkdir() or f / "e")), BAD, "a folder without data files"
+    ),
+    "one file twice": (lambda f: two_files(f, synthetic=f"x={f}/real.csv"), BAD, "given twice, as --real and as"),
+    "unknown ending": (real_file("real.xlsx", b"PK"), BAD, "names no known format"),
+    "file name that is not UTF-8": (flags("--valid", os.fsdecode(b"{}/caf\xe9.csv")), BAD, "is not UTF-8.*Rename it"),
+    "empty file": (real_file("r.csv", b""), BAD, "empty \\(0 bytes\\)"),
+    "header only": (real_file("r.csv", GOOD[0] + "\n"), BAD, "a header but no rows"),
+    "wrong delimiter": (real_file("r.csv", "\n".join(GOOD).replace(",", ";")), BAD, "separated by semicolons"),
+    "ragged rows": (real_file("r.csv", "\n".join([*GOOD[:9], "1,2", *GOOD[9:]])), BAD, "line 10 of .* has 2 cells"),
+    "not UTF-8": (real_file("r.csv", "\n".join(GOOD).replace("yes", "é").encode("latin-1")), BAD, "is not UTF-8: byte"),
+    "binary garbage": (real_file("r.csv", np.random.default_rng(0).bytes(3000)), BAD, "UTF-8|line 1|no column"),
+    "zeros": (real_file("r.csv", bytes(3000)), BAD, r"r\.csv"),
+    "cut gzip": (cut(zipped), BAD, "cut off or damaged gzip"),
+    "cut parquet": (cut(parquet), BAD, "not sound Parquet"),
+    "cut npz": (cut(npz, label="y"), BAD, "cut off or damaged"),
+    "npz with pickle": (arrays(y=np.array([{}] * 40, dtype=object)), BAD, "only pickle could load"),
+    "NaN in arrays": (arrays(x=np.full((40, 3), np.nan)), BAD, "hold NaN or infinity"),
+    "constant arrays": (
+        lambda f: two_files(
+            f, real=npz(f, x=np.ones((40, 3))), synthetic=npz(f, "m.npz", x=np.ones((40, 3))), label="y"
+        ),
+        BAD,
+        "constant; nothing can be learned",
+    ),
+    "arrays and tables": (lambda f: two_files(f, real=npz(f), label="y"), BAD, "no column 'y'"),
+    # columns and labels
+    "no label named": (words("run", "--real", "{}/real.csv", "--synthetic", "{}/made.csv", "--out", "{}/run"), BAD,
+                       "--label is missing: name the column"),
+    "missing label column": (lambda f: two_files(f, label="labels"), BAD, "no column 'labels'.*Did you mean 'label'"),
+    "label absent in a source": (
+        lambda f: two_files(f, synthetic={k: v for k, v in draw(40, 2).items() if k != "label"}),
+        BAD,
+        r"made\.csv.*no column 'label'",
+    ),
+    "label missing in a row": (changed(label=[*REAL["label"][:-1], ""]), BAD, "1 of 40 real rows .* have no label"),
+    "one class": (changed(label=["no"] * 40), BAD, "same label 'no'.*two classes are needed"),
+    "regression target": (changed(label=[k / 7 for k in range(40)]), BAD, "that is a regression target"),
+    "three rows": (real_file("r.csv", "\n".join(GOOD[:4])), BAD, "there are 3 real rows.*at least 10"),
+    "no text column": (flags("--text", "story"), BAD, "no column 'story'"),
+    "text without words": (flags("--text", "kind"), BAD, "no word occurs in two"),
+    "no group column": (flags("--group", "patient"), BAD, "no column 'patient'"),
+    "repeated ids": (flags("--id", "kind"), BAD, "ids must be unique"),
+    "no synthetic file": (words("run", "--real", "{}/real.csv", "--label", "label", "--out", "{}/run"), BAD,
+                          "no synthetic data is named"),
+    "no known synthetic label": (
+        lambda f: two_files(f, synthetic=draw(40, 2, labels=(0, 1))), BAD, "no synthetic row has a label"
+    ),
+    "one table without sources": (
+        words("run", "--data", "{}/real.csv", "--label", "label", "--out", "{}/run"), BAD, "needs --source-column"
+    ),
+    "one table without synthetic rows": (
+        lambda f: ["run", "--data", write(f / "all.csv", {**REAL, "source": ["real"] * 40}), "--label", "label",
+                   "--source-column", "source", "--out", str(f / "run")],
+        BAD,
+        "marks no synthetic rows",
+    ),
+    "embeddings of wrong length": (
+        lambda f: (np.save(f / "v.npy", np.ones((39, 2))), two_files(f, "--embeddings", f"{f}/real.csv={f}/v.npy"))[1],
+        BAD,
+        "39 vectors but .* has 40 rows",
+    ),
+    # settings
+    "unknown learner": (flags("--learner", "forest"), BAD, "unknown learner 'forest'"),
+    "learner that is not there": (flags("--learner", "no.such:Thing"), BAD, "cannot be imported"),
+    "learner without sample_weight": (
+        flags("--learner", "sklearn.neighbors:KNeighborsClassifier"), BAD, "KNeighborsClassifier.*sample_weight"
+    ),
+    "learner that is a regression": (flags("--learner", "sklearn.linear_model:Ridge"), BAD, "needed is a classifier"),
+    "unknown policy": (flags("--policies", "Everything,BestSource"), BAD, "unknown policy BestSource"),
+    "unknown metric": (flags("--metric", "f2"), BAD, "unknown metric 'f2'; known are accuracy"),
+    "negative budget": (flags("--budget", "-1"), BAD, "--budget is -1.0"),
+    "endless budget": (flags("--budget", "inf"), BAD, "--budget is inf"),
+    "no seeds": (flags("--seeds", "0"), BAD, "--seeds is 0; at least 1"),
+    "no rows": (flags("--max-real", "0"), BAD, "--max-real is 0"),
+    "half a seed": (flags("--seeds", "1.5"), BAD, "valid integer"),
+    "unknown flag": (flags("--sedes", "1"), BAD, "No such option: --sedes|No such option '--sedes'"),
+    "unknown verb": (words("rum"), BAD, "No such command 'rum'"),
+    "no output": (words("run", "--real", "{}/real.csv"), BAD, "Missing option '--out'"),
+    "config with unknown names": (config(json.dumps(UNKNOWN_NAME)), BAD, "unknown names: labels|unknown names: seeds"),
+    "config of wrong type": (config(json.dumps(WRONG_TYPE)), BAD, 'num_seeds is "five", but int is needed'),
+    "config that is a list": (config("[1]"), BAD, "does not hold settings of a run"),
+    "config that is no JSON": (config("{"), BAD, "cannot be read"),
+    # the output
+    "run of other settings": (begun(), BAD, r"holds a run with other settings \(data: .*--overwrite"),
+    "files of others": (words(*ALL), BAD, r"not a run of synthsift \(mine\.txt\)"),
+    "files of others, overwrite": (words(*ALL, "--overwrite"), BAD, "--overwrite never removes files of others"),
+    "output is a file": (lambda f: (write(f / "run", REAL), two_files(f))[1], BAD, "is a file and a folder is needed"),
+    "output below a file": (lambda f: two_files(f, out="real.csv/run"), BAD, "cannot be written"),
+    "export of an unfinished run": (begun("export", "{}/run", "--out", "{}/c"), BAD, "has not ended.*it is resumed"),
+    "export of no run": (words("export", "{}/run", "--out", "{}/c"), BAD, "is not a run of synthsift"),
+    "report of no run": (words("report", "{}/run"), BAD, "is not a finished run"),
+    "report of a file": (words("report", "{}/real.csv"), BAD, "is not a finished run|not a run"),
+    "copies of test rows": (with_test(), FOUND, "SS130 error: Copies of test rows.*1 synthetic rows"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_bad_input_is_refused_and_nothing_is_touched(tmp_path: Path, name: str) -> None:
+    build, code, pattern = CASES[name]
+    arguments = build(tmp_path)
+    before = snapshot(tmp_path)
+    ended = synthsift(*arguments)
+    told = " ".join(ended.err.split())
+    assert ended.code == code, told
+    assert re.search(pattern, told), told
+    assert "Traceback" not in told and "np." not in told
+    assert ended.out == ""
+    assert snapshot(tmp_path) == before
+
+
+# --------------------------------------------------------------------------- odd, but good enough for a verdict
+
+HARD = ('a,"b"', "c\nd")
+ODD: dict[str, tuple[Build, list[str]]] = {
+    "all-missing column": (changed(b=[""] * 40), ["SS102"]),
+    "a class with one real row": (changed(label=[*REAL["label"][:-1], "rare"]), ["SS112"]),
+    "a label that only valid has": (
+        lambda f: two_files(f, "--valid", write(f / "valid.csv", draw(9, 5, labels=("no", "yes", "new")))),
+        ["SS110"],
+    ),
+    "test labels that are unknown": (
+        lambda f: two_files(f, "--test", write(f / "test.csv", draw(9, 5, labels=("x", "y")))), ["SS111"]
+    ),
+    "copies of test rows, allowed": (with_test("--allow-leaks"), ["SS130"]),
+    "labels with commas and line ends": (
+        lambda f: two_files(f, real=draw(40, 1, labels=HARD), synthetic=draw(40, 2, labels=HARD)), []
+    ),
+    "spaces and other scripts in paths": (
+        lambda f: two_files(f / "meine Daten 数据", out="läuft "), []
+    ),
+    "a path that is not UTF-8": (lambda f: two_files(f, out=os.fsdecode(b"caf\xe9")), []),
+    "a huge cell": (changed(kind=["u" * 1_000_000, *REAL["kind"][1:]]), []),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_input_runs_and_the_finding_is_kept(tmp_path: Path, name: str) -> None:
+    build, codes = ODD[name]
+    arguments = build(tmp_path)
+    ended = synthsift(*arguments)
+    assert ended.code == 0, ended.err
+    run = Path(arguments[arguments.index("--out") + 1])
+    found = json.loads((run / "findings.json").read_text())
+    assert [code for code in codes if code not in {finding["code"] for finding in found}] == []
+    assert ("--allow-leaks" in json.loads((run / "summary.json").read_text())["verdict"]["sentence"]) == (
+        "--allow-leaks" in arguments
+    )
+    assert (run / "report.html").exists()

@@ -1,0 +1,114 @@
+"""Weights mean the same to every learner: RealOnly through weights is a fit on the real rows alone."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pytest
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.svm import LinearSVC
+
+from synthsift.records import DataError
+from synthsift.seeds import Seeds
+from synthsift.training.learners import Learner, Logistic, Rows, Wrapped, find_learner, fit_weighted
+from synthsift.training.mlp import MLP
+
+LEARNERS: dict[str, Learner] = {
+    "logistic": Logistic(),
+    "mlp": MLP(hidden=16, steps=30, rate=0.03),
+    "forest": Wrapped(partial(RandomForestClassifier, n_estimators=10)),
+    "boosting": Wrapped(partial(HistGradientBoostingClassifier, max_iter=10)),
+}
+
+
+def mixed_rows(seed: int = 0) -> tuple[Rows, np.ndarray]:
+    """90 real rows in pairs of relatives between 150 synthetic ones, half of them children; and fresh inputs."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((240, 6))
+    y = (x[:, :3] + rng.gumbel(size=(240, 3))).argmax(axis=1)
+    is_real = rng.permutation(240) < 90
+    family = np.full(240, -1)
+    family[is_real] = np.arange(90) // 2
+    children = np.flatnonzero(~is_real)[::2]
+    family[children] = rng.integers(45, size=len(children))
+    return Rows(x, y, rng.uniform(0.5, 2, 240), is_real, family), rng.standard_normal((50, 6))
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_real_only_through_weights_is_a_fit_on_the_real_rows_alone(name: str) -> None:
+    rows, fresh = mixed_rows()
+    real = rows.is_real
+    zeros = Rows(rows.x, rows.y, real.astype(float), real, rows.family)
+    alone = Rows(rows.x[real], rows.y[real], np.ones(90), np.ones(90, dtype=bool), rows.family[real])
+    through = fit_weighted(LEARNERS[name], zeros, 3, Seeds(0)).predict_proba(fresh)
+    directly = LEARNERS[name].fit(alone, 3, Seeds(0)).predict_proba(fresh)
+    assert np.array_equal(through, directly)
+    assert through.shape == (50, 3)
+    np.testing.assert_allclose(through.sum(axis=1), 1.0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_only_ratios_of_weights_matter(name: str) -> None:
+    rows, fresh = mixed_rows()
+    fourfold = Rows(rows.x, rows.y, 4 * rows.weight, rows.is_real, rows.family)  # a power of two: the same bits
+    first, second = (fit_weighted(LEARNERS[name], r, 3, Seeds(0)).predict_proba(fresh) for r in (rows, fourfold))
+    assert np.array_equal(first, second)
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_the_weight_of_a_class_moves_its_probability(name: str) -> None:
+    rows, fresh = mixed_rows()
+    heavy = Rows(rows.x, rows.y, np.where(rows.y == 1, 20.0, 1.0), rows.is_real, rows.family)
+    plain = Rows(rows.x, rows.y, np.ones(240), rows.is_real, rows.family)
+    more, less = (
+        fit_weighted(LEARNERS[name], r, 3, Seeds(0)).predict_proba(fresh)[:, 1].mean() for r in (heavy, plain)
+    )
+    assert more > less + 0.1
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_a_class_without_a_row_has_a_column(name: str) -> None:
+    rows, fresh = mixed_rows()
+    without = Rows(rows.x, np.where(rows.y == 1, 0, rows.y), rows.weight, rows.is_real, rows.family)
+    prob = fit_weighted(LEARNERS[name], without, 3, Seeds(0)).predict_proba(fresh)
+    assert prob.shape == (50, 3) and prob[:, 1].max() < 0.05  # a network keeps a trace of its random start
+
+
+def test_a_wrapped_learner_is_seeded_and_never_kept() -> None:
+    rows, fresh = mixed_rows()
+    forest = LEARNERS["forest"]
+    first, again, other = (forest.fit(rows, 3, Seeds(k)).predict_proba(fresh) for k in (0, 0, 1))
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
+
+
+def test_a_learner_without_probabilities_is_certain() -> None:
+    rows, fresh = mixed_rows()
+    prob = Wrapped(LinearSVC).fit(rows, 3, Seeds(0)).predict_proba(fresh)
+    assert np.array_equal(np.sort(prob, axis=1), np.tile([0.0, 0.0, 1.0], (50, 1)))
+
+
+def test_learners_are_found_by_name() -> None:
+    assert find_learner("logistic") == Logistic() and find_learner("mlp") == MLP()
+    assert find_learner("sklearn.svm:LinearSVC") == Wrapped(LinearSVC)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("forest", "unknown learner 'forest'; give logistic, mlp, or package.module:Factory"),
+        ("no.such.module:Factory", "'no.such.module:Factory' cannot be imported: No module named 'no'"),
+        ("sklearn.svm:Nothing", "cannot be imported: module 'sklearn.svm' has no attribute 'Nothing'"),
+        (":Factory", "':Factory' cannot be imported"),
+        (".svm:SVC", "'.svm:SVC' cannot be imported"),
+        ("sklearn.neighbors:KNeighborsClassifier", "makes a KNeighborsClassifier; needed is a classifier whose fit"),
+        ("sklearn.linear_model:Ridge", "makes a Ridge; needed is a classifier whose fit takes sample_weight"),
+        ("os:getcwd", "makes a str; needed is a classifier whose fit takes sample_weight"),
+        ("sklearn.ensemble:VotingClassifier", "cannot be called without arguments"),
+        ("os:sep", "cannot be called without arguments"),
+    ],
+)
+def test_what_is_no_learner_is_refused_with_a_reason(name: str, message: str) -> None:
+    with pytest.raises(DataError) as error:
+        find_learner(name)
+    assert message in str(error.value)
