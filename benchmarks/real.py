@@ -43,7 +43,7 @@ def commands(data: Path, work: Path, seed: int) -> dict[str, list[str]]:
         ],
         "chars": [
             *("--real", f"{chars}/real.npz", "--valid", f"{chars}/valid.npz", "--test", f"{chars}/test.npz"),
-            *("--synthetic", f"{chars}/fonts.npz"),
+            *("--synthetic", f"{chars}/fonts.npz", "--group", "group"),
         ],
     }
 

@@ -2,7 +2,8 @@
 
 Histograms of oriented gradients (Dalal, Triggs, CVPR 2005) in plain NumPy: a 32 x 32 gray image becomes 4 x 4 cells of
 9 unsigned directions (unsigned, because a sign may be light on dark), grouped into 3 x 3 overlapping blocks of 2 x 2
-cells that are normalized each: 324 numbers.
+cells that are normalized each: 324 numbers. Neighboring photographs of a class often show the same sign, so blocks of
+neighboring file numbers are written as groups, which never straddle a split.
 
     python examples/prepare_chars.py --data ../shared/data --out data/chars
 """
@@ -14,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-BINS, CELL = 9, 8
+BINS, CELL, SIGN = 9, 8, 5
 TRAIN, VALID, TEST = 0, 1, 2
 COMMAND = """synthsift run \\
     --real {out}/real.npz --valid {out}/valid.npz --test {out}/test.npz --synthetic {out}/fonts.npz \\
-    --label y --metric accuracy --generator-saw none --out runs/chars"""
+    --label y --group group --metric accuracy --generator-saw none --out runs/chars"""
 
 
 def gradient_histograms(images: np.ndarray) -> np.ndarray:
@@ -57,6 +58,7 @@ def main() -> None:
     with np.load(arguments.data / "chars74k_font_scene" / "scene.npz") as scene:
         photos, y, names = scene["x"].mean(axis=3), scene["y"], scene["classes"]
         split = np.where(scene["good"] == 1, scene["split"], -1)
+        sign = np.char.add(np.char.add(names[y].astype(str), "-"), (scene["number"] // SIGN).astype(str))
     with np.load(arguments.data / "chars74k_font_scene" / "fonts.npz") as fonts:
         glyphs, glyph_y = fonts["x"], fonts["y"]
     parts = {
@@ -68,7 +70,8 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     for part, (images, labels, rows) in parts.items():
         x = gradient_histograms(images[rows])
-        np.savez_compressed(arguments.out / f"{part}.npz", x=x, y=names[labels[rows]], number=rows)
+        group = {} if part == "fonts" else {"group": sign[rows]}
+        np.savez_compressed(arguments.out / f"{part}.npz", x=x, y=names[labels[rows]], number=rows, **group)
         print(f"wrote {arguments.out / part}.npz: {len(rows):,} rows of {x.shape[1]} numbers")
     print(f"Now run:\n\n{COMMAND.format(out=arguments.out)}")
 

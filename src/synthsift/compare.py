@@ -28,6 +28,8 @@ PROTECTED = ("RealOnly", "Everything")  # never stopped by racing: every sentenc
 CLEAR_LOSS = 3.0  # standard errors behind the best at which racing stops a policy
 FINAL_SPLITS = 1.5  # the final fits, on all rows, cost about as much as so many splits
 NEAR_COPY = 0.02  # of the median distance between neighboring real rows
+COARSE = 0.05  # share of real rows with an equal from which on equal content proves nothing
+MAX_COPIES = 1000  # of one row that are looked for, to bound memory
 
 
 class CellStore(Protocol):
@@ -132,7 +134,10 @@ def make_folds(pool: Examples, seed: int) -> np.ndarray:
     """Return the fold (n,) that judges each pooled row in repetition `seed`."""
     rng = Seeds(seed).child("folds").numpy("rows")
     if pool.group is not None and np.any(pool.group != ""):
-        return group_folds(pool.y, pool.group, NUM_FOLDS, rng)
+        try:
+            return group_folds(pool.y, pool.group, NUM_FOLDS, rng)
+        except ValueError as error:
+            raise DataError(f"{error}. Give finer groups, or leave the group column out") from error
     return stratified_folds(pool.y, NUM_FOLDS, rng)
 
 
@@ -169,14 +174,13 @@ def find_leaks(mixture: Mixture, embedding: np.ndarray) -> Leaks:
     num_pool = len(mixture.real) + len(mixture.valid)
     embedding = embedding.astype(np.float64)  # the distance of a copy must come out as 0
     pool = embedding[:num_pool]
-    own = nearest(pool, pool, 1, skip=np.arange(num_pool))[0][:, 0] if num_pool > 1 else np.ones(1)
-    usual = float(np.median(own))
-    coarse = bool(np.mean(own <= 1e-9) > 0.05)
+    own = np.ones(1)
+    if num_pool > 1:  # the difference itself: distances from inner products leave rounding where there should be 0
+        own = np.linalg.norm(pool - pool[nearest(pool, pool, 1, skip=np.arange(num_pool))[1][:, 0]], axis=1)
+    coarse = bool(np.mean(own <= 1e-9) > COARSE)
     row, judged = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     if not coarse:
-        distance, near = nearest(embedding, pool, 10)
-        close = distance <= NEAR_COPY * usual
-        row, judged = np.repeat(np.arange(len(embedding)), close.sum(axis=1)), near[close]
+        row, judged = _close_pairs(embedding, pool, NEAR_COPY * float(np.median(own)))
         row, judged = row[row != judged], judged[row != judged]
     num_copies = len(row)
     parent = mixture.synth.parent
@@ -189,6 +193,21 @@ def find_leaks(mixture: Mixture, embedding: np.ndarray) -> Leaks:
             made, real = np.array(pairs).T
             row, judged = np.concatenate([row, made]), np.concatenate([judged, real])
     return Leaks(row, judged, num_copies, num_parents, coarse)
+
+
+def _close_pairs(embedding: np.ndarray, pool: np.ndarray, limit: float) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of a row and a pooled row at most `limit` apart; rows whose neighbors are all close are asked for more."""
+    rows, k = np.arange(len(embedding)), 10
+    most = min(max(k, int(COARSE * len(pool)) + 1), MAX_COPIES)  # a cluster of equals is smaller, or data are coarse
+    row, judged = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
+    while len(rows):
+        distance, near = nearest(embedding[rows], pool, k)
+        close = distance <= limit
+        done = ~close[:, -1] | (k == most)
+        row.append(np.repeat(rows[done], close[done].sum(axis=1)))
+        judged.append(near[done][close[done]])
+        rows, k = rows[~done], min(4 * k, most)
+    return np.concatenate(row), np.concatenate(judged)
 
 
 def restrict(mixture: Mixture, keep: np.ndarray) -> Mixture:
@@ -392,7 +411,7 @@ class _Race:
         order = [name for name in self.study.policies if name in self.prob]
         prob = {name: self.prob[name][: min(self.repetitions[name], done)] for name in order}
         seeds = tuple(self.study.first_seed + k for k in range(done))
-        stopped = dict(self.stopped)
+        stopped = {name: why for name, why in self.stopped.items() if len(prob.get(name, ())) < done}
         return Comparison(
             self.pool.y,
             self.pool.ids,

@@ -110,7 +110,7 @@ def paired_interval(comparison: Comparison, paired: Paired, metric: str, policy:
     """Return the interval of a policy that was fixed beforehand: bootstrap over rows, normal limits."""
     all_rows = np.ones((1, len(comparison.y)))
     mean = float(metric_gains(comparison, paired, metric, all_rows, policy)[0])
-    spread = float(metric_gains(comparison, paired, metric, counts, policy).std(ddof=1))
+    spread = float(np.nanstd(metric_gains(comparison, paired, metric, counts, policy), ddof=1))  # one class: no AUC
     half = NORMAL_95 * WIDEN_FIXED * spread
     return Interval(mean, mean - half, mean + half)
 
@@ -137,7 +137,8 @@ def bias_corrected(comparison: Comparison, paired: Paired, metric: str, counts: 
     """Repeat the choice in every bootstrap draw and measure it on the rows left out (BBC-CV)."""
     everything = paired.names.index("Everything")
     out = (counts == 0).astype(np.float64)
-    usable = [b for b in range(len(counts)) if len(np.unique(comparison.y[counts[b] == 0])) > 1]
+    needed = 2 if metric == "auc" else 1  # classes among the rows left out
+    usable = [b for b in range(len(counts)) if len(np.unique(comparison.y[counts[b] == 0])) >= needed]
     chosen = np.array([recommend(paired.loss, counts[b]) for b in usable])
     gains, losses, beyond = np.empty(len(usable)), np.empty(len(usable)), np.empty(len(usable))
     for policy in np.unique(chosen):

@@ -60,7 +60,7 @@ def with_groups(mixture: Mixture, size: int, share_with_valid: bool = False) -> 
 
 
 @pytest.mark.parametrize(("make", "bound"), [(harmful_labels, 0.8), (digits_noise, 0.97)])
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_planted_bad_rows_weigh_less(make: object, bound: float, seed: int) -> None:
     world = make(Seeds(seed))  # type: ignore
     weights = weigh(world, seed)
@@ -71,10 +71,10 @@ def test_planted_bad_rows_weigh_less(make: object, bound: float, seed: int) -> N
 @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")  # by torch's own first jvp
 def test_the_network_learner_finds_them_too() -> None:
     world = harmful_labels(Seeds(0))
-    assert good_over_bad(world, weigh(world, learner="mlp", steps=60)) > 0.8
+    assert good_over_bad(world, weigh(world, learner="mlp", steps=40)) > 0.8
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_rows_of_the_real_law_keep_their_weight(seed: int) -> None:
     world = same_law(Seeds(seed))
     w = weigh(world, seed).values[world.mixture.is_synth]
@@ -88,8 +88,8 @@ def test_negative_control_without_truth_no_order() -> None:
     """
     found = []
     for seed in range(12):
-        world = harmful_labels(Seeds(seed), wrong=0.5, **{**SMALL, "num_real": 120, "num_synth": 300, "num_classes": 2})
-        found.append(good_over_bad(world, weigh(permute_real_labels(world, Seeds(seed)), seed)))
+        world = harmful_labels(Seeds(seed), wrong=0.5, **{**SMALL, "num_real": 120, "num_synth": 200, "num_classes": 2})
+        found.append(good_over_bad(world, weigh(permute_real_labels(world, Seeds(seed)), seed, steps=60)))
     assert abs(np.mean(found) - 0.5) < 3 * np.std(found, ddof=1) / np.sqrt(len(found))
 
 
@@ -101,8 +101,8 @@ def test_negative_control_of_a_one_sided_world() -> None:
     """
     found = []
     for seed in range(10):
-        world = permute_real_labels(harmful_labels(Seeds(seed), num_valid=0, num_synth=300), Seeds(seed))
-        found.append(good_over_bad(world, weigh(world, seed, steps=60)))
+        world = harmful_labels(Seeds(seed), num_real=150, num_valid=0, num_synth=300)
+        found.append(good_over_bad(world, weigh(permute_real_labels(world, Seeds(seed)), seed, steps=60)))
     assert np.mean(found) < 0.65
 
 
@@ -180,7 +180,7 @@ def test_trusted_rows(num_real: int, num_valid: int) -> None:
     total = num_real + num_valid
     assert np.array_equal(np.unique(trusted), np.sort(trusted)) and trusted.max() < total
     assert total - len(trusted) >= 2
-    assert len(trusted) >= 0.8 * (total // 2) - 1
+    assert len(trusted) >= 0.8 * (total // 2)
     if num_real >= 5:
         assert np.isin(np.arange(num_real, total), trusted).all()
     of_real = trusted[trusted < num_real]
@@ -188,7 +188,9 @@ def test_trusted_rows(num_real: int, num_valid: int) -> None:
         share = len(of_real) / num_real
         for label in np.unique(mixture.real.y):
             members = np.flatnonzero(mixture.real.y == label)
-            assert abs(np.isin(members, of_real).sum() - share * len(members)) <= 1 + 1e-9
+            assert (
+                abs(np.isin(members, of_real).sum() - share * len(members)) < 1.5
+            )  # rounding of the class and of the whole
 
 
 def test_many_small_classes_all_have_trusted_rows() -> None:

@@ -52,3 +52,15 @@ def two_files(
         files.append(write(folder / name, columns) if isinstance(columns, dict) else str(columns))
     words = ["run", "--real", files[0], "--synthetic", files[1], "--label", label, "--out", str(folder / str(out))]
     return [*words, *QUICK, *map(str, more)]
+
+
+def run_folder(arguments: list[str]) -> Path:
+    """The --out of a command."""
+    return Path(arguments[arguments.index("--out") + 1])
+
+
+def columns_of(file: Path) -> dict[str, list[Any]]:
+    """A Parquet file as lists."""
+    import pyarrow.parquet as pq
+
+    return pq.read_table(file).to_pydict()

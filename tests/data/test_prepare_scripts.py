@@ -86,7 +86,8 @@ def test_letters_become_histograms_that_do_not_tell_dark_from_light(
     images = rng.integers(0, 256, (60, 32, 32), dtype=np.uint8)
     images[59] = 255 - images[58]
     y, names, split = np.arange(60) % 2, np.array(["A", "B"]), np.repeat([0, 1, 2], 20)
-    scene = {"x": np.stack([images] * 3, axis=3), "y": y, "classes": names, "good": np.arange(60) != 50, "split": split}
+    scene = {"x": np.stack([images] * 3, axis=3), "y": y, "classes": names, "good": np.arange(60) != 50}
+    scene |= {"split": split, "number": np.arange(60)}
     np.savez(folder / "scene.npz", **scene)
     np.savez(folder / "fonts.npz", x=images, y=y, classes=names)
     flags = run("prepare_chars", tmp_path, monkeypatch, capsys)

@@ -13,7 +13,7 @@ from synthsift.seeds import Seeds
 from synthsift.training.learners import Logistic, Rows
 from synthsift.training.mlp import MLP, FittedMLP
 
-SMALL = MLP(hidden=16, steps=30, rate=0.03)
+SMALL = MLP(hidden=16, steps=20, rate=0.03)
 
 
 def rings(num: int, seed: int) -> Rows:
@@ -26,7 +26,7 @@ def rings(num: int, seed: int) -> Rows:
 
 def test_a_ring_is_learned() -> None:
     train, fresh = rings(400, 0), rings(1000, 1)
-    network = MLP(steps=120, rate=0.01).fit(train, 2, Seeds(0)).predict_proba(fresh.x)
+    network = MLP(hidden=32, steps=100, rate=0.03).fit(train, 2, Seeds(0)).predict_proba(fresh.x)
     linear = Logistic().fit(train, 2, Seeds(0)).predict_proba(fresh.x)
     assert np.mean(network.argmax(axis=1) == fresh.y) > 0.93
     assert np.mean(linear.argmax(axis=1) == fresh.y) < 0.75
@@ -80,7 +80,7 @@ def test_the_decay_is_chosen_by_rows_whose_relatives_do_not_train() -> None:
     fresh_x, fresh_y = rng.standard_normal((2000, 8)), rng.integers(2, size=2000)
     losses = {}
     for name, family in (("leaky", np.full(240, -1)), ("honest", rows)):
-        model = MLP(hidden=32, steps=80, rate=0.01).fit(
+        model = MLP(hidden=32, steps=50, rate=0.02).fit(
             Rows(x[rows], y[rows], np.ones(240), is_real, family), 2, Seeds(0)
         )
         losses[name] = row_losses(model.predict_proba(fresh_x), fresh_y)

@@ -28,7 +28,6 @@ from synthsift.bilevel.inner import InnerLearner, LinearLearner, NetworkLearner
 from synthsift.bilevel.metanet import MetaNet, standardize
 from synthsift.bilevel.objective import meta_gradient, meta_loss, shares
 from synthsift.numerics.metrics import row_losses
-from synthsift.numerics.resampling import stratified_folds
 from synthsift.records import REAL, DataError, Features, Mixture, Outcome, Weights
 from synthsift.seeds import Seeds
 from synthsift.training.adamw import AdamW
@@ -80,7 +79,7 @@ class LearnedWeights:
             If there are fewer than 10 real rows.
         """
         trusted = trusted_rows(mixture, seeds)
-        training = np.setdiff1d(np.arange(len(mixture.ids)), relatives(mixture, trusted))
+        training = training_rows(mixture, trusted)
         inputs, center, scale = standardize(network_inputs(mixture, features))
         log_weights, network, history, outcome = self._meta_train(mixture, features, inputs, training, trusted, seeds)
         temper = self._choose_temper(mixture, features, log_weights, training, seeds)
@@ -156,7 +155,8 @@ class LearnedWeights:
 def trusted_rows(mixture: Mixture, seeds: Seeds) -> np.ndarray:
     """Choose the rows that steer the meta-network: the user's validation rows first, then real training rows.
 
-    About half of the real rows are trusted, stratified by class; at least two real rows stay in training.
+    About half of the real rows are trusted, evenly over the classes; at least two real rows stay in training. A family
+    is trusted whole or not at all, unless all real rows are one.
 
     Returns
     -------
@@ -168,19 +168,45 @@ def trusted_rows(mixture: Mixture, seeds: Seeds) -> np.ndarray:
     DataError
         If there are fewer than 10 real rows.
     """
-    num_real, num_valid = len(mixture.real), len(mixture.valid)
-    if num_real + num_valid < 10:
+    num_real, total = len(mixture.real), len(mixture.real) + len(mixture.valid)
+    if total < 10:
         raise DataError(
-            f"LearnedWeights saw {num_real + num_valid} real rows; it needs at least 10, half to train on and half to "
-            "trust. Leave it out with --policies, or add real rows"
+            f"LearnedWeights saw {total} real rows; it needs at least 10, half to train on and half to trust. Leave it "
+            "out with --policies, or add real rows"
         )
-    valid = np.arange(num_real, num_real + num_valid)
-    wanted = (num_real + num_valid) // 2
-    if num_valid >= 0.8 * wanted and num_real >= 5:
-        return valid
-    share = np.clip((wanted - num_valid) / max(num_real, 1), 0.0, 0.5)
-    fold = stratified_folds(mixture.real.y, 20, seeds.numpy("trusted"))
-    return np.concatenate([np.flatnonzero(fold < round(20 * share)), valid])
+    family = mixture.family[:total]
+    trusted = np.isin(family, family[num_real:])
+    if np.count_nonzero(~trusted) < 2:  # the validation rows would leave nothing to train on
+        trusted[:] = False
+    wanted = total // 2
+    if trusted.sum() < 0.8 * wanted:
+        rest = np.flatnonzero(~trusted)
+        share = min((wanted - trusted.sum()) / len(rest), 0.5)
+        trusted[rest] = _evenly(mixture.y[rest], family[rest], share, seeds.numpy("trusted"))
+    return np.flatnonzero(trusted)
+
+
+def _evenly(y: np.ndarray, family: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """Draw a share of the rows (n,), walking through the classes and taking families whenever they are due."""
+    order = rng.permutation(len(y))
+    order = order[np.argsort(y[order], kind="stable")]
+    names, first, size = np.unique(family[order], return_index=True, return_counts=True)
+    if len(names) == 1:
+        names, first, size = order, np.arange(len(order)), np.ones(len(order), dtype=np.int64)
+        family = np.arange(len(y))
+    chosen, seen, taken = [], 0, 0
+    for k in np.argsort(first):
+        seen += size[k]
+        if taken + size[k] <= share * seen + 0.5:
+            chosen.append(names[k])
+            taken += size[k]
+    return np.isin(family, chosen or names[[np.argmin(size)]])
+
+
+def training_rows(mixture: Mixture, trusted: np.ndarray) -> np.ndarray:
+    """Return the rows that train: neither trusted nor, unless all real rows are one family, related to trusted rows."""
+    free = np.setdiff1d(np.arange(len(mixture.ids)), relatives(mixture, trusted))
+    return free if not mixture.is_synth[free].all() else np.setdiff1d(np.arange(len(mixture.ids)), trusted)
 
 
 def relatives(mixture: Mixture, trusted: np.ndarray) -> np.ndarray:

@@ -175,8 +175,8 @@ def energy_distance(real: ArrayLike, synth: ArrayLike) -> Measured:
 def frechet_distance(real: ArrayLike, synth: ArrayLike) -> Measured:
     """Squared Frechet distance between Gaussian fits, minus its null bias.
 
-    The bias is that of Gaussian features at the pooled covariance, exact to order 1/n (10 to 35 % too small when the
-    number of features passes n/20), so a value of either sign near 0 means "no drift seen".
+    The bias is that of Gaussian features at the pooled covariance, exact to order 1/n; heavy-tailed features have a
+    larger one. A value of either sign near 0 means "no drift seen".
 
     Raises
     ------

@@ -157,7 +157,8 @@ class TextEncoder:
     idf : ndarray (v,)
         Inverse document frequencies.
     components : ndarray (v, d)
-        SVD directions, scaled so that columns of the result have unit variance over the fitted rows.
+        SVD directions in which the fitted rows vary, scaled: the spread of a column is the root of its share of the
+        largest one.
     center : ndarray (d,)
         Subtracted after the projection.
     """
@@ -186,8 +187,13 @@ class TextEncoder:
         components = np.ascontiguousarray(directions.T)
         raw = terms @ components
         spread = raw.std(axis=0)
+        # A direction in which no fitted text varies is rounding noise; scaled up, it would throw other texts far away.
+        live = spread > 1e-6 * max(float(spread.max()), 1e-6)
+        if not live.any():
+            raise DataError(f"all {len(x)} texts have the same words; nothing can be learned from them")
+        components, raw, spread = components[:, live], raw[:, live], spread[live]
         # A power between whitening (0) and plain SVD (1): the leading topics keep some of their size.
-        factor = 1.0 / np.maximum(spread, 1e-9) * np.sqrt(spread / spread.max())
+        factor = 1.0 / np.sqrt(spread * spread.max())
         vocabulary = tuple(sorted(vectorizer.vocabulary_, key=vectorizer.vocabulary_.__getitem__))
         return TextEncoder(vocabulary, vectorizer.idf_, components * factor, raw.mean(axis=0) * factor)
 

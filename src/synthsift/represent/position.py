@@ -67,7 +67,13 @@ def _trusted(x: np.ndarray, mixture: Mixture, real: np.ndarray, seeds: Seeds) ->
     """Judge labels by a model of the real rows; real rows by models that did not see them."""
     y = mixture.y
     fit = fit_chosen(
-        x[real], y[real], np.ones(len(real)), np.ones(len(real), bool), mixture.num_classes, seeds.child("trusted")
+        x[real],
+        y[real],
+        np.ones(len(real)),
+        np.ones(len(real), bool),
+        mixture.num_classes,
+        seeds.child("trusted"),
+        family=mixture.family[real],
     )
     prob = fit.model.predict_proba(x)
     prob[real] = fit.out_of_fold
@@ -94,7 +100,8 @@ def _neighborhood(x: np.ndarray, mixture: Mixture, real: np.ndarray) -> dict[str
         rows = np.flatnonzero(y == label)
         middle = x[members].mean(axis=0)
         center[rows] = np.linalg.norm(x[rows] - middle, axis=1)
-        other[rows] = nearest(x[rows], x[rest], 1)[0][:, 0]
+        if len(rest):
+            other[rows] = nearest(x[rows], x[rest], 1)[0][:, 0]
         if len(members) > 1:
             place = np.full(len(real), -1)
             place[y[real] == label] = np.arange(len(members))

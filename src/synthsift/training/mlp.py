@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -55,21 +54,27 @@ class MLP:
         self, x: np.ndarray, y: np.ndarray, weight: np.ndarray, num_classes: int, decay: float, seeds: Seeds
     ) -> FittedMLP:
         generator = seeds.torch("init")
-        widths = (x.shape[1], self.hidden, num_classes)
-        first, last = (torch.nn.utils.skip_init(torch.nn.Linear, a, b) for a, b in pairwise(widths))
-        net = torch.nn.Sequential(first, torch.nn.ReLU(), last)  # its values come from our generator alone
-        with torch.no_grad():
-            for p in net.parameters():
-                bound = p.shape[-1] ** -0.5
-                p.copy_((torch.rand(p.shape, generator=generator) * 2 - 1) * bound)
+        shapes = {"0.weight": (self.hidden, x.shape[1]), "0.bias": (self.hidden,)}
+        shapes |= {"2.weight": (num_classes, self.hidden), "2.bias": (num_classes,)}
+        # Plain tensors: torch.nn.Linear would draw from the global generator and so change the caller's random numbers.
+        net = {
+            name: ((torch.rand(shape, generator=generator) * 2 - 1) * shape[-1] ** -0.5).requires_grad_()
+            for name, shape in shapes.items()
+        }
         inputs, labels = torch.as_tensor(x, dtype=torch.float32), torch.as_tensor(y)
         chance = torch.as_tensor(weight, dtype=torch.float64)
-        optimizer = AdamW(net.parameters(), self.rate, self.steps, decay)
+        optimizer = AdamW(net.values(), self.rate, self.steps, decay)
         rows = torch.multinomial(chance, self.steps * self.batch, replacement=True, generator=generator)
         for batch in rows.reshape(self.steps, self.batch):
-            torch.nn.functional.cross_entropy(net(inputs[batch]), labels[batch]).backward()
+            torch.nn.functional.cross_entropy(_logits(net, inputs[batch]), labels[batch]).backward()
             optimizer.step()
-        return FittedMLP({name: value.detach().numpy() for name, value in net.state_dict().items()})
+        return FittedMLP({name: value.detach().numpy() for name, value in net.items()})
+
+
+def _logits(net: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+    """Logits (n, c) of rows (n, d)."""
+    hidden = torch.relu(torch.nn.functional.linear(x, net["0.weight"], net["0.bias"]))
+    return torch.nn.functional.linear(hidden, net["2.weight"], net["2.bias"])
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,363 @@
+"""One small run from files to verdict: every file of the run folder, repeating, resuming, exporting, reporting."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cli_data import QUICK, columns_of, draw, read, run_folder, two_files, write
+from cli_runner import snapshot, synthsift
+
+pytestmark = pytest.mark.usefixtures("no_pictures")
+POLICIES = ("RealOnly", "Everything", "BestSources", "LearnedWeights")
+WEIGHTS = ["id", "source", "split", "label", "weight", "learned_weight", "keep", "file", "row"]
+
+
+def small_run(folder: Path) -> list[str]:
+    """120 real, 30 validation and 60 test rows, a good source of 90 and a bad one of 60."""
+    sizes = {"real": 120, "valid": 30, "test": 60, "good": 90, "bad": 60}
+    files = {
+        name: write(folder / f"{name}.csv", draw(n, seed, flipped=0.9 if name == "bad" else 0.05))
+        for seed, (name, n) in enumerate(sizes.items())
+    }
+    words = ["run", "--real", files["real"], "--valid", files["valid"], "--test", files["test"], "--label", "label"]
+    words += ["--synthetic", files["good"], "--synthetic", f"wrong={files['bad']}", "--out", str(folder / "run")]
+    return [*words, "--seeds", "2", "--policies", "BestSources,LearnedWeights"]
+
+
+@pytest.fixture(scope="module")
+def arguments(tmp_path_factory: pytest.TempPathFactory, no_pictures: None) -> list[str]:
+    """The command of a finished run; the tests below leave the folder as it is."""
+    words = small_run(tmp_path_factory.mktemp("run"))
+    ended = synthsift(*words)
+    assert ended.code == 0, ended.err
+    assert "150 synthetic rows from 2 sources" in ended.err and "<- verdict" in ended.out
+    return words
+
+
+@pytest.fixture(scope="module")
+def run(arguments: list[str]) -> Path:
+    return run_folder(arguments)
+
+
+@pytest.fixture(scope="module")
+def summary(run: Path) -> dict[str, Any]:
+    return json.loads((run / "summary.json").read_text(), parse_constant=pytest.fail)
+
+
+@pytest.fixture(scope="module")
+def weights(run: Path) -> dict[str, np.ndarray]:
+    return {name: np.array(column) for name, column in columns_of(run / "weights.parquet").items()}
+
+
+# ------------------------------------------------------------------------------------------------ the run folder
+
+
+def test_the_folder_holds_every_file_and_nothing_else(run: Path) -> None:
+    tables = ["comparison.csv", "features.parquet", "history.parquet", "predictions.parquet", "weights.parquet"]
+    records = ["findings.json", "gallery.json", "settings.json", "summary.json", "log.txt", "report.html"]
+    model = ["model", "model/model.json", "model/model.safetensors"]
+    assert sorted(str(file.relative_to(run)) for file in run.rglob("*")) == sorted([*tables, *records, *model])
+
+
+def test_summary(summary: dict[str, Any]) -> None:
+    verdict = summary["verdict"]
+    assert summary["schema"] == 1
+    assert set(verdict) >= {"policy", "use", "evidence", "sentence", "gain", "keep_fraction", "effective_fraction"}
+    assert verdict["policy"] in POLICIES and verdict["evidence"] in ("proven", "likely", "unproven")
+    assert (verdict["gain"]["metric"], verdict["gain"]["unit"]) == ("accuracy", "points")
+    for name in ("over_real_only", "over_everything"):
+        assert verdict["gain"][name]["low"] <= verdict["gain"][name]["mean"] <= verdict["gain"][name]["high"]
+    assert [row["name"] for row in summary["policies"]] == list(POLICIES)
+    for row in summary["policies"]:
+        assert set(row) == {"name", "metric", "mean", "low", "high", "n", "seconds"}
+        assert row["low"] <= row["mean"] <= row["high"] and row["seconds"] > 0
+    assert {row["name"] for row in summary["test"]} == set(POLICIES)
+    assert all(set(row) == {"name", "metric", "value"} for row in summary["test"])
+    assert {name: summary["data"][f"num_{name}"] for name in ("real", "valid", "test", "synth")} == {
+        "real": 120, "valid": 30, "test": 60, "synth": 150
+    }  # fmt: skip
+    assert summary["data"]["sources"] == {"good": 90, "wrong": 60}
+    assert {"effective_fraction", "gsnr"} <= set(summary["diagnostics"])
+    assert {"synthsift", "numpy", "torch", "python"} <= set(summary["versions"])
+    assert {"load", "encode", "compare", "final", "total"} == set(summary["seconds"])
+
+
+def test_weights_hold_each_example_once(run: Path, weights: dict[str, np.ndarray]) -> None:
+    assert list(weights) == WEIGHTS
+    assert Counter(weights["split"].tolist()) == {"train": 120, "valid": 30, "synthetic": 150}
+    assert Counter(weights["source"].tolist()) == {"real": 150, "good": 90, "wrong": 60}
+    assert len(set(weights["id"].tolist())) == 300
+    assert weights["weight"].mean() == pytest.approx(1, abs=1e-12) and (weights["weight"] >= 0).all()
+    lines = {file: read(Path(file)) for file in set(weights["file"].tolist())}
+    found = [lines[file][row]["label"] for file, row in zip(weights["file"], weights["row"], strict=True)]
+    assert found == weights["label"].tolist()
+
+
+def check_keep(weights: dict[str, np.ndarray], summary: dict[str, Any]) -> None:
+    """Kept is a synthetic row above a tenth of the mean positive synthetic weight; real rows are kept."""
+    synth = weights["split"] == "synthetic"
+    values = weights["weight"][synth]
+    positive = values[values > 0]
+    kept = values > 0.1 * positive.mean() if len(positive) else np.zeros(len(values), bool)
+    np.testing.assert_array_equal(weights["keep"][synth], kept)
+    assert weights["keep"][~synth].all()
+    assert summary["verdict"]["keep_fraction"] == pytest.approx(kept.mean())
+    effective = values.sum() ** 2 / (len(values) * (values**2).sum()) if len(positive) else 0.0
+    assert summary["verdict"]["effective_fraction"] == pytest.approx(effective)
+
+
+def test_keep_and_learned_weight(weights: dict[str, np.ndarray], summary: dict[str, Any]) -> None:
+    check_keep(weights, summary)
+    learned = weights["learned_weight"]
+    assert (learned > 0).all() and learned.mean() == pytest.approx(1)
+    assert learned[weights["source"] == "good"].mean() > learned[weights["source"] == "wrong"].mean()
+
+
+def test_features_history_and_findings(run: Path, weights: dict[str, np.ndarray]) -> None:
+    features = columns_of(run / "features.parquet")
+    assert features.pop("id") == weights["id"].tolist()
+    assert features and all(np.isfinite(column).all() for column in features.values())
+    history = columns_of(run / "history.parquet")
+    assert {"step", "loss", "effective_batch", "gsnr", "mean_weight", "largest_share"} <= set(history)
+    assert len(history["step"]) > 5 and history["step"][0] == 0
+    assert isinstance(json.loads((run / "findings.json").read_text()), list)
+
+
+def test_comparison_and_predictions_agree(run: Path, summary: dict[str, Any]) -> None:
+    rows = read(run / "comparison.csv")
+    assert list(rows[0]) == ["policy", "seed", "fold", "metric", "value"]
+    splits = {row["name"]: row["n"] for row in summary["policies"]}
+    assert Counter(row["policy"] for row in rows) == {name: 2 * n for name, n in splits.items()}
+    predictions = columns_of(run / "predictions.parquet")
+    assert list(predictions) == ["policy", "seed", "fold", "id", "label", "p_no", "p_yes"]
+    np.testing.assert_allclose(np.add(predictions["p_no"], predictions["p_yes"]), 1, atol=1e-6)  # float32 sums
+    hits, total = Counter[Any](), Counter[Any]()
+    places = zip(*(predictions[name] for name in ("policy", "seed", "fold", "label", "p_yes")), strict=True)
+    for policy, seed, fold, label, p_yes in places:
+        hits[policy, str(seed), str(fold)] += (p_yes > 0.5) == (label == "yes")
+        total[policy, str(seed), str(fold)] += 1
+    for row in rows:
+        if row["metric"] == "accuracy":
+            cell = (row["policy"], row["seed"], row["fold"])
+            assert float(row["value"]) == pytest.approx(hits[cell] / total[cell])
+
+
+def test_the_model_folder_needs_no_pickle(run: Path) -> None:
+    from safetensors.numpy import load_file
+
+    settings = json.loads((run / "model" / "model.json").read_text())
+    assert settings["learner"] == "logistic" and settings["classes"] == ["no", "yes"]
+    arrays = load_file(run / "model" / "model.safetensors")
+    assert {name.split(".")[0] for name in arrays} == {"encoder", "learner", "metanet"}
+    starts = {file.name: file.read_bytes()[:2] for file in run.rglob("*") if file.is_file()}
+    assert not [name for name, start in starts.items() if start[:1] == b"\x80" or start == b"PK"]
+
+
+# ------------------------------------------------------------------------------------- again, elsewhere, interrupted
+
+
+def test_the_same_command_again_changes_nothing(arguments: list[str], run: Path, summary: dict[str, Any]) -> None:
+    before = snapshot(run)
+    again = synthsift(*arguments)
+    assert again.code == 0 and "nothing is left to do" in again.err
+    quiet = synthsift(*arguments, "--quiet")
+    assert (quiet.code, quiet.out, quiet.err) == (0, summary["verdict"]["sentence"] + "\n", "")
+    assert json.loads(synthsift(*arguments, "--json").out) == summary
+    assert snapshot(run) == before
+
+
+SAME = ("comparison.csv", "predictions.parquet", "weights.parquet", "features.parquet", "settings.json")
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory: pytest.TempPathFactory, no_pictures: None) -> list[str]:
+    """The command of a finished run of two policies."""
+    words = two_files(tmp_path_factory.mktemp("quick"))
+    assert synthsift(*words).code == 0
+    return words
+
+
+def test_the_settings_repeat_the_run_elsewhere(quick: list[str], tmp_path: Path) -> None:
+    run = run_folder(quick)
+    ended = synthsift("run", "--config", run / "settings.json", "--out", tmp_path / "again", "--json")
+    assert ended.code == 0
+    first, again = json.loads((run / "summary.json").read_text()), json.loads(ended.out)
+    assert again["verdict"] == first["verdict"]
+    for name in SAME:
+        assert (tmp_path / "again" / name).read_bytes() == (run / name).read_bytes(), name
+
+
+# A slow disk: otherwise the run would be over before the signal arrives.
+START = """
+import signal, time
+from synthsift.cli import main
+from synthsift.runs import RunFolder
+put = RunFolder.put_cell
+RunFolder.put_cell = lambda *cell: (put(*cell), time.sleep(0.3))
+signal.signal(signal.SIGINT, signal.default_int_handler)
+main()
+"""
+
+
+def test_ctrl_c_ends_with_3_and_the_run_goes_on(quick: list[str], tmp_path: Path) -> None:
+    words = [str(tmp_path / "run") if word == str(run_folder(quick)) else word for word in quick]
+    process = subprocess.Popen([sys.executable, "-c", START, *words], stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    patience = time.monotonic() + 120
+    while not list((tmp_path / "run").glob("cells/*.safetensors")) and time.monotonic() < patience:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 3, err
+    assert out == b"" and b"Interrupted. Finished cells are kept" in err and b"Traceback" not in err
+    assert sorted(file.name for file in (tmp_path / "run").iterdir()) == ["cells", "settings.json"]
+    assert synthsift(*words).code == 0
+    for name in SAME:
+        assert (tmp_path / "run" / name).read_bytes() == (run_folder(quick) / name).read_bytes(), name
+
+
+# ------------------------------------------------------------------------------------------- export and report
+
+
+def rows_of(file: Path) -> list[dict[str, Any]]:
+    """Rows of an exported table, as text."""
+    if file.suffix == ".csv":
+        return read(file)
+    if file.suffix == ".jsonl":
+        return [json.loads(line) for line in file.read_text().splitlines()]
+    columns = columns_of(file)
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def check_export(run: Path, out: Path) -> None:
+    """The exported files hold the kept rows in file order with their weights, and nothing else is changed."""
+    assert synthsift("export", run, "--out", out).code == 0
+    weights = columns_of(run / "weights.parquet")
+    rows = list(zip(*(weights[name] for name in ("file", "row", "keep", "weight")), strict=True))
+    files = {file for file, _, keep, _ in rows if keep}
+    assert {file.name for file in out.iterdir()} == {Path(file).name for file in files}
+    for file in files:
+        kept = sorted((row, weight) for name, row, keep, weight in rows if name == file and keep)
+        before, after = rows_of(Path(file)), rows_of(out / Path(file).name)
+        assert [float(row.pop("weight")) for row in after] == [weight for _, weight in kept]
+        assert after == [before[row] for row, _ in kept]
+
+
+def test_export_gives_the_kept_rows_with_their_weights(run: Path, tmp_path: Path) -> None:
+    check_export(run, tmp_path / "chosen")
+
+
+def test_report_in_three_forms(run: Path, summary: dict[str, Any]) -> None:
+    page = (run / "report.html").read_bytes()
+    (run / "report.html").unlink()
+    assert str(run / "report.html") in synthsift("report", run).out
+    assert (run / "report.html").read_bytes() == page
+    assert summary["verdict"]["policy"].encode() in page
+    report = json.loads(synthsift("report", run, "--json").out, parse_constant=pytest.fail)
+    assert report["verdict"] == summary["verdict"]
+    text = synthsift("report", run, "--markdown").out
+    assert text.startswith("# ") and "## Comparison" in text and "## Next step" in text
+
+
+# ------------------------------------------------------------------------------------------- other layouts and verdicts
+
+
+def test_harmful_rows_get_weight_zero_and_still_a_learned_weight(tmp_path: Path) -> None:
+    files = {"real": draw(150, 1), "synthetic": draw(150, 2, flipped=1.0)}
+    words = two_files(tmp_path, "--policies", "LearnedWeights", **files)
+    assert synthsift(*words).code == 0
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["verdict"]["policy"] == "RealOnly" and not summary["verdict"]["use"]
+    assert summary["verdict"]["sentence"].startswith("Do not use this synthetic data")
+    weights = {name: np.array(column) for name, column in columns_of(tmp_path / "run" / "weights.parquet").items()}
+    check_keep(weights, summary)
+    synth = weights["split"] == "synthetic"
+    assert (weights["weight"][synth] == 0).all() and not weights["keep"][synth].any()
+    assert (weights["learned_weight"] > 0).all()
+    check_export(tmp_path / "run", tmp_path / "chosen")
+
+
+def test_without_learned_weights_their_column_is_empty(tmp_path: Path) -> None:
+    assert synthsift(*two_files(tmp_path)).code == 0
+    weights = columns_of(tmp_path / "run" / "weights.parquet")
+    assert list(weights) == WEIGHTS and all(math.isnan(value) for value in weights["learned_weight"])
+    assert not (tmp_path / "run" / "history.parquet").exists()
+
+
+def stories(n: int, seed: int) -> dict[str, list[str]]:
+    """Texts whose words depend on the label."""
+    rng = np.random.default_rng(seed)
+    words = (["rain", "cloud", "storm", "wind"], ["goal", "team", "match", "ball"])
+    texts = [" ".join(["the", *rng.choice(words[k % 2], 4), *rng.choice(words[(k + 1) % 2], 1)]) for k in range(n)]
+    return {"story": texts, "topic": ["weather" if k % 2 == 0 else "sport" for k in range(n)]}
+
+
+def test_texts_in_json_lines(tmp_path: Path) -> None:
+    for name, n, seed in (("real", 40, 1), ("gpt", 50, 2)):
+        columns = stories(n, seed)
+        lines = [json.dumps(dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
+    files = {"real": tmp_path / "real.jsonl", "synthetic": tmp_path / "gpt.jsonl"}
+    words = two_files(tmp_path, "--text", "story", **files, label="topic")
+    ended = synthsift(*words)
+    assert ended.code == 0, ended.err
+    assert set(columns_of(tmp_path / "run" / "weights.parquet")["source"]) == {"real", "gpt"}
+    check_export(tmp_path / "run", tmp_path / "chosen")
+
+
+def test_arrays_with_embeddings(tmp_path: Path) -> None:
+    for name, n, seed in (("real", 40, 1), ("made", 50, 2)):
+        rng = np.random.default_rng(seed)
+        y = np.arange(n) % 3
+        np.savez(tmp_path / f"{name}.npz", x=np.zeros((n, 2, 2), np.uint8), y=y, note=np.array([f"n{k}" for k in y]))
+        np.save(tmp_path / f"{name}.npy", rng.normal(size=(n, 5)) + y[:, None])
+    vectors = [f"{tmp_path / name}.npz={tmp_path / name}.npy" for name in ("real", "made")]
+    files = {"real": tmp_path / "real.npz", "synthetic": tmp_path / "made.npz"}
+    words = two_files(tmp_path, "--embeddings", vectors[0], "--embeddings", vectors[1], **files, label="y")
+    ended = synthsift(*words)
+    assert ended.code == 0 and "3 classes, 5 inputs" in ended.err, ended.err
+    assert synthsift("export", tmp_path / "run", "--out", tmp_path / "chosen").code == 0
+    with np.load(tmp_path / "chosen" / "real.npz") as chosen:
+        assert set(chosen.files) == {"x", "y", "note", "weight"} and chosen["x"].shape == (40, 2, 2)
+        assert (chosen["weight"] > 0).all()
+
+
+def test_one_table_with_parents_and_groups(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    real, made = draw(90, 1), draw(60, 2)
+    columns = {name: real[name] + made[name] for name in real}
+    columns |= {
+        "name": [f"row{k}" for k in range(150)],
+        "source": ["real"] * 90 + ["gan"] * 30 + ["llm"] * 30,
+        "split": ["seed"] * 60 + ["val"] * 15 + ["test"] * 15 + [""] * 60,
+        "patient": [f"p{k // 4}" for k in range(90)] + [""] * 60,
+        "made_from": [""] * 90 + [str(k) for k in range(60)],
+    }
+    pq.write_table(pa.table(columns), tmp_path / "all.parquet")
+    words = ["run", "--data", tmp_path / "all.parquet", "--label", "label", "--out", tmp_path / "run", *QUICK]
+    words += ["--source-column", "source", "--split-column", "split", "--train-split", "seed", "--id", "name"]
+    words += ["--parent", "made_from", "--parent-split", "seed", "--group", "patient"]
+    ended = synthsift(*words)
+    assert ended.code == 0, ended.err
+    weights = columns_of(tmp_path / "run" / "weights.parquet")
+    assert Counter(weights["split"]) == {"train": 60, "valid": 15, "synthetic": 60}
+    assert weights["id"][0] == "row0" and set(weights["source"]) == {"real", "gan", "llm"}
+    codes = [finding["code"] for finding in json.loads((tmp_path / "run" / "findings.json").read_text())]
+    assert "SS113" not in codes
+    predictions = columns_of(tmp_path / "run" / "predictions.parquet")
+    folds: dict[str, set[int]] = {}
+    for name, fold in zip(predictions["id"], predictions["fold"], strict=True):
+        folds.setdefault(columns["patient"][int(name.removeprefix("row"))], set()).add(fold)
+    assert len(folds) == 19 and all(len(those) == 1 for those in folds.values())
+    check_export(tmp_path / "run", tmp_path / "chosen")

@@ -1,0 +1,476 @@
+"""Every policy is judged on the same rows, by models that saw nothing of them, whatever runs first or is resumed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from synthsift.baselines.simple import Everything, RandomSubset, RealOnly, RealTimes
+from synthsift.compare import (
+    NEAR_COPY,
+    NUM_FOLDS,
+    PROTECTED,
+    MemoryStore,
+    Study,
+    compare,
+    final_fits,
+    find_leaks,
+    judge_test,
+    make_folds,
+    pooled,
+)
+from synthsift.data.worlds import copies, harmful_labels, same_law
+from synthsift.numerics.metrics import metric_value
+from synthsift.records import DataError, Examples, Features, Mixture, Weigher, Weights
+from synthsift.seeds import Seeds
+from synthsift.training.learners import Rows
+
+SMALL = {"num_real": 40, "num_valid": 12, "num_synth": 60, "dim": 4, "num_classes": 2}
+
+
+@dataclass(frozen=True)
+class Centers:
+    """The simplest learner: distances to weighted class means."""
+
+    means: np.ndarray | None = None
+    prior: np.ndarray | None = None
+
+    def fit(self, rows: Rows, num_classes: int, seeds: Seeds) -> Centers:
+        onehot = np.eye(num_classes)[rows.y] * rows.weight[:, None]
+        size = onehot.sum(axis=0) + 1e-9
+        return Centers((onehot.T @ rows.x) / size[:, None], size / size.sum())
+
+    def predict_proba(self, x: np.ndarray) -> np.ndarray:
+        assert self.means is not None and self.prior is not None
+        logits = np.log(self.prior) - 0.5 * ((x[:, None] - self.means) ** 2).sum(axis=2)
+        prob = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return prob / prob.sum(axis=1, keepdims=True)
+
+
+@dataclass(frozen=True)
+class Spy:
+    """Weight 1 for every row; remembers which rows it was shown."""
+
+    seen: list[np.ndarray] = field(default_factory=list, repr=False)
+
+    def __call__(self, mixture: Mixture, features: Features, seeds: Seeds) -> Weights:
+        assert np.array_equal(features.ids, mixture.ids)
+        self.seen.append(mixture.ids)
+        return Weights(np.ones(len(mixture.ids)), mixture.ids, "Spy")
+
+
+@dataclass(frozen=True)
+class Inverted:
+    """Real rows that say the opposite: a policy that is clearly bad in a world of wrong labels."""
+
+    def __call__(self, mixture: Mixture, features: Features, seeds: Seeds) -> Weights:
+        return Weights(np.where(mixture.is_synth, 1.0, 1e-6), mixture.ids, "Inverted")
+
+
+@dataclass
+class WatchedStore(MemoryStore):
+    """Cells in memory, with the order in which they were put."""
+
+    puts: list[tuple[str, int, int]] = field(default_factory=list)
+
+    def put_cell(self, policy: str, seed: int, fold: int, arrays: dict[str, np.ndarray]) -> None:
+        self.puts.append((policy, seed, fold))
+        super().put_cell(policy, seed, fold, arrays)
+
+
+def vectors(mixture: Mixture) -> np.ndarray:
+    return np.concatenate([part.x for part in mixture.parts])
+
+
+def make_study(mixture: Mixture, more: dict[str, Weigher] | None = None, **settings: Any) -> Study:
+    embedding = vectors(mixture)
+    place = {name: k for k, name in enumerate(mixture.ids)}
+
+    def describe(part: Mixture, seeds: Seeds) -> Features:
+        rows = [place[name] for name in part.ids]
+        return Features(np.zeros((len(rows), 1)), ("zero",), part.ids, embedding[rows])
+
+    policies: dict[str, Weigher] = {"RealOnly": RealOnly(), "Everything": Everything(), **(more or {})}
+    study = Study(policies, mixture, embedding, describe, Centers(), 2)
+    return replace(study, **settings)
+
+
+def small() -> Mixture:
+    return same_law(Seeds(0), **SMALL).mixture
+
+
+def equal(first: Any, second: Any) -> bool:
+    """Whether two comparisons hold the same predictions."""
+    same = first.probabilities.keys() == second.probabilities.keys() and np.array_equal(first.fold, second.fold)
+    return same and all(np.array_equal(p, second.probabilities[name]) for name, p in first.probabilities.items())
+
+
+def trained_and_judged(study: Study, spy: Spy) -> list[tuple[set[str], set[str]]]:
+    """For each split the ids that a policy was shown, and those that were judged."""
+    spy.seen.clear()
+    comparison = compare(study)
+    assert len(spy.seen) == NUM_FOLDS * len(comparison.seeds)
+    judged = [set(comparison.ids[fold == k]) for fold in comparison.fold for k in range(NUM_FOLDS)]
+    return list(zip(map(set, spy.seen), judged, strict=True))
+
+
+# --------------------------------------------------------------------------------------------------------- the splits
+
+
+def test_every_real_row_is_judged_once_a_repetition() -> None:
+    mixture = small()
+    comparison = compare(make_study(mixture, num_seeds=3))
+    assert comparison.seeds == (0, 1, 2) and comparison.fold.shape == (3, 52)
+    assert np.array_equal(comparison.ids, mixture.ids[:52]) and np.array_equal(comparison.y, mixture.y[:52])
+    for prob in comparison.probabilities.values():  # no row is left at 0, where rows start
+        assert prob.shape == (3, 52, 2) and np.allclose(prob.sum(axis=2), 1, atol=1e-6)
+    for fold in comparison.fold:  # stratified: folds as even as can be, classes too
+        assert set(fold) == set(range(NUM_FOLDS)) and np.ptp(np.bincount(fold)) <= 1
+        assert all(np.ptp(np.bincount(fold[comparison.y == k], minlength=5)) <= 1 for k in (0, 1))
+    assert not np.array_equal(comparison.fold[0], comparison.fold[1])
+
+
+def test_predictions_are_those_of_models_without_the_judged_fold() -> None:
+    """The slow twin: one plain fit a fold."""
+    mixture = small()
+    study = make_study(mixture, num_seeds=1, first_seed=7)
+    comparison = compare(study)
+    assert comparison.seeds == (7,)
+    for fold in range(NUM_FOLDS):
+        judged = np.flatnonzero(comparison.fold[0] == fold)
+        rows = np.setdiff1d(np.arange(len(mixture.ids)), judged)
+        for name, keep in (("RealOnly", rows[rows < 52]), ("Everything", rows)):
+            weight = np.ones(len(keep))
+            plain = Rows(study.embedding[keep], mixture.y[keep], weight, ~mixture.is_synth[keep], mixture.family[keep])
+            right = Centers().fit(plain, 2, Seeds(0)).predict_proba(study.embedding[judged])
+            assert np.allclose(comparison.probabilities[name][0, judged], right, atol=1e-6)  # stored in float32
+
+
+def test_training_and_validation_rows_are_pooled() -> None:
+    mixture = small()
+    group = np.array([f"g{k % 6}" for k in range(12)], dtype=object)
+    pool = pooled(replace(mixture, valid=replace(mixture.valid, group=group)))
+    assert np.array_equal(pool.ids, mixture.ids[:52]) and np.array_equal(pool.y, mixture.y[:52])
+    assert pool.group is not None and set(pool.group[:40]) == {""} and np.array_equal(pool.group[40:], group)
+    assert pooled(mixture).group is None
+
+
+def test_no_judged_row_trains_and_all_others_do() -> None:
+    mixture, spy = small(), Spy()
+    for trained, judged in trained_and_judged(make_study(mixture, {"Spy": spy}), spy):
+        assert trained == set(mixture.ids) - judged
+
+
+def test_groups_never_straddle() -> None:
+    mixture, spy = small(), Spy()
+    group = np.array(["" if k < 8 else f"g{k % 11}" for k in range(40)], dtype=object)
+    mixture = replace(mixture, real=replace(mixture.real, group=group))
+    of_id = dict(zip(mixture.real.ids, group, strict=True))
+    study = make_study(mixture, {"Spy": spy})
+    for trained, judged in trained_and_judged(study, spy):
+        of_judged = {of_id.get(name, "") for name in judged} - {""}
+        assert len(of_judged) >= 1 and not of_judged & {of_id.get(name, "") for name in trained}
+    assert compare(study).group is not None
+
+
+def test_too_few_groups_are_refused() -> None:
+    mixture = small()
+    group = np.array([f"g{k % 3}" for k in range(40)], dtype=object)
+    valid = replace(mixture.valid, group=np.full(12, "g0", dtype=object))
+    with pytest.raises(DataError, match="3 groups; 5 folds need at least as many"):
+        compare(make_study(replace(mixture, real=replace(mixture.real, group=group), valid=valid)))
+
+
+# ---------------------------------------------------------------------------------------------------------- the leaks
+
+
+def test_children_of_judged_rows_never_train() -> None:
+    world, spy = copies(Seeds(0), jitter=3.0, near=1.0, **SMALL), Spy()  # moved so far that only the parent tells
+    mixture = world.mixture
+    assert mixture.synth.parent is not None
+    parent = dict(zip(mixture.synth.ids, mixture.synth.parent, strict=True))
+    assert find_leaks(mixture, vectors(mixture)).num_parents == len(mixture.synth)
+    for trained, judged in trained_and_judged(make_study(mixture, {"Spy": spy}), spy):
+        assert trained == {name for name in mixture.ids if name not in judged and parent.get(name) not in judged}
+
+
+def planted_copies(mixture: Mixture, shift: float) -> Mixture:
+    """Synthetic row k becomes real row k, moved by `shift` usual distances between neighbors; k = 0 ... 19."""
+    x = vectors(mixture)[:52]
+    apart = np.linalg.norm(x[:, None] - x, axis=2)
+    np.fill_diagonal(apart, np.inf)
+    step = np.random.default_rng(0).standard_normal((20, x.shape[1]))
+    step *= shift * np.median(apart.min(axis=1)) / np.linalg.norm(step, axis=1, keepdims=True)
+    made = mixture.synth.x.copy()
+    made[:20] = x[:20] + step
+    return replace(mixture, synth=replace(mixture.synth, x=made))
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.8 * NEAR_COPY])
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+def test_copies_of_judged_rows_never_train(shift: float, kind: type) -> None:
+    """Exact and near copies among synthetic rows, and one among real rows."""
+    mixture, spy = planted_copies(small(), shift), Spy()
+    mixture.real.x[1] = mixture.real.x[2]
+    study = make_study(mixture, {"Spy": spy})
+    study = replace(study, embedding=study.embedding.astype(kind))
+    copied = {f"synthetic:{k}": f"real:{k}" for k in range(20) if k != 1} | {"real:1": "real:2", "real:2": "real:1"}
+    for trained, judged in trained_and_judged(study, spy):
+        assert not [name for name in trained if copied.get(name) in judged]
+        assert len(trained) > len(mixture.ids) - len(judged) - 20
+
+
+def test_rows_that_are_merely_close_may_train() -> None:
+    mixture = planted_copies(small(), 5 * NEAR_COPY)
+    leaks = find_leaks(mixture, vectors(mixture))
+    assert leaks.num_copies == leaks.num_parents == len(leaks.row) == 0 and not leaks.coarse
+
+
+def test_all_copies_of_a_large_cluster_are_found() -> None:
+    """More equal rows than neighbors are looked at first, and still too few for the data to count as coarse."""
+    mixture = same_law(Seeds(0), **{**SMALL, "num_real": 500, "num_valid": 0}).mixture
+    mixture.real.x[:20] = mixture.real.x[0]
+    mixture.synth.x[:3] = mixture.real.x[0]
+    leaks = find_leaks(mixture, vectors(mixture))
+    assert not leaks.coarse
+    pairs = set(zip(leaks.row.tolist(), leaks.judged.tolist(), strict=True))
+    assert pairs == {(a, b) for a in [*range(20), 500, 501, 502] for b in range(20) if a != b}
+    is_judged = np.arange(500) == 19
+    assert np.array_equal(np.flatnonzero(~leaks.keep(560, is_judged)), [*range(20), 500, 501, 502])
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+@pytest.mark.parametrize("offset", [0.0, 30.0])
+def test_coarse_data_are_not_searched_for_copies(kind: type, offset: float) -> None:
+    """A few distinct rows: equal content proves nothing, and leaving it out would leave nothing to train on."""
+    mixture = copies(Seeds(0), **SMALL).mixture
+    x = (np.random.default_rng(0).standard_normal((len(mixture.ids), 24)) + offset).astype(kind)
+    x[:2] = x[2:4]  # 4 of 52 real rows have a twin: just enough
+    leaks = find_leaks(mixture, x)
+    assert leaks.coarse and leaks.num_copies == 0
+    assert leaks.num_parents == len(leaks.row) == 60  # named parents still count
+    x[0] += 1  # and 2 of 52 are not
+    leaks = find_leaks(mixture, x)
+    assert not leaks.coarse and leaks.num_copies == 2
+
+
+# ---------------------------------------------------------------------------------------------- stores, order, threads
+
+
+def test_a_finished_store_is_not_computed_again() -> None:
+    mixture, spy, store = small(), Spy(), WatchedStore()
+    study = make_study(mixture, {"Spy": spy, "Subset": RandomSubset()})
+    first = compare(study, store=store)
+    assert len(set(store.puts)) == len(store.puts) == 4 * 2 * NUM_FOLDS
+    spy.seen.clear()
+
+    def refuse(part: Mixture, seeds: Seeds) -> Features:
+        raise AssertionError("nothing is left to describe")
+
+    again = compare(replace(study, describe=refuse), store=store)
+    assert equal(first, again) and not spy.seen and len(store.puts) == 40
+    assert first.seconds == again.seconds
+
+
+@pytest.mark.parametrize("lost", ["every third cell", "a policy", "all after the fourth split"])
+def test_a_store_with_some_cells_is_completed(lost: str) -> None:
+    study = make_study(small(), {"Subset": RandomSubset(), "Real x3": RealTimes(3, RandomSubset())})
+    full = MemoryStore()
+    right = compare(study, store=full)
+    keep: dict[str, Callable[[int, tuple[str, int, int]], bool]] = {
+        "every third cell": lambda k, key: k % 3 > 0,
+        "a policy": lambda k, key: key[0] != "Subset",
+        "all after the fourth split": lambda k, key: 5 * key[1] + key[2] < 4,
+    }
+    partial = WatchedStore({key: cell for k, (key, cell) in enumerate(full.cells.items()) if keep[lost](k, key)})
+    missing = len(full.cells) - len(partial.cells)
+    assert equal(right, compare(study, store=partial))
+    assert len(partial.puts) == missing > 0 and partial.cells.keys() == full.cells.keys()
+
+
+def test_more_repetitions_keep_the_first_ones() -> None:
+    study = make_study(small(), {"Subset": RandomSubset()})
+    one, two = compare(replace(study, num_seeds=1)), compare(study)
+    assert all(np.array_equal(one.probabilities[name][0], p[0]) for name, p in two.probabilities.items())
+
+
+def test_the_order_of_the_policies_changes_no_prediction() -> None:
+    more: dict[str, Weigher] = {"Subset": RandomSubset(), "Real x3": RealTimes(3, RandomSubset()), "Bad": Inverted()}
+    study = make_study(harmful_labels(Seeds(0), **SMALL).mixture, more)
+    names = list(study.policies)
+    first = compare(study)
+    for order in ([4, 3, 2, 1, 0], [2, 0, 4, 1, 3]):
+        turned = compare(replace(study, policies={names[k]: study.policies[names[k]] for k in order}))
+        assert list(turned.probabilities) == [names[k] for k in order]
+        assert all(np.array_equal(p, turned.probabilities[name]) for name, p in first.probabilities.items())
+        assert first.stopped == turned.stopped
+
+
+def test_two_workers_give_exactly_the_same() -> None:
+    more: dict[str, Weigher] = {"Subset": RandomSubset(), "Real x3": RealTimes(3, RandomSubset()), "Bad": Inverted()}
+    study = make_study(harmful_labels(Seeds(0), **SMALL).mixture, more)
+    one, two = compare(study), compare(replace(study, workers=2))
+    assert equal(one, two) and one.stopped == two.stopped and list(one.probabilities) == list(two.probabilities)
+
+
+@dataclass(frozen=True)
+class Slow:
+    """Counts its calls, and takes long enough that two threads meet in it."""
+
+    name: str
+    calls: list[str] = field(default_factory=list, repr=False)
+
+    def __call__(self, mixture: Mixture, features: Features, seeds: Seeds) -> Weights:
+        import time
+
+        self.calls.append(self.name)
+        time.sleep(0.005)
+        return Weights(np.ones(len(mixture.ids)), mixture.ids, "Slow")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_policy_that_others_build_on_is_computed_once_a_split(workers: int) -> None:
+    one, other = Slow("one"), Slow("other")
+    more = {"One": one, "One x2": RealTimes(2, one), "One x3": RealTimes(3, one), "Other x2": RealTimes(2, other)}
+    compare(make_study(small(), more, workers=workers))
+    assert len(one.calls) == len(other.calls) == 2 * NUM_FOLDS
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_in_a_policy_is_passed_on(workers: int) -> None:
+    def broken(mixture: Mixture, features: Features, seeds: Seeds) -> Weights:
+        raise DataError("this policy needs more")
+
+    more: dict[str, Weigher] = {"Broken": broken, "Broken x2": RealTimes(2, broken)}
+    with pytest.raises(DataError, match="this policy needs more"):
+        compare(make_study(small(), more, workers=workers))
+
+
+# ------------------------------------------------------------------------------------------------- racing and budget
+
+
+def hostile() -> Mixture:
+    """Ten times as many synthetic rows as real ones, all of them wrong."""
+    return harmful_labels(Seeds(0), **{**SMALL, "num_synth": 600}, wrong=1.0, separation=3.0).mixture
+
+
+def test_racing_stops_clear_losers_only() -> None:
+    mixture, spy = hostile(), Spy()  # as bad as Everything, which must go on
+    study = make_study(mixture, {"Bad": Inverted(), "Spy": spy, "Real x1": RealTimes(1, RealOnly())}, num_seeds=4)
+    comparison = compare(study)
+    assert set(comparison.stopped) == {"Bad", "Spy"}
+    assert all(text == "clearly behind RealOnly after 5 splits" for text in comparison.stopped.values())
+    assert {name: len(prob) for name, prob in comparison.probabilities.items()} == {
+        "RealOnly": 4,
+        "Everything": 4,
+        "Bad": 1,
+        "Spy": 1,
+        "Real x1": 4,
+    }
+    assert len(spy.seen) == NUM_FOLDS
+    untouched = compare(replace(study, policies={name: study.policies[name] for name in PROTECTED}))
+    assert np.array_equal(untouched.probabilities["Everything"], comparison.probabilities["Everything"])
+
+
+def test_racing_stops_nobody_in_a_fair_world() -> None:
+    mixture = same_law(Seeds(0), **SMALL).mixture
+    assert not compare(make_study(mixture, {"Same": Spy(), "Real x1": RealTimes(1)})).stopped
+
+
+def test_only_policies_that_miss_splits_are_called_stopped() -> None:
+    """After the last repetition there is nothing left to stop."""
+    comparison = compare(make_study(hostile(), {"Bad": Inverted()}, num_seeds=1))
+    assert not comparison.stopped and len(comparison.probabilities["Bad"]) == 1
+
+
+def test_a_tiny_budget_finishes_one_repetition_of_the_protected_policies() -> None:
+    spy = Spy()
+    study = make_study(small(), {"Spy": spy, "Subset": RandomSubset()}, num_seeds=5, budget_seconds=1e-9)
+    comparison = compare(study)
+    assert list(comparison.probabilities) == ["RealOnly", "Everything"] and comparison.seeds == (0,)
+    assert set(comparison.stopped) == {"Spy", "Subset"} and len(spy.seen) == 1
+    assert all("to keep to the budget" in text for text in comparison.stopped.values())
+    assert all(np.allclose(p.sum(axis=2), 1, atol=1e-6) for p in comparison.probabilities.values())
+    free = compare(replace(study, num_seeds=1, budget_seconds=np.inf))
+    for name in PROTECTED:
+        assert np.array_equal(comparison.probabilities[name], free.probabilities[name])
+
+
+class Costly(MemoryStore):
+    """Says that every cell took a second, so that budgets do not depend on this machine."""
+
+    def put_cell(self, policy: str, seed: int, fold: int, arrays: dict[str, np.ndarray]) -> None:
+        arrays["seconds"] = np.array([1.0])
+        super().put_cell(policy, seed, fold, arrays)
+
+
+def test_the_budget_decides_how_many_repetitions_and_policies_there_are() -> None:
+    study = make_study(small(), {"Subset": RandomSubset(), "Real x3": RealTimes(3)}, num_seeds=6)
+    for budget, num_seeds, num_policies in ((1000.0, 6, 4), (60.0, 2, 4), (30.0, 1, 4), (22.0, 1, 3), (2.0, 1, 2)):
+        comparison = compare(replace(study, budget_seconds=budget), store=Costly())
+        assert (len(comparison.seeds), len(comparison.probabilities)) == (num_seeds, num_policies)
+        spent = sum(comparison.seconds.values())
+        assert spent <= 0.9 * budget or num_policies == 2
+
+
+def test_progress_counts_the_splits() -> None:
+    told: list[tuple[str, int, int, float]] = []
+    compare(make_study(small()), progress=lambda *what: told.append(what))
+    assert [k for _, k, _, _ in told] == list(range(1, 11)) and {(w, of) for w, _, of, _ in told} == {("splits", 10)}
+    left = [seconds for *_, seconds in told]
+    assert min(left) >= 0 and left[-1] == 0
+
+
+# ----------------------------------------------------------------------------------------------------------- refusals
+
+
+@pytest.mark.parametrize("name", PROTECTED)
+def test_a_protected_policy_must_take_part(name: str) -> None:
+    study = make_study(small())
+    with pytest.raises(DataError, match=f"{name} is missing"):
+        compare(replace(study, policies={k: w for k, w in study.policies.items() if k != name}))
+
+
+def test_fewer_than_ten_real_rows_are_refused() -> None:
+    with pytest.raises(DataError, match=r"there are 9 real rows; .* needs at least 10"):
+        compare(make_study(same_law(Seeds(0), **{**SMALL, "num_real": 6, "num_valid": 3}).mixture))
+    assert len(compare(make_study(same_law(Seeds(0), **{**SMALL, "num_real": 10, "num_valid": 0}).mixture)).y) == 10
+
+
+# ----------------------------------------------------------------------------------------------------------- the test
+
+
+def drawn_test(num: int = 200) -> Examples:
+    return same_law(Seeds(0), **SMALL).draw_test(num, np.random.default_rng(1))
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "log_loss", "auc"])
+def test_judge_test_opens_the_test_set_once_for_every_policy(metric: str) -> None:
+    study, test = make_study(small(), {"Subset": RandomSubset(), "Real x3": RealTimes(3)}), drawn_test()
+    rows, weights, models = judge_test(study, test, test.x, metric)
+    assert [row["name"] for row in rows] == list(weights) == list(models) == list(study.policies)
+    for row in rows:
+        right = metric_value(metric, test.y, models[row["name"]].predict_proba(test.x), np.ones(len(test)))
+        assert row == {"name": row["name"], "metric": metric, "value": right}
+    rows, *_ = judge_test(study, test, test.x, metric, ["Subset"])
+    assert [row["name"] for row in rows] == ["Subset"]
+
+
+def test_final_fits_use_all_rows() -> None:
+    mixture, spy = small(), Spy()
+    study = make_study(mixture, {"Spy": spy})
+    weights, models = final_fits(study, ["Spy", "RealOnly"])
+    assert np.array_equal(spy.seen[0], mixture.ids) and np.array_equal(weights["Spy"].ids, mixture.ids)
+    real = Rows(study.embedding[:52], mixture.y[:52], np.ones(52), np.ones(52, bool), mixture.family[:52])
+    right = Centers().fit(real, 2, Seeds(0)).predict_proba(drawn_test().x)
+    assert np.allclose(models["RealOnly"].predict_proba(drawn_test().x), right)
+
+
+def test_make_folds_is_repeatable() -> None:
+    pool = pooled(small())
+    assert np.array_equal(make_folds(pool, 3), make_folds(pool, 3))
+    assert not np.array_equal(make_folds(pool, 3), make_folds(pool, 4))

@@ -1,0 +1,476 @@
+"""The verdict: who is chosen, what is claimed about the chosen one, how sure, and in which words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+from sklearn.metrics import balanced_accuracy_score, f1_score, log_loss, roc_auc_score
+
+from synthsift import verdict
+from synthsift.baselines.scored import TrustedMargin
+from synthsift.baselines.simple import Everything, RealOnly
+from synthsift.compare import Study, compare
+from synthsift.data.worlds import World, harmful_labels, same_law
+from synthsift.numerics.resampling import bootstrap_counts
+from synthsift.records import Comparison, Interval, Verdict
+from synthsift.represent.position import Position
+from synthsift.seeds import Seeds
+from synthsift.training.learners import Logistic
+from synthsift.verdict import (
+    LEAVE_REAL,
+    METRIC_WORDS,
+    WIDEN_FIXED,
+    Paired,
+    bias_corrected,
+    decide,
+    effective_fraction,
+    keep_fraction,
+    keep_mask,
+    metric_gains,
+    paired_interval,
+    recommend,
+    with_weights,
+)
+
+
+def compared(
+    y: np.ndarray, probabilities: Mapping[str, np.ndarray], group: np.ndarray | None = None, classes: int = 2
+) -> Comparison:
+    """A comparison of given predictions (s, n, c)."""
+    num_seeds = max(map(len, probabilities.values()))
+    stopped = {name: "given up" for name, prob in probabilities.items() if len(prob) < num_seeds}
+    fold = np.tile(np.arange(len(y)) % 5, (num_seeds, 1))
+    ids, seconds = np.arange(len(y)).astype(str), dict.fromkeys(probabilities, 1.0)
+    seeds = tuple(range(num_seeds))
+    return Comparison(y, ids, tuple(range(classes)), seeds, probabilities, seconds, stopped, fold, group)
+
+
+def two_class(y: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Predictions (1, n, 2) that give the true class the probability `own`."""
+    prob = np.empty((1, len(y), 2))
+    prob[0, np.arange(len(y)), y] = own
+    prob[0, np.arange(len(y)), 1 - y] = 1 - own
+    return prob
+
+
+def paired_of(loss: np.ndarray, hits: np.ndarray) -> Paired:
+    names = ("RealOnly", "Everything", *(f"P{k}" for k in range(2, loss.shape[1])))
+    return Paired(names, loss, hits)
+
+
+def counts_of(num: int, draws: int = 200, seed: int = 0, group: np.ndarray | None = None) -> np.ndarray:
+    return bootstrap_counts(num, draws, np.random.default_rng(seed), group)
+
+
+# --------------------------------------------------------------------------------------------------------- the choice
+
+
+def gains_like(means: list[float], spread: float, num: int = 100) -> np.ndarray:
+    """Gains (n, p) with exactly these means; column k has standard error `spread` / sqrt(n), RealOnly has none."""
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((num, len(means)))
+    noise = np.linalg.qr(noise - noise.mean(axis=0))[0] * np.sqrt(num)  # uncorrelated, mean 0, variance 1
+    noise -= noise.mean(axis=0)
+    noise[:, 0] = 0
+    return np.array(means) + spread * noise
+
+
+@pytest.mark.parametrize(("gap", "place"), [(0.9 * LEAVE_REAL, 0), (1.1 * LEAVE_REAL, 1)])
+def test_real_only_is_left_for_more_than_a_standard_error(gap: float, place: int) -> None:
+    loss = gains_like([0.0, gap * 0.1], spread=1.0)  # the standard error over 100 rows is .1
+    assert recommend(loss, np.ones(100)) == place
+    assert recommend(loss, np.full(100, 4)) == 1  # every row four times: half the standard error
+
+
+def test_the_simplest_policy_within_a_standard_error_of_the_best() -> None:
+    """The difference of two policies has a standard error of .1 * sqrt(2) here."""
+    assert recommend(gains_like([0, 0.35, 0.40, 0.45], 1.0), np.ones(100)) == 1
+    assert recommend(gains_like([0, 0.30, 0.32, 0.45], 1.0), np.ones(100)) == 2
+    assert recommend(gains_like([0, 0.10, 0.20, 0.45], 1.0), np.ones(100)) == 3
+    assert recommend(gains_like([0, 0.45, 0.10, 0.40], 1.0), np.ones(100)) == 1
+
+
+def test_real_only_is_no_simplest_policy_within_one_standard_error() -> None:
+    """Once it is left it does not come back, however noisy the others are among themselves."""
+    loss = gains_like([0, 0.12, 0.15], 1.0)
+    assert recommend(loss, np.ones(100)) == 1
+
+
+def test_nobody_better_means_real_only() -> None:
+    assert recommend(gains_like([0, -0.1, -0.5], 0.2), np.ones(100)) == 0
+    assert recommend(np.zeros((20, 3)), np.ones(20)) == 0
+
+
+def test_counts_stand_for_repeated_rows() -> None:
+    loss = gains_like([0, 0.12, 0.15, 0.1], 1.0)
+    for counts in counts_of(100, 20):
+        assert recommend(loss, counts) == recommend(np.repeat(loss, counts, axis=0), np.ones(100))
+
+
+# --------------------------------------------------------------------------------------------------- paired differences
+
+
+def random_comparison(num: int = 120, classes: int = 3, seeds: int = 3) -> Comparison:
+    rng = np.random.default_rng(1)
+    y = rng.choice(classes, num, p=np.array([0.6, 0.3, 0.1])[:classes] / np.sum([0.6, 0.3, 0.1][:classes]))
+
+    def prob(lift: float, repetitions: int) -> np.ndarray:
+        logits = rng.standard_normal((repetitions, num, classes)) + lift * np.eye(classes)[y]
+        return np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
+
+    return compared(y, {"RealOnly": prob(1, seeds), "Everything": prob(1.5, seeds), "P2": prob(2, 1)}, classes=classes)
+
+
+def direct(metric: str, y: np.ndarray, prob: np.ndarray) -> float:
+    """The metric by scikit-learn."""
+    said = prob.argmax(axis=1)
+    if metric == "accuracy":
+        return float(np.mean(said == y))
+    if metric == "balanced_accuracy":
+        return float(balanced_accuracy_score(y, said))
+    if metric == "macro_f1":
+        return float(f1_score(y, said, average="macro"))
+    if metric == "log_loss":
+        return -float(log_loss(y, prob, labels=range(prob.shape[1])))
+    if prob.shape[1] == 2:
+        return float(roc_auc_score(y, prob[:, 1]))
+    return float(roc_auc_score(y, prob, multi_class="ovr"))
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("metric", list(METRIC_WORDS))
+def test_metric_gains_against_direct_computation(metric: str, classes: int) -> None:
+    """For whole data and for drawn rows; a policy that was stopped is compared on the repetitions it has."""
+    comparison = random_comparison(classes=classes)
+    paired = Paired.of(comparison)
+    assert paired.names == ("RealOnly", "Everything", "P2")
+    counts = np.concatenate([np.ones((1, 120), dtype=int), counts_of(120, 3)])
+    for policy, name in enumerate(paired.names):
+        prob = comparison.probabilities[name]
+        found = metric_gains(comparison, paired, metric, counts, policy)
+        for count, gain in zip(counts, found, strict=True):
+            rows = np.repeat(np.arange(120), count)
+            y = comparison.y[rows]
+            base = comparison.probabilities["RealOnly"][: len(prob)]
+            pairs = zip(prob, base, strict=True)
+            right = np.mean([direct(metric, y, p[rows]) - direct(metric, y, q[rows]) for p, q in pairs])
+            assert gain == pytest.approx(100 * right, abs=1e-9)
+
+
+def test_paired_interval_is_centered_on_the_gain_and_widened() -> None:
+    comparison = random_comparison()
+    paired = Paired.of(comparison)
+    counts = counts_of(120, 400)
+    found = paired_interval(comparison, paired, "accuracy", 1, counts)
+    assert found.mean == pytest.approx(100 * paired.hits[:, 1].mean())
+    error = 100 * paired.hits[:, 1].std() / np.sqrt(120)
+    half = 1.96 * WIDEN_FIXED * error
+    assert found.high - found.mean == pytest.approx(found.mean - found.low)
+    assert found.high - found.mean == pytest.approx(half, rel=0.15)  # 4 standard errors of an SD over 400 draws
+
+
+def test_paired_interval_covers() -> None:
+    """300 studies of 150 rows: hits differ with known probabilities; coverage inside the binomial band."""
+    rng, num, studies = np.random.default_rng(0), 150, 300
+    truth = 100 * (0.22 - 0.15)
+    counts = counts_of(num, 200)
+    y = np.zeros(num, dtype=int)
+    comparison = compared(y, {"RealOnly": two_class(y, np.full(num, 0.5)), "Everything": two_class(y, np.ones(num))})
+    covered = 0
+    for _ in range(studies):
+        hits = np.zeros((num, 2))
+        hits[:, 1] = rng.choice([1.0, 0.0, -1.0], num, p=[0.22, 0.63, 0.15])
+        found = paired_interval(comparison, paired_of(np.zeros((num, 2)), hits), "accuracy", 1, counts)
+        covered += found.low <= truth <= found.high
+    promised = 2 * norm.cdf(1.96 * WIDEN_FIXED) - 1
+    assert abs(covered / studies - promised) < 3 * np.sqrt(promised * (1 - promised) / studies) + 0.005
+    assert covered / studies > 0.95 - 3 * np.sqrt(0.95 * 0.05 / studies)
+
+
+def test_copies_within_groups_widen_the_interval() -> None:
+    """Five copies of each row carry the information of one: sqrt(5) times the half-width once groups are drawn."""
+    rng = np.random.default_rng(2)
+    y = np.repeat(rng.integers(2, size=60), 5)
+    own = np.repeat(rng.random((2, 60)), 5, axis=1)
+    group = np.repeat(np.arange(60), 5).astype(str)
+    comparison = compared(y, {"RealOnly": two_class(y, own[0]), "Everything": two_class(y, own[1])}, group)
+    paired = Paired.of(comparison)
+    for metric in ("accuracy", "log_loss"):
+        plain, grouped = (
+            paired_interval(comparison, paired, metric, 1, counts_of(300, 400, group=names)) for names in (None, group)
+        )
+        assert plain.mean == grouped.mean
+        ratio = (grouped.high - grouped.low) / (plain.high - plain.low)
+        assert ratio == pytest.approx(np.sqrt(5), rel=0.15)  # two standard deviations over 400 draws, 3.5 % each
+    apart = decide(compared(y, comparison.probabilities), "accuracy", Seeds(0)).everything
+    together = decide(comparison, "accuracy", Seeds(0)).everything
+    assert together.high - together.low > 1.7 * (apart.high - apart.low)
+
+
+def test_a_rare_class_leaves_every_interval_finite() -> None:
+    """Draws without a row of the class have no AUC; the others do."""
+    rng = np.random.default_rng(3)
+    y = (np.arange(100) < 2).astype(int)
+    own = rng.random((3, 100))
+    names = ("RealOnly", "Everything", "P2")
+    comparison = compared(y, {name: two_class(y, row) for name, row in zip(names, own, strict=True)})
+    for metric in METRIC_WORDS:
+        found = decide(comparison, metric, Seeds(0))
+        numbers = [found.gain, found.gain_over_everything, found.everything]
+        assert np.isfinite([(x.mean, x.low, x.high) for x in numbers]).all()
+
+
+# ------------------------------------------------------------------------------------------- the gain of the chosen one
+
+
+def test_left_out_rows_remove_the_bias_of_choosing() -> None:
+    """Twelve policies, none truly better, 100 comparisons: the naive gain of the chosen is positive, BBC's is 0."""
+    rng, num = np.random.default_rng(4), 100
+    y = rng.integers(2, size=num)
+    half = two_class(y, np.full(num, 0.5))
+    comparison = compared(y, {"RealOnly": half, "Everything": half})
+    counts = counts_of(num, 60)
+    naive, corrected = [], []
+    for _ in range(100):
+        loss = np.concatenate([np.zeros((num, 1)), rng.standard_normal((num, 11))], axis=1)
+        paired = paired_of(loss, np.sign(loss))
+        chosen = recommend(loss, np.ones(num))
+        naive.append(100 * np.sign(loss[:, chosen]).mean())
+        corrected.append(bias_corrected(comparison, paired, "accuracy", counts).metric.mean)
+    error = np.std(corrected, ddof=1) / 10
+    assert abs(np.mean(corrected)) < 3 * error
+    assert np.mean(naive) > 3 * np.std(naive, ddof=1) / 10
+    assert np.mean(naive) > np.mean(corrected) + 5 * error
+
+
+def test_bias_corrected_by_hand() -> None:
+    comparison = random_comparison(classes=2)
+    paired = Paired.of(comparison)
+    counts = counts_of(120, 50)
+    found = bias_corrected(comparison, paired, "accuracy", counts)
+    gains, losses, beyond = [], [], []
+    for count, chosen in zip(counts, found.chosen, strict=True):
+        out = count == 0
+        assert chosen == recommend(paired.loss, count)
+        gains.append(100 * paired.hits[out, chosen].mean())
+        losses.append(100 * paired.loss[out, chosen].mean())
+        beyond.append(gains[-1] - 100 * paired.hits[out, 1].mean())
+    for interval, values in ((found.metric, gains), (found.loss, losses), (found.over_everything, beyond)):
+        assert interval.mean == pytest.approx(np.mean(values))
+        half = 1.96 * verdict.WIDEN_CHOSEN * np.std(values, ddof=1) * np.sqrt(0.368)
+        assert interval.high - interval.mean == pytest.approx(half, rel=1e-4)
+
+
+def test_rare_rows_are_left_out_as_often_as_others() -> None:
+    """Draws are not discarded for leaving out one class only: the left-out gain stays that of a row drawn at random."""
+    y = (np.arange(12) == 0).astype(int)
+    half = two_class(y, np.full(12, 0.5))
+    comparison = compared(y, {"RealOnly": half, "Everything": half})
+    hits = np.zeros((12, 2))
+    hits[0, 1] = 1.0  # the gain is all in the one row of its class
+    paired = paired_of(np.column_stack([np.zeros(12), np.ones(12)]), hits)
+    found = bias_corrected(comparison, paired, "accuracy", counts_of(12, 2000))
+    assert set(found.chosen) == {1}
+    assert found.metric.mean == pytest.approx(100 / 12, abs=1.5)  # 4 standard errors; 24 if such draws were discarded
+
+
+# ------------------------------------------------------------------------------------------------------------ fractions
+
+
+def test_kept_rows_weigh_more_than_a_tenth_of_the_mean() -> None:
+    weights = np.array([0.0, 1.0, 2.0, 3.0, 0.1, 0.2])  # positive mean 1.26
+    assert np.array_equal(keep_mask(weights), [False, True, True, True, False, True])
+    assert keep_fraction(weights) == pytest.approx(4 / 6)
+    assert keep_fraction(np.ones(7)) == 1.0 and keep_fraction(5 * weights) == keep_fraction(weights)
+    assert keep_fraction(np.zeros(3)) == 0.0 and keep_fraction(np.zeros(0)) == 0.0
+    assert not keep_mask(np.zeros(3)).any()
+
+
+def test_effective_fraction() -> None:
+    assert effective_fraction(np.full(9, 0.3)) == pytest.approx(1.0)
+    assert effective_fraction(np.array([1.0, 0, 0, 0])) == 0.25
+    assert effective_fraction(np.array([3.0, 1.0])) == pytest.approx(16 / (2 * 10))
+    assert effective_fraction(np.zeros(4)) == 0.0 and effective_fraction(np.zeros(0)) == 0.0
+
+
+# -------------------------------------------------------------------------------------------------------- the sentence
+
+WIDE, NARROW, BELOW = Interval(1.0, -4.0, 6.0), Interval(-0.2, -1.1, 0.7), Interval(-5.0, -6.5, -3.5)
+CLEAR, SMALL_GAIN = Interval(2.4, 1.2, 3.6), Interval(0.1, -0.8, 1.0)
+
+
+def worded(
+    policy: str,
+    use: bool,
+    evidence: str,
+    reason: str = "",
+    gain: Interval = CLEAR,
+    everything: Interval = NARROW,
+    metric: str = "accuracy",
+    times: float = 1,
+    weights: np.ndarray | None = None,
+) -> Verdict:
+    """A verdict with its sentence, for 250 real rows and 25 splits."""
+    plain = Verdict(policy, use, evidence, reason, gain, CLEAR, everything, metric, 25)
+    y = np.arange(250) % 2
+    half = two_class(y, np.full(250, 0.5))
+    synth = np.array([1.0, 1.0, 1.0, 0.0]) if weights is None else weights
+    return with_weights(
+        plain, synth, times, compared(y, {"RealOnly": half, "Everything": half}), "TrustedMargin filter"
+    )
+
+
+CASES = {
+    "proven": ("TrustedMarginFilter", True, "proven"),
+    "likely": ("TrustedMarginFilter", True, "likely", "", SMALL_GAIN),
+    "unproven": ("TrustedMarginFilter", False, "unproven", "", SMALL_GAIN),
+    "everything": ("Everything", True, "proven"),
+    "harmful": ("RealOnly", False, "proven", "harmful", Interval(0, 0, 0), BELOW),
+    "useless": ("RealOnly", False, "unproven", "useless", Interval(0, 0, 0), NARROW),
+    "too little": ("RealOnly", False, "unproven", "too little real data", Interval(0, 0, 0), WIDE),
+}
+SENTENCES = {
+    "proven": "Use 75 % of the synthetic rows with TrustedMargin filter: +2.4 [1.2, 3.6] points accuracy over real "
+    "data alone (proven; 25 paired splits). All of it unweighted: -0.2 [-1.1, 0.7].",
+    "likely": "Use 75 % of the synthetic rows with TrustedMargin filter: +0.1 [-0.8, 1.0] points accuracy over real "
+    "data alone (likely; 25 paired splits). No better in accuracy, better calibrated. All of it unweighted: "
+    "-0.2 [-1.1, 0.7].",
+    "unproven": "Not shown to help; the best bet is to use 75 % of the synthetic rows with TrustedMargin filter: "
+    "+0.1 [-0.8, 1.0] points accuracy over real data alone (unproven; 25 paired splits). All of it unweighted: "
+    "-0.2 [-1.1, 0.7].",
+    "everything": "Use 75 % of the synthetic rows with TrustedMargin filter: +2.4 [1.2, 3.6] points accuracy over real "
+    "data alone (proven; 25 paired splits).",
+    "harmful": "Do not use this synthetic data: it is harmful. All of it unweighted: -5.0 [-6.5, -3.5] points accuracy "
+    "against real data alone (25 paired splits).",
+    "useless": "Do not use this synthetic data: no way of using it was shown to be better. All of it unweighted: "
+    "-0.2 [-1.1, 0.7] points accuracy against real data alone (25 paired splits).",
+    "too little": "Do not use this synthetic data yet: 250 real rows are too few to tell. All of it unweighted: "
+    "+1.0 [-4.0, 6.0] points accuracy against real data alone (25 paired splits). About 1,600 rows are needed to see a "
+    "gain of 2 points.",
+}
+
+
+@pytest.mark.parametrize("case", list(CASES))
+def test_sentences(case: str) -> None:
+    assert worded(*CASES[case]).sentence == SENTENCES[case]  # type: ignore
+
+
+@pytest.mark.parametrize("metric", list(METRIC_WORDS))
+@pytest.mark.parametrize("case", list(CASES))
+def test_every_sentence_names_metric_splits_and_interval(case: str, metric: str) -> None:
+    found = worded(*CASES[case], metric=metric)  # type: ignore
+    assert METRIC_WORDS[metric] in found.sentence and "25 paired splits" in found.sentence
+    assert re.search(r"[+-]\d+\.\d \[-?\d+\.\d, -?\d+\.\d\]", found.sentence)
+    assert not set("{}") & set(found.sentence) and "  " not in found.sentence and found.sentence.endswith(".")
+    assert found.sentence.startswith("Use " if found.use else ("Do not use", "Not shown to help"))
+
+
+def test_real_rows_that_count_several_times_are_named() -> None:
+    assert "filter and real rows x5: +2.4" in worded(*CASES["proven"], times=5.0).sentence  # type: ignore
+    assert "real rows x" not in worded(*CASES["proven"], times=1.0).sentence  # type: ignore
+
+
+def test_fractions_are_filled_in() -> None:
+    found = worded(*CASES["proven"], weights=np.array([3.0, 1.0, 0.0, 0.0]))  # type: ignore
+    assert found.keep_fraction == 0.5 and found.effective_fraction == pytest.approx(16 / 40)
+    assert "Use 50 % of" in found.sentence
+
+
+# --------------------------------------------------------------------------------------------------------- the decision
+
+
+def planted(better: float, sharper: float, num: int = 400, noise: float = 0.0, seed: int = 0) -> Comparison:
+    """Everything hits more often by `better`, and is surer of its hits by `sharper`."""
+    rng = np.random.default_rng(seed)
+    y, luck = rng.integers(2, size=num), rng.random(num)
+    own = np.where(luck < 0.7, 0.6, 0.4)
+    all_rows = np.where(luck < 0.7 + better, 0.6 + sharper, 0.4)
+    all_rows = np.clip(all_rows + noise * rng.standard_normal(num), 0.01, 0.99)
+    return compared(y, {"RealOnly": two_class(y, own), "Everything": two_class(y, all_rows)})
+
+
+def test_a_gain_in_the_metric_is_proven() -> None:
+    found = decide(planted(0.1, 0.0), "accuracy", Seeds(0))
+    assert (found.policy, found.use, found.evidence, found.reason) == ("Everything", True, "proven", "")
+    assert found.gain.low > 0 and found.num_splits == 5 and found.metric == "accuracy"
+
+
+def test_a_gain_in_log_loss_only_is_likely() -> None:
+    found = decide(planted(0.0, 0.1), "accuracy", Seeds(0))
+    assert (found.policy, found.use, found.evidence) == ("Everything", True, "likely")
+    assert found.gain == Interval(0.0, 0.0, 0.0)
+    assert decide(planted(0.0, 0.1), "log_loss", Seeds(0)).evidence == "proven"
+
+
+def test_a_small_gain_is_an_unproven_best_bet() -> None:
+    """The loss is better by about 1.5 standard errors: enough to be preferred, too little to be recommended."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(2, size=400)
+    noise = rng.standard_normal(400)
+    noise = (noise - noise.mean()) / noise.std()
+    own = two_class(y, np.exp(-1.0 + 0.2 * (noise + 1.5 / np.sqrt(400))))
+    comparison = compared(y, {"RealOnly": two_class(y, np.full(400, np.exp(-1.0))), "Everything": own})
+    found = decide(comparison, "log_loss", Seeds(0))
+    assert (found.policy, found.use, found.evidence, found.reason) == ("Everything", False, "unproven", "")
+
+
+def test_harm_is_proven() -> None:
+    found = decide(planted(-0.2, 0.0), "accuracy", Seeds(0))
+    assert (found.policy, found.use, found.evidence, found.reason) == ("RealOnly", False, "proven", "harmful")
+    assert found.gain == Interval(0.0, 0.0, 0.0) and found.everything.high < 0
+    assert found.gain_over_everything.mean == -found.everything.mean
+    assert found.gain_over_everything.low == -found.everything.high > 0
+
+
+def test_no_difference_is_useless() -> None:
+    found = decide(planted(0.0, 0.0, noise=0.01), "accuracy", Seeds(0))
+    assert (found.policy, found.use, found.evidence, found.reason) == ("RealOnly", False, "unproven", "useless")
+
+
+def test_a_few_rows_cannot_tell() -> None:
+    """40 rows and predictions at random: some look good, none is shown to be."""
+    y, found = np.arange(40) % 2, []
+    for seed in range(12):
+        own = np.random.default_rng(seed).uniform(0.2, 0.9, (2, 40))
+        comparison = compared(y, {"RealOnly": two_class(y, own[0]), "Everything": two_class(y, own[1])})
+        found.append(decide(comparison, "accuracy", Seeds(0)))
+    assert "too little real data" in {v.reason for v in found}
+    for v in found:
+        if v.reason == "too little real data":
+            assert v.policy == "RealOnly" and not v.use and v.everything.low < 0 < v.everything.high
+            assert v.everything.high - v.everything.low > verdict.UNDECIDED
+
+
+def test_decide_is_repeatable() -> None:
+    comparison = random_comparison()
+    assert decide(comparison, "accuracy", Seeds(0)) == decide(comparison, "accuracy", Seeds(0))
+    assert decide(comparison, "accuracy", Seeds(0)) != decide(comparison, "accuracy", Seeds(1))
+
+
+def judged(world: World) -> Comparison:
+    """A comparison of three policies, one repetition."""
+    mixture = world.mixture
+    x = np.concatenate([part.x for part in mixture.parts])
+    policies = {"RealOnly": RealOnly(), "Everything": Everything(), "TrustedMarginFilter": TrustedMargin("filter")}
+    describe = Position(x, {name: k for k, name in enumerate(mixture.ids)})
+    return compare(Study(policies, mixture, x, describe, Logistic(), 1))
+
+
+def test_a_world_of_wrong_labels_is_not_used() -> None:
+    world = harmful_labels(Seeds(0), num_real=150, num_valid=0, num_synth=400, dim=10)
+    found = decide(judged(world), "accuracy", Seeds(0))
+    assert not found.use and found.everything.high < 0
+
+
+def test_a_large_world_of_the_same_law_is_used() -> None:
+    shape = {"num_real": 300, "num_valid": 0, "num_synth": 1500, "dim": 60, "num_classes": 4, "separation": 2.5}
+    comparison = judged(same_law(Seeds(0), **shape))
+    found = decide(comparison, "accuracy", Seeds(0))
+    assert found.use and found.policy == "Everything" and found.evidence == "proven"
+    assert found.gain.low > 0 and found.num_splits == 5
+    final = with_weights(found, np.ones(1500), 1, comparison, "equal weights")
+    assert final.sentence.startswith("Use 100 % of the synthetic rows with equal weights: +")
