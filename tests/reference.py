@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -27,7 +28,7 @@ def nearest_by_loops(
 
 def shapley_by_orders(num_players: int, utility: Callable[[frozenset[int]], float]) -> np.ndarray:
     """Shapley value: what a player adds on joining, averaged over all orders in which the players can join."""
-    value = np.zeros(num_players)
+    value, utility = np.zeros(num_players), functools.cache(utility)
     for order in itertools.permutations(range(num_players)):
         present: frozenset[int] = frozenset()
         for player in order:

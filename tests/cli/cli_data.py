@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 QUICK = ("--policies", "Everything", "--seeds", "1")
+WEIGHTS = ["id", "source", "split", "label", "weight", "learned_weight", "keep", "file", "row"]  # of weights.parquet
 Columns = dict[str, Any]
 
 

@@ -169,13 +169,20 @@ def test_a_killed_run_without_its_report_gets_one(tmp_path: Path, monkeypatch: p
     assert (run / "report.html").exists() and not (run / "cells").exists()
 
 
-def test_as_a_process(tmp_path: Path) -> None:
-    arguments = two_files(tmp_path)
-    (tmp_path / "real.csv").unlink()
-    ended = subprocess.run([sys.executable, "-m", "synthsift", *arguments], capture_output=True, text=True)
+@pytest.mark.parametrize(
+    ("words", "pattern"),
+    [
+        (["report", "."], "synthsift: . is not a finished run"),
+        (["export", ".", "--out", "chosen"], "synthsift: . is not a run of synthsift"),
+        (["run", "--metric", "f2", "--out", "run"], "synthsift: unknown metric 'f2'"),
+        (["run", "--out"], "requires an argument"),
+    ],
+)
+def test_as_a_process(tmp_path: Path, words: list[str], pattern: str) -> None:
+    ended = subprocess.run([sys.executable, "-m", "synthsift", *words], capture_output=True, text=True, cwd=tmp_path)
     assert ended.returncode == 2 and ended.stdout == ""
-    assert "synthsift: " in ended.stderr and "does not exist" in ended.stderr and "Traceback" not in ended.stderr
-    assert not (tmp_path / "run").exists()
+    assert pattern in ended.stderr and "Traceback" not in ended.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 HELP = """

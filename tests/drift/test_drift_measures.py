@@ -186,8 +186,8 @@ def test_a_lost_mode_shows_in_recall_and_coverage_only() -> None:
 
 def test_thinned_keeps_small_samples_and_order() -> None:
     rows = np.arange(20.0)[:, None]
-    assert thinned(rows, 30, np.random.default_rng(0)) is rows
-    some = thinned(rows, 5, np.random.default_rng(0))[:, 0]
+    assert thinned(rows, np.random.default_rng(0)) is rows
+    some = thinned(rows, np.random.default_rng(0), 5)[:, 0]
     assert len(some) == 5 and np.all(np.diff(some) > 0)
 
 

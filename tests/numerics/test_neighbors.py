@@ -55,7 +55,7 @@ def test_nearest_lowers_a_k_that_is_larger_than_the_bank() -> None:
 def test_knn_shapley_is_the_shapley_value_of_the_neighbor_utility(k: int) -> None:
     rng = np.random.default_rng(k)
     x, y = rng.standard_normal((5, 2)), np.array([0, 1, 2, 0, 1])
-    judge_x, judge_y = rng.standard_normal((3, 2)), np.array([0, 1, 1])
+    judge_x, judge_y = rng.standard_normal((8, 2)), np.arange(8) % 3
     utilities = [neighbor_utility(x, y, a, b, k) for a, b in zip(judge_x, judge_y, strict=True)]
     slow = np.mean([shapley_by_orders(5, utility) for utility in utilities], axis=0)
     fast = knn_shapley(x, y, judge_x, judge_y, k)

@@ -132,6 +132,22 @@ def test_labels_of_any_type_and_a_missing_one(copy: Path) -> None:
         assert {row["label"] for row in collect(copy)["kept"]["classes"]} == texts
 
 
+def test_classes_are_those_of_everything_where_the_verdict_is_real_only(tmp_path: Path) -> None:
+    rows = [{"label": "a", "n": 9, "real_only": 50.0, "policy": 50.0, "everything": 40.0}]
+    for policy, of, value in (("RealOnly", "Everything", 40.0), ("TrustedMargin", "TrustedMargin", 50.0)):
+        summary = {**MINIMAL, "verdict": {"policy": policy, "sentence": "."}, "per_class": rows}
+        runs.write_json(tmp_path / "summary.json", summary)
+        report = collect(tmp_path)
+        assert (report["per_class_of"], report["per_class"][0]["policy"]) == (of, value)
+
+
+def test_policies_left_out_before_they_had_a_split_are_listed(tmp_path: Path) -> None:
+    runs.write_json(tmp_path / "summary.json", {**MINIMAL, "stopped": {"KNNShapley": "to keep to the budget"}})
+    assert [(row["name"], row["stopped"]) for row in collect(tmp_path)["comparison"]] == [
+        ("KNNShapley", "to keep to the budget")
+    ]
+
+
 def test_incomplete_rows_are_filled_and_foreign_ones_left_out(tmp_path: Path) -> None:
     summary = {**MINIMAL, "comparison": [{"name": SCRIPT}, 3], "per_class": [{}], "test": [{"name": HOSTILE[1]}]}
     runs.write_json(tmp_path / "summary.json", summary)
@@ -139,4 +155,5 @@ def test_incomplete_rows_are_filled_and_foreign_ones_left_out(tmp_path: Path) ->
     report = collect(tmp_path)
     assert [row["name"] for row in report["comparison"]] == [SCRIPT]
     assert report["per_class"] == [{"label": None, "n": None, "real_only": None, "policy": None}]
+    assert report["per_class_of"] == summary["verdict"]["policy"]
     assert report["findings"][0]["why"] is None and len(report["findings"]) == 1

@@ -125,3 +125,9 @@ def test_templates_are_beside_the_code() -> None:
     from synthsift.report import render
 
     assert {path.name for path in Path(render.TEMPLATES).iterdir()} >= {"report.html.j2", "report.md.j2", "report.css"}
+
+
+def test_gains_that_are_all_zero_are_drawn_without_a_warning() -> None:
+    classes = [{"label": str(k), "n": 5, "real_only": 50.0, "policy": 50.0} for k in range(3)]
+    figures = draw_figures({**EMPTY, "per_class": classes})
+    assert texts(figures["per_class"]["wide"]).count("0.0") >= 3

@@ -178,6 +178,19 @@ def test_a_run_with_a_summary_only(tmp_path: Path) -> None:
     assert "holds no comparison" in markdown and "No test rows were given" in markdown
 
 
+def test_the_words_fit_the_verdict(tmp_path: Path) -> None:
+    for policy, use, evidence, words in (
+        ("RealOnly", False, "proven", ("from using all synthetic rows lies below 0", "leaves the synthetic rows out")),
+        ("BestSources", False, "unproven", ("this is the best bet", "leave the synthetic rows out to be on the safe")),
+        ("BestSources", True, "proven", ("its gain over real data alone lies above 0",)),
+    ):
+        verdict = {"policy": policy, "use": use, "evidence": evidence, "sentence": "."}
+        runs.write_json(tmp_path / "summary.json", {"schema": 1, "verdict": verdict})
+        text = " ".join(write_report(tmp_path).read_text("utf-8").split())
+        assert [part for part in words if part not in text] == []
+        assert ("leave the synthetic rows out" in text) == (policy == "BestSources" and not use)
+
+
 def test_incomplete_rows_do_not_stop_the_page(tmp_path: Path) -> None:
     summary = {
         "schema": 1,

@@ -27,10 +27,27 @@ def printed(summary: dict[str, Any], width: int = 140) -> str:
 
 
 def test_the_table_has_a_line_for_each_policy_best_first(summary: dict[str, Any]) -> None:
-    lines = [line.rstrip() for line in printed(summary).splitlines() if line.strip()]
-    assert [line.split()[0] for line in lines[1:]][:2] == ["TrustedMargin", "LearnedWeights"]
-    assert lines[-1].startswith("EL2N") and "stopped: clearly worse" in lines[-1]
-    assert lines[1].split()[1:] == ["+2.1", "+1.4", "to", "+2.8", "0.440", "25", "<-", "verdict"]
+    title, _, *lines = [line.rstrip() for line in printed(summary).splitlines() if line.strip()]
+    assert title == "Points of accuracy over RealOnly, before correcting for choice:"
+    assert [line.split()[0] for line in lines][:2] == ["TrustedMargin", "LearnedWeights"]
+    assert lines[-1].startswith("EL2N") and lines[-1].endswith("5  stopped")
+    assert lines[0].split()[1:] == ["+2.1", "+1.4", "to", "+2.8", "0.440", "25", "<-", "verdict"]
+    assert ["RealOnly", "0.0", "0.450", "25"] in [line.split() for line in lines]
+
+
+def test_the_verdict_comes_first_and_what_was_left_out_last(summary: dict[str, Any]) -> None:
+    verdict = {**summary["verdict"], "policy": "Everything"}
+    changed = {**summary, "verdict": verdict, "stopped": {**summary["stopped"], "KNNShapley": "to keep to the budget"}}
+    names = [line.split()[0] for line in closing_text(changed).splitlines()[4:]]
+    assert names[:3] == ["Everything", "TrustedMargin", "LearnedWeights"] and names[-2:] == ["EL2N", "KNNShapley"]
+    assert closing_text(changed).endswith("-  left out")
+
+
+def test_the_table_fits_eighty_columns(summary: dict[str, Any]) -> None:
+    rows = [{**row, "name": row["name"].replace("EL2N", "TrustedMarginFilter+Real5")} for row in summary["comparison"]]
+    changed = {**summary, "comparison": rows, "stopped": {"TrustedMarginFilter+Real5": "clearly behind TrustedMargin"}}
+    changed["verdict"] = {**summary["verdict"], "gain": {"metric": "balanced_accuracy"}}
+    assert len(printed(changed, 80).splitlines()) == len(rows) + 2
 
 
 def test_the_text_says_the_same_after_the_sentence(summary: dict[str, Any]) -> None:

@@ -120,7 +120,8 @@ class LearnedWeights:
             if self.diagnose and (step % 10 == 0 or step == self.steps - 1):
                 loss = float(meta_loss(log_weights.detach(), scores, self.strength))
                 history.append(step, step_diagnostics(network, f[rows], scores, loss))
-            log_weights.backward(meta_gradient(log_weights.detach(), scores, self.strength))
+            # a sum instead of backward(gradient): the latter imports a computer-algebra system on first use
+            (log_weights * meta_gradient(log_weights.detach(), scores, self.strength)).sum().backward()
             optimizer.step()
         with torch.no_grad():
             final = network(f).double().numpy()

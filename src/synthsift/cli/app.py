@@ -90,7 +90,6 @@ def run(
 ) -> None:
     """Compare ways of using the synthetic rows and say which one, if any, makes the model better."""
     from synthsift.cli.console import Console
-    from synthsift.cli.run import execute
     from synthsift.cli.settings import RunSettings
     from synthsift.data.spec import DataSpec
 
@@ -123,6 +122,8 @@ def run(
         settings = RunSettings(
             spec, learner, policies, seeds, seed, budget, metric, pca, generator_saw, allow_leaks, gallery
         )
+    from synthsift.cli.run import execute  # after the settings: a slip in a flag is told at once
+
     raise typer.Exit(execute(settings, out, Console(quiet, as_json), overwrite=overwrite))
 
 

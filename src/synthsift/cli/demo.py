@@ -11,14 +11,22 @@ from synthsift.cli.console import Console
 from synthsift.cli.run import execute
 from synthsift.cli.settings import RunSettings
 from synthsift.data.spec import DataSpec
+from synthsift.records import DataError
 from synthsift.seeds import Seeds
-from synthsift.studies.digits import write_demo_files
+from synthsift.studies.digits import DemoData, write_demo_files
 
 SETTINGS = {"num_seeds": 2, "first_seed": 0, "budget_minutes": 0.6, "metric": "accuracy"}
 
 
 def execute_demo(out: Path, console: Console, *, overwrite: bool = False) -> int:
-    """Render the digits, run the main job on them, and say how many planted bad rows the learned weights found."""
+    """Render the digits, run the main job on them, and say how many planted bad rows the learned weights found.
+
+    Raises
+    ------
+    DataError
+        If `out` holds something else than an earlier demo.
+    """
+    _refuse_foreign(out)
     console.say("Rendering digits from fonts ...")
     files = write_demo_files(out / "data", Seeds(0))
     spec = DataSpec(
@@ -28,6 +36,20 @@ def execute_demo(out: Path, console: Console, *, overwrite: bool = False) -> int
     if code == 0:
         sys.stdout.write(_found(out / "run", files.planted) + "\n")
     return code
+
+
+def _refuse_foreign(out: Path) -> None:
+    """Refuse a folder with files that are none of a demo; nothing is touched."""
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out} is a file and a folder is needed for the demo. Choose another --out.")
+    wanted = {out / "data", out / "run", *((out / "data") / f"{name}.npz" for name in DemoData._fields)}
+    found = [*out.glob("*"), *(out / "data").glob("*")]
+    foreign = sorted(path.name for path in found if path not in wanted)
+    if foreign:
+        raise DataError(
+            f"{out} holds files that are none of a demo ({', '.join(foreign[:3])}). A new or empty folder is needed; "
+            "nothing was touched. Choose another --out."
+        )
 
 
 def _found(run: Path, planted: Path) -> str:

@@ -29,7 +29,8 @@ from synthsift.verdict import decide, with_weights
 LEARNED = "LearnedWeights"
 COPIES = "SS130"
 LEAKS_ALLOWED = "Copies of test rows took part (--allow-leaks), so results on the test rows are too good."
-LABEL_SHIFT = 0.05  # total variation between the class shares above which it is said
+LABEL_SHIFT = 0.05  # total variation between the class shares above which it is said,
+SHIFT_LEVEL = 0.01  # where two draws of these sizes from one mix would hardly differ as much
 
 
 @dataclass(frozen=True)
@@ -250,7 +251,7 @@ def _label_shift(study: Study) -> tuple[Finding, ...]:
     synth = np.bincount(mixture.y[mixture.is_synth], minlength=mixture.num_classes)
     difference = synth / synth.sum() - real / real.sum()
     moved = 0.5 * float(np.abs(difference).sum())
-    if moved <= LABEL_SHIFT:
+    if moved <= LABEL_SHIFT or _same_mix(real, synth) > SHIFT_LEVEL:
         return ()
     most = int(np.argmax(np.abs(difference)))
     return (
@@ -265,3 +266,13 @@ def _label_shift(study: Study) -> tuple[Finding, ...]:
             "Prefer policies that count real rows several times or learn weights, or generate the real mix.",
         ),
     )
+
+
+def _same_mix(real: np.ndarray, synth: np.ndarray) -> float:
+    """Return the p-value of the chi-squared test that two counts of classes (c,) come from one mix."""
+    from scipy.stats import chi2
+
+    there = real + synth > 0
+    ratio = np.sqrt(synth.sum() / real.sum())
+    statistic = np.sum((ratio * real - synth / ratio)[there] ** 2 / (real + synth)[there])
+    return float(chi2.sf(statistic, there.sum() - 1))

@@ -39,7 +39,7 @@ def check_pair(real: ArrayLike, synth: ArrayLike, least: int = 50) -> tuple[np.n
     return first, check_features("the synthetic sample", synth, first.shape[1], least)
 
 
-def thinned(rows: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
+def thinned(rows: np.ndarray, rng: np.random.Generator, most: int = MAX_ROWS) -> np.ndarray:
     """At most `most` of the rows, drawn without replacement in their order; quadratic measures are run on these."""
     if len(rows) <= most:
         return rows
@@ -124,7 +124,7 @@ def fourier_features(width: int, num_features: int, bandwidth: float, rng: np.ra
 
 def median_bandwidth(rows: np.ndarray, rng: np.random.Generator, most: int = 1000) -> float:
     """Median distance between rows (of at most `most` of them); 1 if they are all the same."""
-    some = thinned(rows, most, rng)
+    some = thinned(rows, rng, most)
     some = some - some.mean(axis=0)
     distances = np.sqrt(squared_distances(some, some)[np.triu_indices(len(some), 1)])
     middle = float(np.median(distances)) if len(distances) else 0.0

@@ -88,11 +88,12 @@ def is_loss(metric: Any) -> bool:
 
 
 def setting(value: Any) -> str:
-    """Return any plain value on one line."""
+    """Return any plain value on one line; of a mapping, the entries that are set."""
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, Mapping):
-        return ", ".join(f"{one_line(name)}: {setting(item)}" for name, item in value.items()) or "none"
+        filled = {name: item for name, item in value.items() if item is not None and item != []}
+        return ", ".join(f"{one_line(name)}: {setting(item)}" for name, item in filled.items()) or "none"
     if isinstance(value, list | tuple):
         more = f" and {len(value) - MAX_ITEMS} more" if len(value) > MAX_ITEMS else ""
         return (", ".join(map(setting, value[:MAX_ITEMS])) + more) or "none"
