@@ -3,6 +3,7 @@
 Reads one JSON object a line: ``words`` of the command line, ``log`` (file that gets what is printed), and optionally
 ``kill_after`` (seconds), ``kill_at`` (the child kills itself before it renames the n-th file), ``pause`` (seconds after
 each finished cell) and ``wait`` (false: answer at once). Answers with ``pid``, ``code`` (-9 if killed) and ``seconds``.
+With ``pid`` instead of ``words``: waits for that child.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ def run_child(job: dict[str, Any]) -> None:
     log = os.open(job["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(log, 1)
     os.dup2(log, 2)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     render.draw_figures = lambda report: {}
     put, rename, calls = RunFolder.put_cell, os.replace, [0]
 
@@ -70,7 +72,7 @@ def start(job: dict[str, Any]) -> int:
 
 def answer(job: dict[str, Any]) -> dict[str, Any]:
     """Start a child, see it end or kill it."""
-    began, pid = time.monotonic(), start(job)
+    began, pid = time.monotonic(), job.get("pid") or start(job)
     code: int | None = None
     while job.get("wait", True) and code is None:
         done, status = os.waitpid(pid, os.WNOHANG)

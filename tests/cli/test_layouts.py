@@ -106,3 +106,11 @@ def test_one_table_with_parents_and_groups(tmp_path: Path) -> None:
         folds.setdefault(columns["patient"][int(name.removeprefix("row"))], set()).add(fold)
     assert len(folds) == 19 and all(len(those) == 1 for those in folds.values())
     check_export(tmp_path / "run", tmp_path / "chosen")
+
+
+def test_another_mix_of_classes_is_a_finding(tmp_path: Path) -> None:
+    for name, labels, found in (("same", ("no", "yes"), []), ("other", ("no", "yes", "no", "no"), ["SS142"])):
+        words = two_files(tmp_path / name, real=draw(60, 1), synthetic=draw(80, 2, labels=labels))
+        assert synthsift(*words).code == 0
+        findings = json.loads((tmp_path / name / "run" / "findings.json").read_text())
+        assert [finding["code"] for finding in findings] == found

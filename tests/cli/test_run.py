@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -149,7 +145,7 @@ def test_the_model_folder_needs_no_pickle(run: Path) -> None:
     assert not [name for name, start in starts.items() if start[:1] == b"\x80" or start == b"PK"]
 
 
-# ------------------------------------------------------------------------------------- again, elsewhere, interrupted
+# ------------------------------------------------------------------------------------- again, and elsewhere
 
 
 def test_the_same_command_again_changes_nothing(arguments: list[str], run: Path, summary: dict[str, Any]) -> None:
@@ -162,53 +158,14 @@ def test_the_same_command_again_changes_nothing(arguments: list[str], run: Path,
     assert snapshot(run) == before
 
 
-SAME = ("comparison.csv", "predictions.parquet", "weights.parquet", "features.parquet", "settings.json")
-
-
-@pytest.fixture(scope="module")
-def quick(tmp_path_factory: pytest.TempPathFactory, no_pictures: None) -> list[str]:
-    """The command of a finished run of two policies."""
-    words = two_files(tmp_path_factory.mktemp("quick"))
-    assert synthsift(*words).code == 0
-    return words
-
-
-def test_the_settings_repeat_the_run_elsewhere(quick: list[str], tmp_path: Path) -> None:
-    run = run_folder(quick)
-    ended = synthsift("run", "--config", run / "settings.json", "--out", tmp_path / "again", "--json")
+def test_the_settings_repeat_the_run_elsewhere(tmp_path: Path) -> None:
+    assert synthsift(*two_files(tmp_path)).code == 0
+    run, again = tmp_path / "run", tmp_path / "again"
+    ended = synthsift("run", "--config", run / "settings.json", "--out", again, "--json")
     assert ended.code == 0
-    first, again = json.loads((run / "summary.json").read_text()), json.loads(ended.out)
-    assert again["verdict"] == first["verdict"]
-    for name in SAME:
-        assert (tmp_path / "again" / name).read_bytes() == (run / name).read_bytes(), name
-
-
-# A slow disk: otherwise the run would be over before the signal arrives.
-START = """
-import signal, time
-from synthsift.cli import main
-from synthsift.runs import RunFolder
-put = RunFolder.put_cell
-RunFolder.put_cell = lambda *cell: (put(*cell), time.sleep(0.3))
-signal.signal(signal.SIGINT, signal.default_int_handler)
-main()
-"""
-
-
-def test_ctrl_c_ends_with_3_and_the_run_goes_on(quick: list[str], tmp_path: Path) -> None:
-    words = [str(tmp_path / "run") if word == str(run_folder(quick)) else word for word in quick]
-    process = subprocess.Popen([sys.executable, "-c", START, *words], stderr=subprocess.PIPE, stdout=subprocess.PIPE)
-    patience = time.monotonic() + 120
-    while not list((tmp_path / "run").glob("cells/*.safetensors")) and time.monotonic() < patience:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 3, err
-    assert out == b"" and b"Interrupted. Finished cells are kept" in err and b"Traceback" not in err
-    assert sorted(file.name for file in (tmp_path / "run").iterdir()) == ["cells", "settings.json"]
-    assert synthsift(*words).code == 0
-    for name in SAME:
-        assert (tmp_path / "run" / name).read_bytes() == (run_folder(quick) / name).read_bytes(), name
+    assert json.loads(ended.out)["verdict"] == json.loads((run / "summary.json").read_text())["verdict"]
+    for name in ("comparison.csv", "predictions.parquet", "weights.parquet", "features.parquet", "settings.json"):
+        assert (again / name).read_bytes() == (run / name).read_bytes(), name
 
 
 # ------------------------------------------------------------------------------------------- export and report

@@ -64,5 +64,6 @@ def test_numbers_in_words() -> None:
 
 def test_setting_prints_every_plain_value_on_one_line() -> None:
     value = {"a": [1, 2.5, None], "b": {"c": True}, "d": [], "e": "x\ny"}
-    assert wording.setting(value) == "a: 1, 2.5, –, b: c: yes, d: none, e: x y"
+    assert wording.setting(value) == "a: 1, 2.5, –, b: c: yes, e: x y"
+    assert wording.setting({"a": None}) == wording.setting([]) == "none"
     assert wording.setting(list(range(25))).endswith("19 and 5 more")

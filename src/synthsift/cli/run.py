@@ -18,6 +18,7 @@ from synthsift.cli.settings import RunSettings
 from synthsift.compare import Study, compare, final_fits, find_leaks, judge_test
 from synthsift.data.leaks import test_copies
 from synthsift.data.load import data_hash, load
+from synthsift.numerics.counts import same_mix_p_value
 from synthsift.records import Comparison, DataError, Finding, Loaded, Severity, Verdict, Weights, concat_x
 from synthsift.represent.encoders import Encoder, fit_encoder
 from synthsift.represent.position import Position
@@ -251,7 +252,7 @@ def _label_shift(study: Study) -> tuple[Finding, ...]:
     synth = np.bincount(mixture.y[mixture.is_synth], minlength=mixture.num_classes)
     difference = synth / synth.sum() - real / real.sum()
     moved = 0.5 * float(np.abs(difference).sum())
-    if moved <= LABEL_SHIFT or _same_mix(real, synth) > SHIFT_LEVEL:
+    if moved <= LABEL_SHIFT or same_mix_p_value(real, synth) > SHIFT_LEVEL:
         return ()
     most = int(np.argmax(np.abs(difference)))
     return (
@@ -266,13 +267,3 @@ def _label_shift(study: Study) -> tuple[Finding, ...]:
             "Prefer policies that count real rows several times or learn weights, or generate the real mix.",
         ),
     )
-
-
-def _same_mix(real: np.ndarray, synth: np.ndarray) -> float:
-    """Return the p-value of the chi-squared test that two counts of classes (c,) come from one mix."""
-    from scipy.stats import chi2
-
-    there = real + synth > 0
-    ratio = np.sqrt(synth.sum() / real.sum())
-    statistic = np.sum((ratio * real - synth / ratio)[there] ** 2 / (real + synth)[there])
-    return float(chi2.sf(statistic, there.sum() - 1))
