@@ -44,15 +44,21 @@ def read(path: Path) -> list[dict[str, str]]:
 
 
 def two_files(
-    folder: Path, *more: object, real: Any = None, synthetic: Any = None, out: object = "run", label: str = "label"
+    folder: Path,
+    *more: object,
+    real: Any = None,
+    synthetic: Any = None,
+    out: str = "run",
+    label: str = "label",
+    quick: tuple[str, ...] = QUICK,
 ) -> list[str]:
     """Write real.csv and made.csv, or take given columns or paths, and return the arguments of a quick run."""
     files = []
     for name, given, seed in (("real.csv", real, 1), ("made.csv", synthetic, 2)):
         columns = draw(40, seed) if given is None else given
         files.append(write(folder / name, columns) if isinstance(columns, dict) else str(columns))
-    words = ["run", "--real", files[0], "--synthetic", files[1], "--label", label, "--out", str(folder / str(out))]
-    return [*words, *QUICK, *map(str, more)]
+    words = ["run", "--real", files[0], "--synthetic", files[1], "--label", label, "--out", str(folder / out)]
+    return [*words, *quick, *map(str, more)]
 
 
 def run_folder(arguments: list[str]) -> Path:

@@ -15,18 +15,11 @@ import pytest
 from cli_data import draw, two_files, write
 from cli_runner import snapshot, synthsift
 
-from synthsift.report import render
-
 Build = Callable[[Path], list[str]]
 REAL = draw(40, 1)
 GOOD = [",".join(map(str, row)) for row in (tuple(REAL), *zip(*REAL.values(), strict=True))]
-RUN, FOUND, BAD = 0, 1, 2
-
-
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing takes longer than all else here, and has tests of its own."""
-    monkeypatch.setattr(render, "draw_figures", lambda report: {})
+FOUND, BAD = 1, 2
+pytestmark = pytest.mark.usefixtures("no_pictures")
 
 
 def real_file(name: str, content: bytes | str, *more: str) -> Build:
@@ -191,6 +184,7 @@ CASES: dict[str, tuple[Build, int, str]] = {
     "no text column": (flags("--text", "story"), BAD, "no column 'story'"),
     "text without words": (flags("--text", "kind"), BAD, "no word occurs in two"),
     "no group column": (flags("--group", "patient"), BAD, "no column 'patient'"),
+    "fewer groups than folds": (flags("--group", "kind"), BAD, "there are 3 groups; 5 folds need at least as many"),
     "repeated ids": (flags("--id", "kind"), BAD, "ids must be unique"),
     "no synthetic file": (words("run", "--real", "{}/real.csv", "--label", "label", "--out", "{}/run"), BAD,
                           "no synthetic data is named"),
@@ -262,10 +256,12 @@ def test_bad_input_is_refused_and_nothing_is_touched(tmp_path: Path, name: str) 
 
 # --------------------------------------------------------------------------- odd, but good enough for a verdict
 
+
 HARD = ('a,"b"', "c\nd")
 ODD: dict[str, tuple[Build, list[str]]] = {
     "all-missing column": (changed(b=[""] * 40), ["SS102"]),
     "a class with one real row": (changed(label=[*REAL["label"][:-1], "rare"]), ["SS112"]),
+    "ten real rows, all policies": (lambda f: two_files(f, real=draw(10, 1), quick=()), []),
     "a label that only valid has": (
         lambda f: two_files(f, "--valid", write(f / "valid.csv", draw(9, 5, labels=("no", "yes", "new")))),
         ["SS110"],

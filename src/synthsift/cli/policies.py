@@ -10,15 +10,18 @@ from synthsift.baselines.sources import BestSources
 from synthsift.bilevel.learned import LearnedWeights
 from synthsift.records import REAL, DataError, Mixture, Weigher
 
+MIN_LEARNED = 20  # real rows; in each split a fifth is judged, and LearnedWeights refuses fewer than 10
 TIMES = 5  # for combinations; plain up-weighting is tried with 3, 5, 10 and 20
 
 
 def policy_names(learner: str, mixture: Mixture) -> dict[str, Weigher]:
     """Return the policies that make sense for a mixture, simplest first.
 
-    `BestSources` needs two sources. `LearnedWeights` trains the network learner inside where the learner is one.
+    `BestSources` needs two sources. `LearnedWeights` needs enough real rows, and trains the network learner inside
+    where the learner is one.
     """
     inner = LearnedWeights(learner="mlp" if learner == "mlp" else "linear")
+    enough = len(mixture.real) + len(mixture.valid) >= MIN_LEARNED
     several = len({name for name in mixture.synth.source.tolist() if name != REAL}) > 1
     policies: dict[str, Weigher] = {
         "RealOnly": RealOnly(),
@@ -34,7 +37,7 @@ def policy_names(learner: str, mixture: Mixture) -> dict[str, Weigher]:
         "TrustedMarginFilter": TrustedMargin("filter"),
         "TrustedMargin": TrustedMargin("weight"),
         "KNNShapley": KNNShapley(),
-        "LearnedWeights": inner,
+        **({"LearnedWeights": inner} if enough else {}),
     }
     for name, weigher in chosen.items():
         policies[name] = weigher

@@ -15,7 +15,7 @@ from synthsift.cli.console import Console
 from synthsift.cli.outputs import finish_outputs, write_outputs
 from synthsift.cli.policies import pick_policies, with_diagnostics, words_of
 from synthsift.cli.settings import RunSettings
-from synthsift.compare import Study, compare, final_fits, find_leaks, judge_test
+from synthsift.compare import Study, compare, final_fits, find_leaks, judge_test, make_folds, pooled
 from synthsift.data.leaks import test_copies
 from synthsift.data.load import data_hash, load
 from synthsift.numerics.counts import same_mix_p_value
@@ -93,7 +93,7 @@ def execute(settings: RunSettings, out: Path, console: Console, *, overwrite: bo
     learner = find_learner(settings.learner)
     console.say("Reading the data ...")
     loaded = load(settings.data)
-    _check_parts(loaded)
+    _check_parts(loaded, settings)
     copies = test_copies(loaded)
     if copies is not None and not settings.allow_leaks:
         console.finding(copies)
@@ -123,11 +123,13 @@ def execute(settings: RunSettings, out: Path, console: Console, *, overwrite: bo
     return 0
 
 
-def _check_parts(loaded: Loaded) -> None:
+def _check_parts(loaded: Loaded, settings: RunSettings) -> None:
+    """Refuse what no comparison can be made of, before the run folder is touched."""
     if not len(loaded.mixture.synth):
         raise DataError(
             "there is no synthetic row to judge; name the files with --synthetic, or check the source column"
         )
+    make_folds(pooled(loaded.mixture), settings.first_seed)  # refuses fewer groups than folds
 
 
 def _prepare(settings: RunSettings, loaded: Loaded, learner: Any) -> tuple[Encoder, Study, np.ndarray | None]:
