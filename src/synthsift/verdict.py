@@ -268,7 +268,8 @@ def effective_fraction(weights: np.ndarray) -> float:
 
 
 def _range(gain: Interval) -> str:
-    return f"{gain.mean:+.1f} [{gain.low:.1f}, {gain.high:.1f}]"
+    mean, low, high = (round(value, 1) + 0.0 for value in (gain.mean, gain.low, gain.high))  # no "-0.0"
+    return f"{mean:+.1f} [{low:.1f}, {high:.1f}]"
 
 
 def _sentence(verdict: Verdict, real_times: float, num_real: int, words: str) -> str:

@@ -107,8 +107,7 @@ def _neighborhood(x: np.ndarray, mixture: Mixture, real: np.ndarray) -> dict[str
             place[y[real] == label] = np.arange(len(members))
             skip = np.where(place_in_real[rows] >= 0, place[place_in_real[rows]], -1)
             own[rows] = nearest(x[rows], x[members], 1, skip=skip)[0][:, 0]
-    typical = max(float(np.nanmedian(own[real])), 1e-9)
-    spread = max(float(np.nanmedian(center[real])), 1e-9)
+    typical, spread = _middle(own[real]), _middle(center[real])
     own, other = np.nan_to_num(own, nan=typical * 3), np.nan_to_num(other, nan=typical * 3)
     return {
         "knn_agreement": agreement,
@@ -116,6 +115,12 @@ def _neighborhood(x: np.ndarray, mixture: Mixture, real: np.ndarray) -> dict[str
         "class_gap": np.log((other + 0.05 * typical) / (own + 0.05 * typical)),
         "center_distance": np.nan_to_num(center, nan=3 * spread) / spread,
     }
+
+
+def _middle(values: np.ndarray) -> float:
+    """Median of the known values, 1 where none is known (every class has a single row)."""
+    known = values[np.isfinite(values)]
+    return max(float(np.median(known)), 1e-9) if len(known) else 1.0
 
 
 def own_place(mixture: Mixture, real: np.ndarray) -> np.ndarray:
