@@ -19,7 +19,7 @@ RESULTS = DOCS / "results"
 HEAD = """# Results
 
 Written by `python -m benchmarks.tables` from the Parquet files in `docs/results/`; `make results-check` compares. Settings
-were fixed on seeds below 100; everything here comes from fresh seeds from 1000 on.
+were fixed on seeds below 100 and are reported on seeds from 1000 on; the notes at the end name the exception.
 """
 
 

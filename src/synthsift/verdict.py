@@ -19,8 +19,8 @@ from synthsift.seeds import Seeds
 
 NUM_DRAWS = 500
 NORMAL_95 = 1.959964
-# Intervals are widened by factors calibrated on simulated worlds with seeds below 100 and checked on fresh ones
-# (benchmarks/verdicts.py). Rows alone do not show that overlapping folds share training rows; and a gain reported
+# Intervals are widened by factors calibrated on 48 simulated worlds with seeds below 100; the check on fresh ones
+# is benchmarks/verdicts.py. Rows alone do not show that overlapping folds share training rows; and a gain reported
 # only where it is significant is, on average, a lucky one.
 WIDEN_FIXED = 1.1  # for a policy that was fixed beforehand
 WIDEN_CHOSEN = 1.3  # for the policy that was chosen
