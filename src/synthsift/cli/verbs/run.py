@@ -1,0 +1,94 @@
+"""Flags of ``run``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from synthsift.cli import flags
+from synthsift.cli.flags import HOW, MORE, OUTPUT, option
+
+
+def run(
+    out: Annotated[Path, option("Run folder to write; resumed if it holds the same run.", OUTPUT)],
+    real: flags.Real = None,
+    synthetic: flags.Synthetic = None,
+    valid: flags.Valid = None,
+    test: flags.Test = None,
+    data: flags.Data = None,
+    label: flags.Label = None,
+    text: flags.Text = None,
+    source_column: flags.SourceColumn = None,
+    split_column: flags.SplitColumn = None,
+    train_split: flags.TrainSplit = "train",
+    valid_split: flags.ValidSplit = "val",
+    test_split: flags.TestSplit = "test",
+    id_column: flags.IdColumn = None,
+    parent: flags.Parent = None,
+    parent_split: flags.ParentSplit = None,
+    group: flags.Group = None,
+    embeddings: flags.Embeddings = None,
+    max_real: flags.MaxReal = None,
+    max_valid: flags.MaxValid = None,
+    max_rows_per_source: flags.MaxRowsPerSource = None,
+    generator_saw: Annotated[
+        str, option("Real rows the generator was trained on: train, all, none, unknown.", MORE)
+    ] = "unknown",
+    learner: Annotated[
+        str, option("logistic, mlp, or package.module:Factory of a scikit-learn classifier.", HOW)
+    ] = "logistic",
+    policies: Annotated[str | None, option("Comma-separated names; all by default.", HOW)] = None,
+    metric: Annotated[str | None, option("accuracy, balanced_accuracy, macro_f1, auc or log_loss.", HOW)] = None,
+    seeds: Annotated[int, option("Repetitions of the 5 folds.", HOW)] = 5,
+    seed: flags.FirstSeed = 0,
+    budget: Annotated[float, option("Minutes.", HOW)] = 5.0,
+    pca: Annotated[int | None, option("Project a table to so many directions.", HOW)] = None,
+    allow_leaks: Annotated[bool, option("Go on although rows copy test rows.", HOW, "--allow-leaks")] = False,
+    config: Annotated[
+        Path | None, option("settings.json of an earlier run; replaces all flags above but --out.", HOW)
+    ] = None,
+    gallery: Annotated[bool, option("Show raw rows in the report.", OUTPUT, "--gallery/--no-gallery")] = True,
+    overwrite: flags.Overwrite = False,
+    as_json: flags.AsJson = False,
+    quiet: flags.Quiet = False,
+    debug: flags.Debug = False,
+) -> None:
+    """Compare ways of using the synthetic rows and say which one, if any, makes the model better."""
+    from synthsift.cli.console import Console
+    from synthsift.cli.settings import RunSettings
+    from synthsift.data.spec import DataSpec
+
+    if config is not None:
+        settings = RunSettings.read(config)
+    else:
+        spec = DataSpec(
+            real=tuple(real or ()),
+            valid=valid,
+            test=test,
+            synthetic=tuple(synthetic or ()),
+            data=data,
+            source_column=source_column,
+            split_column=split_column,
+            train_split=train_split,
+            valid_split=valid_split,
+            test_split=test_split,
+            label=label,
+            text=text,
+            id=id_column,
+            parent=parent,
+            parent_split=parent_split,
+            group=group,
+            embeddings=tuple(embeddings or ()),
+            max_real=max_real,
+            max_valid=max_valid,
+            max_rows_per_source=max_rows_per_source,
+            seed=seed,
+        )
+        settings = RunSettings(
+            spec, learner, policies, seeds, seed, budget, metric, pca, generator_saw, allow_leaks, gallery
+        )
+    from synthsift.cli.run import execute  # after the settings: a slip in a flag is told at once
+
+    raise typer.Exit(execute(settings, out, Console(quiet, as_json), overwrite=overwrite))
