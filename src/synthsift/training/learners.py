@@ -107,8 +107,8 @@ class Wrapped:
             name = type(estimator).__name__
             raise DataError(
                 f"the learner {name} failed on {rows.x.shape[0]} rows of {rows.x.shape[1]} numbers and "
-                f"{len(np.unique(rows.y))} classes: {type(error).__name__}: {error}. Try it alone on such data, or take "
-                "another --learner"
+                f"{len(np.unique(rows.y))} classes: {type(error).__name__}: {error}. Try it alone on such data, or "
+                "take another --learner"
             ) from error
         return _Spread(fitted, num_classes)
 
