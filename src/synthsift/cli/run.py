@@ -19,9 +19,10 @@ from synthsift.compare import Study, compare, final_fits, find_leaks, judge_test
 from synthsift.data.leaks import test_copies
 from synthsift.data.load import data_hash, load
 from synthsift.numerics.counts import same_mix_p_value
-from synthsift.records import Comparison, DataError, Finding, Loaded, Severity, Verdict, Weights, concat_x
+from synthsift.records import Comparison, DataError, Finding, Images, Loaded, Severity, Verdict, Weights, concat_x
 from synthsift.represent.encoders import Encoder, fit_encoder
 from synthsift.represent.position import Position
+from synthsift.represent.pretrained import check_encoder
 from synthsift.runs import RunFolder
 from synthsift.seeds import Seeds
 from synthsift.training.learners import Model, find_learner
@@ -91,6 +92,8 @@ def execute(settings: RunSettings, out: Path, console: Console, *, overwrite: bo
     torch.set_num_threads(1)
     started = time.perf_counter()
     learner = find_learner(settings.learner)
+    if settings.encoder is not None:
+        check_encoder(settings.encoder)
     console.say("Reading the data ...")
     loaded = load(settings.data)
     _check_parts(loaded, settings)
@@ -102,7 +105,7 @@ def execute(settings: RunSettings, out: Path, console: Console, *, overwrite: bo
     seconds = {"load": time.perf_counter() - started}
     with threadpool_limits(1):
         # Before the folder is touched: what is wrong with the input must not leave a begun run behind.
-        encoder, study, test_vectors = _prepare(settings, loaded, learner)
+        encoder, study, test_inputs = _prepare(settings, loaded, learner)
         seconds["encode"] = time.perf_counter() - started - seconds["load"]
         with RunFolder.open(out, settings.plain(), data_hash(settings.data), overwrite=overwrite) as folder:
             if folder.complete:
@@ -114,7 +117,7 @@ def execute(settings: RunSettings, out: Path, console: Console, *, overwrite: bo
                 comparison = compare(study, store=folder, progress=console.progress)
                 seconds["compare"] = time.perf_counter() - started - sum(seconds.values())
                 finished = _conclude(
-                    settings, loaded, study, comparison, encoder, test_vectors, findings, seconds, console
+                    settings, loaded, study, comparison, encoder, test_inputs, findings, seconds, console
                 )
                 finished.seconds["total"] = time.perf_counter() - started
                 write_outputs(folder, settings, finished)
@@ -132,8 +135,11 @@ def _check_parts(loaded: Loaded, settings: RunSettings) -> None:
     make_folds(pooled(loaded.mixture), settings.first_seed)  # refuses fewer groups than folds
 
 
-def _prepare(settings: RunSettings, loaded: Loaded, learner: Any) -> tuple[Encoder, Study, np.ndarray | None]:
-    """Encode all rows once, without labels, and set up the comparison."""
+def _prepare(settings: RunSettings, loaded: Loaded, learner: Any) -> tuple[Encoder, Study, Any]:
+    """Encode all rows once, without labels, and set up the comparison; the last is what the learner sees of test rows.
+
+    The cnn learner sees pixels, every other one the encoded rows.
+    """
     mixture = loaded.mixture
     if loaded.embeddings is not None:
         vectors, given = loaded.embeddings.astype(np.float32), loaded.test_embeddings
@@ -142,7 +148,7 @@ def _prepare(settings: RunSettings, loaded: Loaded, learner: Any) -> tuple[Encod
         test_vectors = None if given is None else encoder.transform(given.astype(np.float32))
     else:
         x = concat_x([part.x for part in mixture.parts if len(part)])
-        encoder = fit_encoder(x, pca=settings.pca)
+        encoder = fit_encoder(x, pca=settings.pca, name=settings.encoder)
         embedding = encoder.transform(x)
         test_vectors = None if loaded.test is None else encoder.transform(loaded.test.x)
     study = Study(
@@ -156,7 +162,15 @@ def _prepare(settings: RunSettings, loaded: Loaded, learner: Any) -> tuple[Encod
         budget_seconds=60 * settings.budget_minutes,
         workers=max(1, min(2, os.cpu_count() or 1)),
     )
-    return encoder, study, test_vectors
+    if settings.learner != "cnn":
+        return encoder, study, test_vectors
+    pictures = concat_x([part.x for part in mixture.parts if len(part)])
+    if not isinstance(pictures, Images):
+        raise DataError(
+            "--learner cnn reads pictures, and the data are none. Give folders of images, one folder a class, or choose "
+            "--learner logistic or mlp."
+        )
+    return encoder, replace(study, inputs=pictures), None if loaded.test is None else loaded.test.x
 
 
 def choose_metric(settings: RunSettings, y: np.ndarray) -> str:
@@ -174,7 +188,7 @@ def _conclude(
     study: Study,
     comparison: Comparison,
     encoder: Encoder,
-    test_vectors: np.ndarray | None,
+    test_inputs: Any,
     findings: tuple[Finding, ...],
     seconds: dict[str, float],
     console: Console,
@@ -186,8 +200,8 @@ def _conclude(
     console.say("Fitting the final models ...")
     study = replace(study, policies=with_diagnostics(dict(study.policies)))
     wanted = list(study.policies)
-    if loaded.test is not None and test_vectors is not None:
-        test, weights, models = judge_test(study, loaded.test, test_vectors, metric, wanted)
+    if loaded.test is not None and test_inputs is not None:
+        test, weights, models = judge_test(study, loaded.test, test_inputs, metric, wanted)
     else:
         names = [name for name in wanted if name in (verdict.policy, LEARNED)]
         test, (weights, models) = [], final_fits(study, names)
