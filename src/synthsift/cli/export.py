@@ -17,7 +17,6 @@ from synthsift.report.collect import collect
 from synthsift.report.render import render_json, render_markdown, write_report
 from synthsift.runs import read_summary
 
-
 COLUMNS = ["file", "row", "source", "split", "label", "weight", "keep"]
 
 

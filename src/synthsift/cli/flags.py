@@ -19,7 +19,10 @@ def option(text: str, panel: str, *names: str, **more: Any) -> Any:
 
 Real = Annotated[
     list[str] | None,
-    option("Real training rows: CSV, TSV, JSONL, Parquet (also .gz), .npz, or a folder with one folder of images a class.", DATA),
+    option(
+        "Real training rows: CSV, TSV, JSONL, Parquet (also .gz), .npz, or a folder with one folder of images a class.",
+        DATA,
+    ),
 ]
 Synthetic = Annotated[list[str] | None, option("[NAME=]FILE or FOLDER, or a quoted glob; repeat for more.", DATA)]
 Valid = Annotated[str | None, option("Real validation rows.", DATA)]
