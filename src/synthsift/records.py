@@ -211,9 +211,7 @@ def _concat_images(parts: Sequence[Images]) -> Images:
     """Join pictures; only those of different stores are copied."""
     store = parts[0].store
     if any(part.pixels != parts[0].pixels for part in parts):
-        raise DataError(
-            f"pictures of different sizes cannot be joined: {sorted({part.pixels for part in parts})} pixels"
-        )
+        raise DataError(f"pictures of different sizes cannot be joined: {sorted({p.pixels for p in parts})} pixels")
     if any(part.store is not store for part in parts):
         joined = np.concatenate([np.asarray(part) for part in parts])
         return Images(joined, np.arange(len(joined)))

@@ -20,7 +20,7 @@ def option(text: str, panel: str, *names: str, **more: Any) -> Any:
 Real = Annotated[
     list[str] | None,
     option(
-        "Real training rows: CSV, TSV, JSONL, Parquet (also .gz), .npz, or a folder with one folder of images a class.",
+        "Real training rows: CSV, TSV, JSONL, Parquet (also .gz), .npz, or a folder of images by class.",
         DATA,
     ),
 ]

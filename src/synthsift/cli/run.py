@@ -167,8 +167,8 @@ def _prepare(settings: RunSettings, loaded: Loaded, learner: Any) -> tuple[Encod
     pictures = concat_x([part.x for part in mixture.parts if len(part)])
     if not isinstance(pictures, Images):
         raise DataError(
-            "--learner cnn reads pictures, and the data are none. Give folders of images, one folder a class, or choose "
-            "--learner logistic or mlp."
+            "--learner cnn reads pictures, and the data are none. Give folders of images, one folder a class, or "
+            "choose --learner logistic or mlp."
         )
     return encoder, replace(study, inputs=pictures), None if loaded.test is None else loaded.test.x
 

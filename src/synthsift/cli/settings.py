@@ -59,9 +59,7 @@ class RunSettings:
         if self.generator_saw not in GENERATOR_SAW:
             raise DataError(f"--generator-saw is {self.generator_saw!r}; it must be one of {', '.join(GENERATOR_SAW)}")
         if self.encoder is not None and self.data.embeddings:
-            raise DataError(
-                f"--encoder {self.encoder} and --embeddings both say what vectors are used; give one of them"
-            )
+            raise DataError(f"--encoder {self.encoder} and --embeddings both say what vectors are used; give one")
         if self.num_seeds < 1:
             raise DataError(f"--seeds is {self.num_seeds}; at least 1 repetition is needed")
         if not 0 < self.budget_minutes < math.inf:

@@ -62,9 +62,8 @@ class CNN:
         if len(real) >= MIN_REAL:
             fold = family_folds(rows.y, real, rows.family, 3, seeds)
             steps = self._choose_steps(net, rows, (fold == 0) & rows.is_real, fold != 0, seeds.child("inner"))
-        for taken, average in self._train(net, rows, np.arange(len(rows.y)), seeds):
-            if taken == steps:
-                break
+        training = self._train(net, rows, np.arange(len(rows.y)), seeds)
+        average = next(average for taken, average in training if taken == steps)
         return FittedCNN({name: value.numpy() for name, value in average.items()}, picture_side(rows.x), steps)
 
     def _choose_steps(self, net: ResidualNet, rows: Rows, held: np.ndarray, rest: np.ndarray, seeds: Seeds) -> int:

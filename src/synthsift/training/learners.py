@@ -151,7 +151,8 @@ def find_learner(name: str) -> Learner:
         return CNN()
     if ":" not in name:
         raise DataError(
-            f"unknown learner {name!r}; give logistic, mlp, cnn, or package.module:Factory for a scikit-learn classifier"
+            f"unknown learner {name!r}; give logistic, mlp, cnn (for images), or package.module:Factory for a "
+            "scikit-learn classifier"
         )
     module, _, attribute = name.partition(":")
     try:
