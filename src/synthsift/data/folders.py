@@ -52,6 +52,11 @@ class ImageFolder:
         return [str(self.root / name) for name in self.names]
 
 
+def printable(name: str) -> str:
+    """Return a file name as text that can be written: bytes that are not UTF-8 become "?"."""
+    return name.encode(errors="replace").decode()
+
+
 @cache
 def image_formats() -> tuple[str, ...]:
     """Return the formats of Pillow that are read."""
@@ -88,10 +93,10 @@ def list_images(path: str | Path) -> ImageFolder:
     for kind, name in _walk(root):
         found["stray" if kind == "image" and "/" not in name else kind].append(name)
     names = sorted(found["image"])
-    labels = tuple(name.partition("/")[0] for name in names)
-    empty = sorted(set(found["class"]) - set(labels) - set(found["link"]))
+    folders = [name.partition("/")[0] for name in names]
+    empty = sorted(set(found["class"]) - set(folders) - set(found["link"]))
     rest = (tuple(sorted(found[kind])) for kind in ("stray", "link"))
-    return ImageFolder(root, tuple(names), labels, tuple(empty), *rest)
+    return ImageFolder(root, tuple(names), tuple(map(printable, folders)), tuple(empty), *rest)
 
 
 def _walk(root: Path) -> Iterator[tuple[str, str]]:

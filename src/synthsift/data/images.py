@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from synthsift.data import notices_images as notices
-from synthsift.data.folders import ImageFolder, image_formats
+from synthsift.data.folders import ImageFolder, image_formats, printable
 from synthsift.data.parts import Part
 from synthsift.records import DataError, Finding, Images
 
@@ -68,7 +68,7 @@ def decode_parts(parts: Sequence[Part], pixels: int) -> tuple[list[Part], list[F
             continue
         place = np.arange(start, start + len(part))
         start += len(part)
-        failed = {files[k]: reasons[k] for k in place if reasons[k]}
+        failed = {printable(files[k]): reasons[k] for k in place if reasons[k]}
         _refuse_mostly_lost(part, failed)
         whole = replace(part, raw=replace(part.raw, x=Images(store, place, reread)))
         decoded.append(whole.take(np.array([k for k, at in enumerate(place) if not reasons[at]], np.int64)))
@@ -82,7 +82,7 @@ def _about_folders(folders: Sequence[ImageFolder]) -> list[Finding]:
     kinds = (("empty", notices.empty_classes), ("strays", notices.stray_files), ("links", notices.unfollowed_links))
     found = []
     for kind, notice in kinds:
-        names = [str(folder.root / name) for folder in folders for name in getattr(folder, kind)]
+        names = [printable(str(folder.root / name)) for folder in folders for name in getattr(folder, kind)]
         found += [notice(names)] if names else []
     return found
 
@@ -100,6 +100,8 @@ def _decode_all(files: Sequence[str], store: np.ndarray) -> list[str]:
     """Fill the store; return for each file why it could not be decoded, "" where it could."""
 
     def fill(place: int) -> str:
+        if printable(files[place]) != files[place]:
+            return "its name is not UTF-8, so no result could name it"
         try:
             store[place] = decode(files[place], store.shape[1])
         except Exception as error:  # whatever a decoder raises on hostile bytes: struct.error, KeyError ...

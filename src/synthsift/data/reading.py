@@ -87,9 +87,7 @@ def _read_folder(path: str | Path, spec: DataSpec) -> RawFile:
     given = {"--text": spec.text, "--id": spec.id, "--parent": spec.parent, "--group": spec.group}
     for flag, name in given.items():
         if name:
-            raise DataError(
-                f"{flag} {name} names a column, but {path} is a folder of images and has none. Leave it out."
-            )
+            raise DataError(f"{flag} {name} names a column, but {path} is a folder of images and has none. Drop it.")
     folder = list_images(path)
     labels = text_column(pa.chunked_array([pa.array(folder.labels, pa.string())]))
     return RawFile(str(path), (spec.label_column,), {spec.label_column: labels}, len(folder.names), folder=folder)
