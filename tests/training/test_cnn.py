@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -203,6 +204,17 @@ def test_the_network_is_a_function_of_its_parameters(pixels: int) -> None:
     assert float(forward) == pytest.approx(backward, rel=1e-3)  # float32 sums of ten thousands of terms
     alone = torch.cat([net.logits(some, x[k : k + 1]) for k in range(6)])
     np.testing.assert_allclose(net.logits(some, x), alone, atol=1e-4)  # no picture depends on the ones beside it
+
+
+def test_fits_side_by_side_do_not_disturb_each_other() -> None:
+    rows, fresh = mixed_rows()
+    alone = [TINY.fit(rows, 2, Seeds(k)) for k in range(2)]
+    with ThreadPoolExecutor(2) as threads:
+        together = list(threads.map(lambda k: TINY.fit(rows, 2, Seeds(k)), range(2)))
+        first, again = threads.map(lambda _: together[0].predict_proba(fresh), range(2))
+    for one, other in zip(alone, together, strict=True):
+        assert all(np.array_equal(one.arrays[name], other.arrays[name]) for name in one.arrays)
+    assert np.array_equal(first, again) and np.array_equal(first, alone[0].predict_proba(fresh))
 
 
 def test_sizes_that_do_not_fit_are_refused() -> None:

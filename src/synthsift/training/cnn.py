@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -134,9 +133,9 @@ class FittedCNN:
     pixels: int
     steps: int
 
-    @cached_property
+    @property
     def net(self) -> ResidualNet:
-        """The skeleton that the arrays fit."""
+        """A skeleton that the arrays fit; a new one every time, as threads must not share one."""
         return ResidualNet(self.pixels, len(self.arrays["head.bias"]), len(self.arrays["norm.bias"]))
 
     def predict_proba(self, x: Any) -> np.ndarray:

@@ -49,6 +49,8 @@ class ResidualNet(nn.Module):
     pictures a network must not have to find that out (on letters from photographs the mean over places learned nothing
     in the same number of steps).
 
+    While `logits` runs, the parameters are set into the module: threads must not share a skeleton.
+
     Parameters
     ----------
     pixels : int
