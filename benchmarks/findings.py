@@ -1,11 +1,11 @@
-"""How often does `check` cry wolf? Clean worlds, in which every finding is a false alarm, and how long it takes.
+"""How often does `check` cry wolf, how often does it see what is planted, and how long does it take?
 
     python -m benchmarks.findings --first 1000 --worlds 100     # stores docs/results/findings.parquet
     python -m benchmarks.findings --speed                       # 200,000 x 64 rows, printed only
 
-In a clean world, real, validation, test and synthetic rows all follow one law. Half of the worlds are
-`synthsift.data.worlds.same_law` with its default shape; the others draw size, width, classes, difficulty and label noise as
-`synthsift.data.worlds_random` does.
+In a clean world, real, validation, test and synthetic rows all follow one law, so every finding is a false alarm. Half of them
+are `synthsift.data.worlds.same_law` with its default shape; the others draw size, width, classes, difficulty and label noise
+as `synthsift.data.worlds_random` does. Beside them stand a fifth as many worlds of each planted kind of `synthsift.data.worlds`.
 """
 
 from __future__ import annotations
@@ -18,20 +18,29 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import argparse
 import resource
 import time
-from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from synthsift.check.findings import check
-from synthsift.data.laws import plant_labels
-from synthsift.data.worlds import World, as_examples, assemble, same_law
+from synthsift.data.worlds import WORLDS, World, as_examples, assemble, same_law
 from synthsift.data.worlds_random import draw_difficulty, draw_shape
 from synthsift.records import Loaded
 from synthsift.seeds import Seeds
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 TEST_ROWS = 300
+CLEAN = "clean"
+PLANTED = (
+    "harmful_labels",
+    "harmful_rule",
+    "shifted_covariates",
+    "copies",
+    "noise",
+    "one_good_source",
+    "digits_flawed",
+)
 CODES = [f"SS{code}" for code in (*range(130, 133), *range(140, 152))]
 
 
@@ -43,29 +52,37 @@ def clean_world(seed: int) -> World:
     rng = seeds.numpy("plan")
     shape = draw_shape(rng)
     law = draw_difficulty(shape, max(rng.uniform(0.70, 0.93) * (1 - shape.label_noise), 0.60), seeds)
-    z, y, bad = plant_labels(law, shape.num_synth, seeds.numpy("synth"), wrong=0.0)
-    synth = as_examples((z @ law.root, y), "synthetic")
-    return assemble("random/same law", "either", shape, seeds, law.draw, synth, bad)
+    # Drawn as the real rows are, label noise included: careful labels would be another mix of classes.
+    synth = as_examples(law.draw(shape.num_synth, seeds.numpy("synth")), "synthetic")
+    return assemble("random/same law", "either", shape, seeds, law.draw, synth, np.zeros(shape.num_synth, dtype=bool))
 
 
-def run(first: int, worlds: int) -> None:
+def worlds_to_check(first: int, num: int) -> Iterator[tuple[str, int, World]]:
+    """Yield the kind, the seed and the world, clean ones first."""
+    for seed in range(first, first + num):
+        yield CLEAN, seed, clean_world(seed)
+    for kind in PLANTED:
+        for seed in range(first, first + max(1, num // 5)):
+            yield kind, seed, WORLDS[kind](Seeds(seed))
+
+
+def run(first: int, num: int) -> None:
     """Store one row a world and code: whether it fired."""
     import pandas as pd
 
     rows = []
-    for seed in range(first, first + worlds):
-        world = clean_world(seed)
+    for kind, seed, world in worlds_to_check(first, num):
         loaded = Loaded(world.mixture, world.draw_test(TEST_ROWS, Seeds(seed).numpy("test")))
         started = time.process_time()
         findings = {finding.code: finding for finding in check(loaded, Seeds(seed).child("check"))}
         seconds = time.process_time() - started
-        for code in CODES:
-            rows.append({"seed": seed, "world": world.name, "code": code, "fired": code in findings, "seconds": seconds})
-        if findings:
+        about = {"world": kind, "seed": seed, "seconds": seconds}
+        rows += [{**about, "code": code, "fired": code in findings} for code in CODES]
+        if kind == CLEAN and findings:
             print(seed, world.name, *(f"{code}: {finding.seen}" for code, finding in findings.items()), flush=True)
     table = pd.DataFrame(rows)
-    counts = Counter(table["code"][table["fired"]])
-    print(f"{worlds} clean worlds; fired: {dict(counts) or 'nothing'}; {table['seconds'].sum() / len(CODES):.0f} CPU s")
+    print(table.pivot_table(index="code", columns="world", values="fired", aggfunc="sum").T.to_string())
+    print(f"{table['seconds'].sum() / len(CODES):.0f} CPU s")
     if first >= 1000:
         table.to_parquet(RESULTS / "findings.parquet", index=False)
 

@@ -22,7 +22,7 @@ def clean(**shape: Any) -> Loaded:
 
 
 def changed(loaded: Loaded, part: str, **columns: Any) -> Loaded:
-    """Replace columns of the real, valid, synth or test rows; a function is given the old column and returns the new."""
+    """Replace columns of the real, valid, synth or test rows; a function is given the old column."""
     old = loaded.test if part == "test" else getattr(loaded.mixture, part)
     new = replace(old, **{k: v(getattr(old, k).copy()) if callable(v) else v for k, v in columns.items()})
     if part == "test":
@@ -43,11 +43,15 @@ def as_table(loaded: Loaded, names: str = "abcdefgh") -> Loaded:
     def convert(part: Examples) -> Examples:
         kind = (np.arange(len(part)) % 3).astype(np.int32)
         columns = (*(column.astype(np.float64) for column in part.x.T), kind)
-        return replace(part, x=Table((*names[: part.x.shape[1]], "kind"), columns, (*[None] * part.x.shape[1], tuple("uvw"))))
+        return replace(
+            part, x=Table((*names[: part.x.shape[1]], "kind"), columns, (*[None] * part.x.shape[1], tuple("uvw")))
+        )
 
     mixture = loaded.mixture
     parts = {name: convert(getattr(mixture, name)) for name in ("real", "valid", "synth")}
-    return replace(loaded, mixture=replace(mixture, **parts), test=None if loaded.test is None else convert(loaded.test))
+    return replace(
+        loaded, mixture=replace(mixture, **parts), test=None if loaded.test is None else convert(loaded.test)
+    )
 
 
 def texts(num: int = 90, classes: tuple[Any, ...] = ("sports", "world"), **of_synth: Any) -> Loaded:
