@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,8 @@ from cli_data import draw, run_folder, two_files, write
 from cli_runner import synthsift
 
 from synthsift.cli import check as checking
+from synthsift.cli.flags import data_spec
+from synthsift.data.spec import DataSpec
 from synthsift.records import Finding, Severity
 
 
@@ -91,6 +92,11 @@ def test_two_flags_make_one_spec(tmp_path: Path) -> None:
         {n: p.default for n, p in inspect.signature(verb).parameters.items() if n not in own} for verb in (run, check)
     ]
     assert shared[0] == shared[1] and len(shared[0]) > 15
+    given = {name: [name] if name in ("real", "synthetic", "embeddings") else name for name in shared[0]}
+    spec = data_spec({**given, "seed": 3, "learner": "mlp"})
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    name = given.pop("id_column")
+    assert spec == DataSpec(**{**given, "seed": 3, "id": name})  # type: ignore
 
 
 def test_a_terminal_shows_colors_and_no_harmful_signs(
@@ -105,4 +111,3 @@ def test_a_terminal_shows_colors_and_no_harmful_signs(
     out = capsys.readouterr().out
     assert "\x1b[1;31mERROR" in out
     assert "\x1b[2J" not in out and "\u202e" not in out and "[red]bold[/red]" in out
-    assert sys.stdout is not None

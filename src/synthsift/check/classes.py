@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from synthsift.check.contents import percent
+from synthsift.check.contents import percent, worst
 from synthsift.numerics.counts import same_mix_p_value
 from synthsift.records import Finding, Mixture, Severity
 
@@ -48,14 +48,15 @@ def lacking_classes(mixture: Mixture) -> Finding | None:
             whole |= bool((synth[lacks] == 0).any())
             classes = ", ".join(f"{mixture.classes[k]} ({percent(share[k])} of the real rows)" for k in lacks[:5])
             more = f" and {len(lacks) - 5} more" if len(lacks) > 5 else ""
-            seen.append(f"none of the {own.sum():,} rows of {name} is of class {classes}{more}")
+            text = f"none of the {own.sum():,} rows of {name} is of class {classes}{more}"
+            seen.append((float(share[lacks].sum()), text))
     if not seen:
         return None
     return Finding(
         "SS144",
         Severity.warning if whole else Severity.note,
         "Classes that a source lacks",
-        f"{'; '.join(seen)}.",
+        f"{worst(seen)}.",
         "A model trained on such rows forgets the class, and the source gives itself away by its labels.",
         "Generate the class too, or use the source beside real rows only; nothing if other sources fill in.",
     )

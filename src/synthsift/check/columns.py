@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from synthsift.check.contents import flat
+from synthsift.check.contents import flat, worst
 from synthsift.records import Examples, Finding, Loaded, Mixture, Severity, Table
 
 CHANCE = 1e-3  # that real rows would all show the one value that a source shows, over all its columns
@@ -56,14 +56,14 @@ def frozen_columns(mixture: Mixture) -> Finding | None:
         few = [[name for name, usual in found if usual ** len(rows) < CHANCE / total] for found in (frozen, empty)]
         told = [f"{len(names)} {what} ({_names(names)})" for names, what in zip(few, WHAT, strict=True) if names]
         if told:
-            seen.append(f"of {total} columns {source} has {' and '.join(told)}")
+            seen.append((sum(map(len, few)), f"of {total} columns {source} has {' and '.join(told)}"))
     if not seen:
         return None
     return Finding(
         "SS146",
         Severity.warning,
         "Columns that a source does not vary",
-        f"Although they vary in the real rows, {'; '.join(seen)}.",
+        f"Although they vary in the real rows, {worst(seen)}.",
         "Rows of the source can be told from real ones at a glance, and what the column says is lost on them.",
         "Mend the generator or the export of these columns, or take them out of all files.",
     )

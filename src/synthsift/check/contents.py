@@ -145,6 +145,14 @@ def examples(ids: np.ndarray, limit: int = 3) -> str:
     return f"{shown} and {len(ids) - limit:,} more" if len(ids) > limit else shown
 
 
+def worst(seen: Sequence[tuple[float, str]], limit: int = 5) -> str:
+    """Join what was seen of several sources, the largest number first; of many only the first ones are told."""
+    told = [text for _, text in sorted(seen, key=lambda item: -item[0])]
+    return "; ".join(told[:limit]) + (f"; and {len(told) - limit} more sources" if len(told) > limit else "")
+
+
 def percent(share: float) -> str:
     """Write a share as a percentage, with a digit more where it is small."""
+    if 0 < share < 0.0005:
+        return "less than 0.1 %"
     return f"{100 * share:.1f} %" if 0 < share < 0.1 else f"{100 * share:.0f} %"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from synthsift.check.contents import AllContents, Contents, examples, fingerprints, is_coarse, percent
+from synthsift.check.contents import AllContents, Contents, examples, fingerprints, is_coarse, percent, worst
 from synthsift.numerics.fingerprints import copies_of
 from synthsift.records import Finding, Loaded, Mixture, Severity
 
@@ -44,7 +44,7 @@ def test_copies(loaded: Loaded) -> Finding | None:
         "Copies of test rows",
         f"{' and '.join(seen)} have the content of a test row.",
         "A model that trains on test rows is judged too well.",
-        "Take them out of the files; or add --allow-leaks, and the verdict will mention it.",
+        "Take them out of the files; run --allow-leaks goes on all the same, and its verdict mentions it.",
     )
 
 
@@ -95,15 +95,11 @@ def real_copies(parts: AllContents) -> Finding | None:
     if not equal.any() and not near:
         return None
     rows = np.flatnonzero(equal)
-    by_source = ", ".join(
-        f"{np.count_nonzero(synth.source[rows] == name):,} of {np.count_nonzero(synth.source == name):,} of {name}"
-        for name in dict.fromkeys(synth.source[rows].tolist())
-    )
-    seen = (
-        [f"{len(rows):,} synthetic rows equal a real row ({by_source}; {examples(synth.ids[rows])})"]
-        if by_source
-        else []
-    )
+    counts = {name: np.count_nonzero(synth.source[rows] == name) for name in dict.fromkeys(synth.source[rows].tolist())}
+    told = [(n, f"{n:,} of {np.count_nonzero(synth.source == name):,} of {name}") for name, n in counts.items()]
+    seen = []
+    if told:
+        seen.append(f"{len(rows):,} synthetic rows equal a real row ({worst(told)}; {examples(synth.ids[rows])})")
     seen += [f"{near[0]} lie almost on one"] if near else []
     return Finding(
         "SS140",
@@ -121,7 +117,7 @@ def repeats(parts: AllContents) -> Finding | None:
     pool, synth = parts.pool, parts.synth
     if is_coarse(pool.content) or parts.spacing.coarse:
         return None
-    seen, most = [], 0.0
+    seen = []
     names = list(dict.fromkeys(synth.source.tolist()))
     for name, part in (("real", pool), *((name, synth.take(np.flatnonzero(synth.source == name))) for name in names)):
         surplus = np.ones(len(part), dtype=bool)
@@ -129,17 +125,17 @@ def repeats(parts: AllContents) -> Finding | None:
         near = part.near_twin(parts.spacing.limit) & ~part.has_twin
         near &= parts.spacing.is_excess(np.ceil(near.sum() / 2), len(part), len(part))  # two rows make a pair
         if surplus.any() or near.any():
-            most = max(most, float((surplus | near).mean()))
+            share = float((surplus | near).mean())
             told = [f"{surplus.sum():,} repeat an earlier one ({examples(part.ids[surplus])})"] if surplus.any() else []
             told += [f"{near.sum():,} lie almost on another ({examples(part.ids[near])})"] if near.any() else []
-            seen.append(f"{name}: of {len(part):,} rows {' and '.join(told)}, {percent((surplus | near).mean())}")
+            seen.append((share, f"{name}: of {len(part):,} rows {' and '.join(told)}, {percent(share)}"))
     if not seen:
         return None
     return Finding(
         "SS143",
-        Severity.warning if most >= MANY else Severity.note,
+        Severity.warning if max(share for share, _ in seen) >= MANY else Severity.note,
         "Rows repeat inside a source",
-        f"{'; '.join(seen)}.",
+        f"{worst(seen)}.",
         "Repeated rows count several times: the set is smaller than it looks and its favorites weigh too much.",
         "Keep one of each, or let a policy weigh them; ask the generator for more variety.",
     )

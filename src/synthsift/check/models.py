@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.ensemble import ExtraTreesClassifier
 
-from synthsift.check.contents import AllContents, percent
+from synthsift.check.contents import AllContents, percent, worst
 from synthsift.numerics.intervals import auc_interval, share_difference
 from synthsift.numerics.metrics import metric_value
 from synthsift.numerics.resampling import group_folds
@@ -17,6 +17,7 @@ from synthsift.seeds import Seeds
 from synthsift.training.logistic import fit_chosen, fit_logistic
 
 MAX_ROWS = 1000  # of either side that the classifier of origins sees: its AUC is then known to a percent or two
+ALL_ROWS, LEAST_ROWS = 16_000, 200  # of all sources together, and of one of very many: the time stays bounded
 MIN_ROWS = 30  # distinct ones of either side; below, no AUC comes out near-certain
 CERTAIN = 0.95  # AUC above which, with its whole interval, a source counts as told from real with near-certainty
 INFLATION = 1.3  # folds share training rows, so the plain error of their pooled AUC is somewhat too small
@@ -30,24 +31,26 @@ def obvious_sources(mixture: Mixture, rows: np.ndarray, parts: AllContents, seed
     """SS149: sources that a classifier tells from real rows with near-certainty, at rows it has not seen."""
     pool = np.flatnonzero(~mixture.is_synth)[parts.pool.first]  # repeated rows would be known by heart
     synth = np.flatnonzero(mixture.is_synth)[parts.synth.first]
-    seen = []
-    for name in dict.fromkeys(mixture.synth.source.tolist()):
+    seen, sources = [], list(dict.fromkeys(mixture.synth.source.tolist()))
+    limit = min(MAX_ROWS, max(LEAST_ROWS, ALL_ROWS // len(sources)))
+    for name in sources:
         own = seeds.child("origin", name)
-        real = _draw(pool, MAX_ROWS, own, "real")
-        made = _draw(synth[mixture.source[synth] == name], MAX_ROWS, own, "made")
+        real = _draw(pool, limit, own, "real")
+        made = _draw(synth[mixture.source[synth] == name], limit, own, "made")
         if min(len(real), len(made)) < MIN_ROWS:
             continue
         auc = _origin_auc(rows, mixture.family, real, made, own)
         low, high = auc_interval(auc, len(made), len(real), INFLATION)
         if low > CERTAIN:
-            seen.append(f"{name} AUC {auc:.3f} [{low:.3f}, {high:.3f}] from {len(made):,} and {len(real):,} real rows")
+            rows_seen = f"{len(made):,} and {len(real):,} real rows"
+            seen.append((auc, f"{name} AUC {auc:.3f} [{low:.3f}, {high:.3f}] from {rows_seen}"))
     if not seen:
         return None
     return Finding(
         "SS149",
         Severity.warning,
         "A classifier tells a source from real rows",
-        f"{'; '.join(seen)} (0.5 is chance, 1 certainty; drawn distinct rows, each judged by models without it).",
+        f"{worst(seen)} (0.5 is chance, 1 certainty; drawn distinct rows, each judged by models without it).",
         "The rows lie where hardly any real row lies, so what they teach may not carry over; and any model can learn "
         "to treat them apart.",
         "Look at the columns that differ (rounding, missing cells, range, style). Nothing to mend if run finds a gain.",
@@ -101,16 +104,17 @@ def contradicted_labels(mixture: Mixture, rows: np.ndarray, seeds: Seeds) -> Fin
         usual, num = _usual_share(base, y[real], np.bincount(y[made], minlength=mixture.num_classes))
         low, high = share_difference(wrong.sum(), len(made), usual * num, num)
         if low > CONTRADICTED:
-            worst = made[wrong][:3]
+            some = made[wrong][:3]
             shown = ", ".join(
                 f"{mixture.ids[i]} labeled {mixture.classes[y[i]]}, model says {mixture.classes[k]}"
-                for i, k in zip(worst, said[wrong][:3], strict=True)
+                for i, k in zip(some, said[wrong][:3], strict=True)
             )
-            seen.append(
+            text = (
                 f"{percent(wrong.mean())} of {len(made):,} labels of {name}, where real rows with its mix of classes "
                 f"give {percent(usual)}: {100 * (wrong.mean() - usual):+.0f} points [{100 * low:.0f}, "
                 f"{100 * high:.0f}] ({shown})"
             )
+            seen.append((low, text))
     if not seen:
         return None
     return Finding(
@@ -118,7 +122,7 @@ def contradicted_labels(mixture: Mixture, rows: np.ndarray, seeds: Seeds) -> Fin
         Severity.warning,
         "Labels that a trusted model contradicts",
         f"A model of {len(real):,} real rows contradicts {percent(base.mean())} of their own labels (rows are judged "
-        f"by models without them), but {'; '.join(seen)}.",
+        f"by models without them), but {worst(seen)}.",
         "Either the labels are wrong more often than the real ones, or the rows lie where real rows teach nothing.",
         "Read some of the rows named; if the labels are wrong, label anew or filter (TrustedMarginFilter).",
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from synthsift.check.contents import examples, percent
+from synthsift.check.contents import examples, percent, worst
 from synthsift.numerics.fingerprints import normalize_text
 from synthsift.numerics.intervals import share_difference
 from synthsift.records import Finding, Mixture, Severity
@@ -33,17 +33,18 @@ def named_labels(mixture: Mixture, seeds: Seeds) -> Finding | None:
         low, high = share_difference(int(named.sum()), len(rows), int(base.sum()), len(base))
         if low > NAMED:
             shown = examples(mixture.synth.ids[rows][named])
-            seen.append(
+            text = (
                 f"{percent(named.mean())} of {len(rows):,} texts of {name} ({shown}), "
                 f"{100 * (named.mean() - base.mean()):+.0f} points [{100 * low:.0f}, {100 * high:.0f}]"
             )
+            seen.append((low, text))
     if not seen:
         return None
     return Finding(
         "SS151",
         Severity.warning,
         "Texts name their own label",
-        f"The label stands in {percent(base.mean())} of {len(base):,} real texts, but in {'; '.join(seen)}.",
+        f"The label stands in {percent(base.mean())} of {len(base):,} real texts, but in {worst(seen)}.",
         "A model learns to look for the word, which real texts do not offer.",
         "Forbid the label in the prompt, or cut the word out of the texts.",
     )
