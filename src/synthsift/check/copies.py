@@ -7,6 +7,8 @@ make likely (`Spacing.is_excess`).
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 
 from synthsift.check.contents import AllContents, Contents, examples, fingerprints, is_coarse, percent, worst
@@ -95,8 +97,8 @@ def real_copies(parts: AllContents) -> Finding | None:
     if not equal.any() and not near:
         return None
     rows = np.flatnonzero(equal)
-    counts = {name: np.count_nonzero(synth.source[rows] == name) for name in dict.fromkeys(synth.source[rows].tolist())}
-    told = [(n, f"{n:,} of {np.count_nonzero(synth.source == name):,} of {name}") for name, n in counts.items()]
+    total, copied = Counter(synth.source.tolist()), Counter(synth.source[rows].tolist())
+    told = [(n, f"{n:,} of {total[name]:,} of {name}") for name, n in copied.items()]
     seen = []
     if told:
         seen.append(f"{len(rows):,} synthetic rows equal a real row ({worst(told)}; {examples(synth.ids[rows])})")
