@@ -126,7 +126,7 @@ def findings(rows: pd.DataFrame) -> str:
         "## Findings of `check`",
         "",
         "`python -m benchmarks.findings`. How often each finding fired; in clean worlds (real, validation, test and synthetic rows",
-        "of one law) that is a false alarm. Worlds of digits and of copies repeat rows by their making. Codes that never fired",
+        "of one law) that is a false alarm. Real digits have pixels that never change (SS145). Codes that never fired",
         f"need texts, several files or missing cells, which these worlds lack. CPU seconds a world: median {seconds.median():.2f}, most",
         f"{seconds.max():.1f}. The largest share of false alarms: {share(clean_alarms(rows))}.",
         "",
