@@ -53,8 +53,7 @@ class RunSettings:
     def __post_init__(self) -> None:
         if self.metric is not None and self.metric not in METRIC_CHOICES:
             raise DataError(f"unknown metric {self.metric!r}; known are {', '.join(METRIC_CHOICES)}")
-        if self.generator_saw not in GENERATOR_SAW:
-            raise DataError(f"--generator-saw is {self.generator_saw!r}; it must be one of {', '.join(GENERATOR_SAW)}")
+        check_generator_saw(self.generator_saw)
         if self.num_seeds < 1:
             raise DataError(f"--seeds is {self.num_seeds}; at least 1 repetition is needed")
         if not 0 < self.budget_minutes < math.inf:
@@ -84,6 +83,18 @@ class RunSettings:
             raise DataError(f"{path} does not hold settings of a run; give the settings.json of a run folder")
         data = DataSpec(**_checked(values["data"], DataSpec, path))
         return RunSettings(**{**_checked(values, RunSettings, path), "data": data})
+
+
+def check_generator_saw(saw: str) -> None:
+    """Refuse an unknown answer to --generator-saw.
+
+    Raises
+    ------
+    DataError
+        If it is none of the four.
+    """
+    if saw not in GENERATOR_SAW:
+        raise DataError(f"--generator-saw is {saw!r}; it must be one of {', '.join(GENERATOR_SAW)}")
 
 
 def _checked(values: dict[str, Any], kind: type, path: Path) -> dict[str, Any]:
