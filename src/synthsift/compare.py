@@ -16,8 +16,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from synthsift.numerics.closeness import COARSE, close_pairs, usual_spacing
 from synthsift.numerics.metrics import metric_value, row_losses
-from synthsift.numerics.neighbors import nearest
 from synthsift.numerics.resampling import group_folds, stratified_folds
 from synthsift.records import Comparison, DataError, Describe, Examples, Features, Mixture, Weigher, Weights
 from synthsift.seeds import Seeds
@@ -27,8 +27,6 @@ NUM_FOLDS = 5
 PROTECTED = ("RealOnly", "Everything")  # never stopped by racing: every sentence compares with them
 CLEAR_LOSS = 3.0  # standard errors behind the best at which racing stops a policy
 FINAL_SPLITS = 1.5  # the final fits, on all rows, cost about as much as so many splits
-NEAR_COPY = 0.02  # of the median distance between neighboring real rows
-COARSE = 0.05  # share of real rows with an equal from which on equal content proves nothing
 MAX_COPIES = 1000  # of one row that are looked for, to bound memory
 
 
@@ -177,13 +175,13 @@ def find_leaks(mixture: Mixture, embedding: np.ndarray) -> Leaks:
     num_pool = len(mixture.real) + len(mixture.valid)
     embedding = embedding.astype(np.float64)  # the distance of a copy must come out as 0
     pool = embedding[:num_pool]
-    own = np.ones(1)
-    if num_pool > 1:  # the difference itself: distances from inner products leave rounding where there should be 0
-        own = np.linalg.norm(pool - pool[nearest(pool, pool, 1, skip=np.arange(num_pool))[1][:, 0]], axis=1)
-    coarse = bool(np.mean(own <= 1e-9) > COARSE)
+    spacing = usual_spacing(pool, Seeds(0).numpy("spacing"))
     row, judged = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-    if not coarse:
-        row, judged = _close_pairs(embedding, pool, NEAR_COPY * float(np.median(own)))
+    if not spacing.coarse:
+        most = min(
+            max(10, int(COARSE * num_pool) + 1), MAX_COPIES
+        )  # a cluster of equals is smaller, or data are coarse
+        row, judged = close_pairs(embedding, pool, spacing.limit, most=most)
         row, judged = row[row != judged], judged[row != judged]
     num_copies = len(row)
     parent = mixture.synth.parent
@@ -195,22 +193,7 @@ def find_leaks(mixture: Mixture, embedding: np.ndarray) -> Leaks:
         if pairs:
             made, real = np.array(pairs).T
             row, judged = np.concatenate([row, made]), np.concatenate([judged, real])
-    return Leaks(row, judged, num_copies, num_parents, coarse)
-
-
-def _close_pairs(embedding: np.ndarray, pool: np.ndarray, limit: float) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of a row and a pooled row at most `limit` apart; rows whose neighbors are all close are asked for more."""
-    rows, k = np.arange(len(embedding)), 10
-    most = min(max(k, int(COARSE * len(pool)) + 1), MAX_COPIES)  # a cluster of equals is smaller, or data are coarse
-    row, judged = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
-    while len(rows):
-        distance, near = nearest(embedding[rows], pool, k)
-        close = distance <= limit
-        done = ~close[:, -1] | (k == most)
-        row.append(np.repeat(rows[done], close[done].sum(axis=1)))
-        judged.append(near[done][close[done]])
-        rows, k = rows[~done], min(4 * k, most)
-    return np.concatenate(row), np.concatenate(judged)
+    return Leaks(row, judged, num_copies, num_parents, spacing.coarse)
 
 
 def restrict(mixture: Mixture, keep: np.ndarray) -> Mixture:

@@ -7,7 +7,7 @@ Every record checks its invariants once, when it is made, and holds NumPy arrays
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from functools import cached_property
 from typing import Any, Protocol
@@ -319,6 +319,11 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.code} {self.severity.name}: {self.title}. {self.seen} {self.why} {self.advice}"
+
+
+def plain_finding(finding: Finding) -> dict[str, str]:
+    """Return a finding as findings.json holds it."""
+    return {**asdict(finding), "severity": finding.severity.name}
 
 
 @dataclass(frozen=True)

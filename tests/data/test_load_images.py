@@ -14,8 +14,8 @@ import pytest
 from small_files import refuses, write_npz
 from small_images import CLASSES, write_folder
 
+from synthsift.check.copies import test_copies as copies_of_test_rows
 from synthsift.data.folders import is_image_folder, list_images
-from synthsift.data.leaks import test_copies as copies_of_test_rows
 from synthsift.data.load import DataSpec, data_hash, load
 from synthsift.records import Images, Loaded
 

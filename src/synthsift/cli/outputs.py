@@ -14,7 +14,7 @@ from synthsift.cli.gallery import make_gallery
 from synthsift.cli.settings import RunSettings
 from synthsift.compare import NUM_FOLDS
 from synthsift.numerics.metrics import metric_value, row_hits, row_losses
-from synthsift.records import Comparison, Examples, Interval
+from synthsift.records import Comparison, Examples, Interval, plain_finding
 from synthsift.runs import RunFolder, atomic_write, write_csv, write_json, write_parquet, write_text
 from synthsift.verdict import Paired, keep_mask, paired_interval
 
@@ -36,7 +36,7 @@ def write_outputs(folder: RunFolder, settings: RunSettings, finished: Finished) 
     if learned is not None and learned.history:
         write_parquet(path / "history.parquet", {k: v for k, v in learned.history.items() if k != "temper"})
     _write_gallery(path, settings, finished)
-    write_json(path / "findings.json", [_finding(f) for f in finished.findings])
+    write_json(path / "findings.json", [plain_finding(finding) for finding in finished.findings])
     _write_model(folder, finished)
     write_text(path / "log.txt", "\n".join(finished.log) + "\n")
     write_json(path / "summary.json", _summary(settings, finished))
@@ -59,17 +59,6 @@ def _write_gallery(path: Path, settings: RunSettings, finished: Finished) -> Non
     gallery = make_gallery(mixture.synth, mixture.classes, weight) if settings.gallery else None
     if gallery is not None:
         write_json(path / "gallery.json", gallery)
-
-
-def _finding(finding: Any) -> dict[str, str]:
-    return {
-        "code": finding.code,
-        "severity": finding.severity.name,
-        "title": finding.title,
-        "seen": finding.seen,
-        "why": finding.why,
-        "advice": finding.advice,
-    }
 
 
 def _weight_rows(finished: Finished) -> dict[str, np.ndarray]:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from synthsift.cli import flags
-from synthsift.cli.flags import HOW, MORE, OUTPUT, option
+from synthsift.cli.flags import HOW, OUTPUT, option
 
 
 def run(
@@ -34,9 +34,7 @@ def run(
     max_valid: flags.MaxValid = None,
     max_rows_per_source: flags.MaxRowsPerSource = None,
     pixels: flags.Pixels = 32,
-    generator_saw: Annotated[
-        str, option("Real rows the generator was trained on: train, all, none, unknown.", MORE)
-    ] = "unknown",
+    generator_saw: flags.GeneratorSaw = "unknown",
     learner: Annotated[
         str, option("logistic, mlp, cnn (images), or package.module:Factory of a scikit-learn classifier.", HOW)
     ] = "logistic",
@@ -60,37 +58,14 @@ def run(
     debug: flags.Debug = False,
 ) -> None:
     """Compare ways of using the synthetic rows and say which one, if any, makes the model better."""
+    given = dict(locals())
     from synthsift.cli.console import Console
     from synthsift.cli.settings import RunSettings
-    from synthsift.data.spec import DataSpec
 
     if config is not None:
         settings = RunSettings.read(config)
     else:
-        spec = DataSpec(
-            real=tuple(real or ()),
-            valid=valid,
-            test=test,
-            synthetic=tuple(synthetic or ()),
-            data=data,
-            source_column=source_column,
-            split_column=split_column,
-            train_split=train_split,
-            valid_split=valid_split,
-            test_split=test_split,
-            label=label,
-            text=text,
-            id=id_column,
-            parent=parent,
-            parent_split=parent_split,
-            group=group,
-            embeddings=tuple(embeddings or ()),
-            max_real=max_real,
-            max_valid=max_valid,
-            max_rows_per_source=max_rows_per_source,
-            seed=seed,
-            pixels=pixels,
-        )
+        spec = flags.data_spec(given)
         settings = RunSettings(
             spec, learner, policies, seeds, seed, budget, metric, pca, generator_saw, allow_leaks, gallery, encoder
         )
