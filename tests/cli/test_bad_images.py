@@ -156,6 +156,17 @@ def test_odd_folders_run_and_the_finding_is_kept(tmp_path: Path, name: str) -> N
     assert [finding["code"] for finding in found if finding["code"][:4] == "SS12"] == codes
 
 
+def test_check_reads_folders_of_images_and_finds_copies(tmp_path: Path) -> None:
+    words = ["check", *folders(tmp_path)[1:5], "--test", str(write_folder(tmp_path / "test", 20, 3)), "--json"]
+    picture = tmp_path / "test" / "lying" / "000.png"
+    (tmp_path / "made" / "lying" / "copy.png").write_bytes(picture.read_bytes())
+    (tmp_path / "made" / "lying" / "zero.png").write_bytes(b"")
+    ended = synthsift(*words)
+    assert ended.code == 1, ended.err
+    found = {finding["code"]: finding["seen"] for finding in json.loads(ended.out)}
+    assert "gen:lying/copy.png" in found["SS130"] and "zero.png" in found["SS121"]
+
+
 # ------------------------------------------------------------------------------------------------- refused
 
 
