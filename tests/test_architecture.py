@@ -71,7 +71,7 @@ IN_FUNCTIONS = {
     "seeds": {"torch"},
     "records": {"pandas", "torch"},
     "data": {"pandas", "pyarrow", "PIL", "sklearn"},
-    "represent": {"safetensors"},
+    "represent": {"safetensors", "PIL"},
     "drift": {"torch"},
     "compare": {"pandas"},
     "verdict": {"pandas"},
@@ -79,7 +79,7 @@ IN_FUNCTIONS = {
     "report": {"jinja2", "markupsafe", "matplotlib", "pyarrow", "rich"},
     "studies": {"pandas", "pyarrow", "PIL", "matplotlib", "sklearn", "torch"},
     "estimator": {"pandas", "torch"},
-    "cli": {"pandas", "pyarrow", "safetensors", "sklearn", "torch"},
+    "cli": {"pandas", "pyarrow", "safetensors", "sklearn", "torch", "PIL"},
 }
 MEASURE = "theory/measure.py"  # estimates the inputs of the formulas from data, so it may train: the one file that may
 

@@ -67,7 +67,7 @@ class Study:
         Simplest first; must contain "RealOnly" and "Everything".
     mixture : Mixture
     embedding : ndarray (n, d)
-        The learner's inputs for all rows, in the order of ``mixture.ids``.
+        What leaks are looked for in, for all rows in the order of ``mixture.ids``.
     describe : Describe
         Called inside every split.
     learner : Learner
@@ -78,6 +78,8 @@ class Study:
         the protected policies allows.
     workers : int
         Threads that fit policies side by side.
+    inputs : Images or ndarray (n, ...), optional
+        What the learner sees of all rows, where that is not the embedding of the features: pixels, for instance.
     """
 
     policies: Mapping[str, Weigher]
@@ -89,6 +91,7 @@ class Study:
     first_seed: int = 0
     budget_seconds: float = float("inf")
     workers: int = 1
+    inputs: Any = None
 
 
 @dataclass
@@ -206,11 +209,12 @@ def restrict(mixture: Mixture, keep: np.ndarray) -> Mixture:
 
 @dataclass(frozen=True)
 class Split:
-    """One judged fold: what may be looked at, and what is judged."""
+    """One judged fold: what may be looked at (`mixture`, whose rows are `rows` of the study), and what is judged."""
 
     study: Study
     seeds: Seeds
     mixture: Mixture
+    rows: np.ndarray
     judged: np.ndarray
     memo: dict[str, Any] = field(default_factory=dict)
 
@@ -228,8 +232,9 @@ class Split:
 
     def fit(self, weights: Weights) -> Model:
         """Train the learner on the weighted rows."""
-        m = self.mixture
-        rows = Rows(self.features.embedding, m.y, weights.values, ~m.is_synth, m.family)
+        m, inputs = self.mixture, self.study.inputs
+        x = self.features.embedding if inputs is None else inputs[self.rows]
+        rows = Rows(x, m.y, weights.values, ~m.is_synth, m.family)
         return fit_weighted(self.study.learner, rows, m.num_classes, self.seeds.child("fit"))
 
 
@@ -285,7 +290,8 @@ def compare(study: Study, *, store: CellStore | None = None, progress: Progress 
 def _make_split(study: Study, leaks: Leaks, fold_of: np.ndarray, seed: int, fold: int) -> Split:
     is_judged = fold_of == fold
     keep = leaks.keep(len(study.mixture.ids), is_judged)
-    return Split(study, Seeds(seed).child("fold", fold), restrict(study.mixture, keep), np.flatnonzero(is_judged))
+    rows, judged = np.flatnonzero(keep), np.flatnonzero(is_judged)
+    return Split(study, Seeds(seed).child("fold", fold), restrict(study.mixture, keep), rows, judged)
 
 
 def _judge(split: Split, names: list[str], seed: int, fold: int, store: CellStore) -> dict[str, dict[str, np.ndarray]]:
@@ -294,7 +300,7 @@ def _judge(split: Split, names: list[str], seed: int, fold: int, store: CellStor
     open_names = [name for name in names if name not in cells]
     if not open_names:
         return cells
-    x = split.study.embedding[split.judged]
+    x = (split.study.embedding if split.study.inputs is None else split.study.inputs)[split.judged]
     started = time.perf_counter()
     shared = split.features  # noqa: F841 - described once, before threads share it
     describe_seconds = (time.perf_counter() - started) / len(open_names)
@@ -409,9 +415,19 @@ class _Race:
 
 
 def judge_test(
-    study: Study, test: Examples, test_embedding: np.ndarray, metric: str, policies: list[str] | None = None
+    study: Study, test: Examples, test_inputs: Any, metric: str, policies: list[str] | None = None
 ) -> tuple[list[dict[str, Any]], dict[str, Weights], dict[str, Model]]:
     """Fit every policy on all rows and open the test set, once; nothing is chosen here.
+
+    Parameters
+    ----------
+    study : Study
+    test : Examples
+    test_inputs : ndarray (m, d) or Images
+        What the learner sees of the test rows: encoded as ``study.embedding``, or of the kind of ``study.inputs``.
+    metric : str
+    policies : list of str, optional
+        Their names; all by default.
 
     Returns
     -------
@@ -427,7 +443,7 @@ def judge_test(
         {
             "name": name,
             "metric": metric,
-            "value": metric_value(metric, test.y, models[name].predict_proba(test_embedding), counts),
+            "value": metric_value(metric, test.y, models[name].predict_proba(test_inputs), counts),
         }
         for name in names
     ]
@@ -436,7 +452,8 @@ def judge_test(
 
 def final_fits(study: Study, names: list[str]) -> tuple[dict[str, Weights], dict[str, Model]]:
     """Return the weights and models of `names` from all rows of the mixture."""
-    split = Split(study, Seeds(study.first_seed).child("final"), study.mixture, np.zeros(0, dtype=np.int64))
+    rows, judged = np.arange(len(study.mixture.ids)), np.zeros(0, dtype=np.int64)
+    split = Split(study, Seeds(study.first_seed).child("final"), study.mixture, rows, judged)
     weights = {name: split.weigh(name) for name in names}
     with ThreadPoolExecutor(max(study.workers, 1)) as threads:
         models = threads.map(lambda name: split.fit(weights[name]), names)

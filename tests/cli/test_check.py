@@ -84,6 +84,7 @@ def test_two_flags_make_one_spec(tmp_path: Path) -> None:
         "seed",
         "budget",
         "pca",
+        "encoder",
         "config",
         "gallery",
     }

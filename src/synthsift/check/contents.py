@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,18 +14,25 @@ import numpy as np
 
 from synthsift.numerics.closeness import COARSE, Spacing, has_close, usual_spacing
 from synthsift.numerics.fingerprints import fingerprint_rows, normalize_text
-from synthsift.records import Loaded, Table
+from synthsift.records import Images, Loaded, Table
 from synthsift.represent.encoding import Encoded
 from synthsift.seeds import Seeds
 
 
 def fingerprints(x: Any) -> np.ndarray:
-    """Return the content hash (n,) of inputs: a table, texts (case and punctuation ignored) or an array."""
+    """Return the content hash (n,) of inputs: a table, texts (case and punctuation ignored), pictures or an array."""
     if isinstance(x, Table):
         return fingerprint_rows([x.texts(k) if names else x.values[k] for k, names in enumerate(x.categories)])
+    if isinstance(x, Images):  # pixel by pixel would hash thousands of columns
+        return np.array([_picture_hash(np.asarray(x[[row]])) for row in range(len(x))], np.uint64)
     if x.dtype == object:
         return fingerprint_rows([np.array([normalize_text(text) for text in x], dtype=object)])
     return fingerprint_rows(list(flat(x).T))
+
+
+def _picture_hash(picture: np.ndarray) -> int:
+    """Return 64 bits that stand for the pixels of one decoded picture."""
+    return int.from_bytes(hashlib.blake2b(picture.tobytes(), digest_size=8).digest(), "little")
 
 
 def flat(x: np.ndarray) -> np.ndarray:

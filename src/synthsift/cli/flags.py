@@ -21,8 +21,11 @@ def option(text: str, panel: str, *names: str, **more: Any) -> Any:
     return typer.Option(*names, help=text, rich_help_panel=panel, **more)
 
 
-Real = Annotated[list[str] | None, option("Real training rows: CSV, TSV, JSONL, Parquet (also .gz) or .npz.", DATA)]
-Synthetic = Annotated[list[str] | None, option("[NAME=]FILE, a quoted glob or a folder; repeat for more.", DATA)]
+Real = Annotated[
+    list[str] | None,
+    option("Real training rows: CSV, TSV, JSONL, Parquet (also .gz), .npz, or a folder of images by class.", DATA),
+]
+Synthetic = Annotated[list[str] | None, option("[NAME=]FILE or FOLDER, or a quoted glob; repeat for more.", DATA)]
 Valid = Annotated[str | None, option("Real validation rows.", DATA)]
 Test = Annotated[str | None, option("Real test rows: opened once, at the end.", DATA)]
 Data = Annotated[str | None, option("One table with everything, instead of --real and --synthetic.", DATA)]
@@ -42,6 +45,7 @@ MaxReal = Annotated[int | None, option("Take at most so many real training rows.
 MaxValid = Annotated[int | None, option("At most so many validation rows.", MORE)]
 MaxRowsPerSource = Annotated[int | None, option("At most so many rows of each source.", MORE)]
 GeneratorSaw = Annotated[str, option("Real rows the generator was trained on: train, all, none, unknown.", MORE)]
+Pixels = Annotated[int, option("Side that images are scaled to: 32 or 64.", MORE)]
 FirstSeed = Annotated[int, option("The first of them; also draws --max-... rows.", HOW)]
 Overwrite = Annotated[bool, option("Replace an earlier run in the folder.", OUTPUT, "--overwrite")]
 AsJson = Annotated[bool, option("Print summary.json.", OUTPUT, "--json")]

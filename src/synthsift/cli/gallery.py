@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from typing import Any
 
 import numpy as np
 
-from synthsift.records import Examples, Table
+from synthsift.records import Examples, Images, Table
 
 EACH = 6
 MAX_CELLS = 12
@@ -14,7 +16,7 @@ MAX_TEXT = 500
 
 
 def make_gallery(synth: Examples, classes: tuple[Any, ...], weight: np.ndarray) -> dict[str, Any] | None:
-    """Return the extreme rows of tables or texts; None for other inputs.
+    """Return the extreme rows of tables, texts or images; None for other inputs.
 
     Parameters
     ----------
@@ -26,6 +28,8 @@ def make_gallery(synth: Examples, classes: tuple[Any, ...], weight: np.ndarray) 
     """
     if isinstance(synth.x, Table):
         kind, columns = "rows", [synth.x.texts(k) for k in range(min(len(synth.x.names), MAX_CELLS))]
+    elif isinstance(synth.x, Images):
+        kind, columns = "image", []
     elif synth.x.dtype == object:
         kind, columns = "text", []
     else:
@@ -42,7 +46,18 @@ def make_gallery(synth: Examples, classes: tuple[Any, ...], weight: np.ndarray) 
         }
         if kind == "rows":
             item["cells"] = {name: str(column[place]) for name, column in zip(synth.x.names, columns, strict=False)}
+        elif kind == "image":
+            item["png"] = thumbnail(synth.x, place)
         else:
             item["text"] = str(synth.x[place])[:MAX_TEXT]
         items.append(item)
     return {"kind": kind, "items": items}
+
+
+def thumbnail(images: Images, place: int) -> str:
+    """Return one decoded picture as base64 text of a PNG file."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(np.asarray(images[[place]])[0]).save(buffer, format="PNG", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode("ascii")

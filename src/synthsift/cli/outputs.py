@@ -156,7 +156,7 @@ def _write_model(folder: RunFolder, finished: Finished) -> None:
     final: Any = finished.models[finished.verdict.policy]
     if hasattr(final, "arrays"):
         arrays |= {f"learner.{name}": value for name, value in final.arrays.items()}
-        settings["learner"] = "mlp"
+        settings["learner"] = final.kind
     elif hasattr(final, "coef"):
         arrays |= {"learner.coef": final.coef, "learner.intercept": final.intercept}
         settings["learner"] = "logistic"

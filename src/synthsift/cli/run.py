@@ -19,10 +19,11 @@ from synthsift.cli.policies import pick_policies, with_diagnostics, words_of
 from synthsift.cli.settings import RunSettings
 from synthsift.compare import Study, compare, final_fits, judge_test, make_folds, pooled
 from synthsift.data.load import data_hash, load
-from synthsift.records import Comparison, DataError, Finding, Loaded, Verdict, Weights
+from synthsift.records import Comparison, DataError, Finding, Images, Loaded, Verdict, Weights, concat_x
 from synthsift.represent.encoders import Encoder
 from synthsift.represent.encoding import Encoded, encode
 from synthsift.represent.position import Position
+from synthsift.represent.pretrained import check_encoder
 from synthsift.runs import RunFolder
 from synthsift.seeds import Seeds
 from synthsift.training.learners import Model, find_learner
@@ -90,6 +91,8 @@ def execute(settings: RunSettings, out: Path, console: Console, *, overwrite: bo
     torch.set_num_threads(1)
     started = time.perf_counter()
     learner = find_learner(settings.learner)
+    if settings.encoder is not None:
+        check_encoder(settings.encoder)
     console.say("Reading the data ...")
     loaded = load(settings.data)
     _check_parts(loaded, settings)
@@ -129,9 +132,16 @@ def _check_parts(loaded: Loaded, settings: RunSettings) -> None:
 
 
 def _prepare(settings: RunSettings, loaded: Loaded, learner: Any) -> tuple[Encoded, Study]:
-    """Encode all rows once, without labels, and set up the comparison."""
-    mixture = loaded.mixture
-    encoded = encode(loaded, settings.pca)
+    """Encode all rows once, without labels, and set up the comparison; the cnn learner sees the pixels instead."""
+    mixture, inputs = loaded.mixture, None
+    if settings.learner == "cnn":
+        inputs = concat_x([part.x for part in mixture.parts if len(part)])
+        if not isinstance(inputs, Images):
+            raise DataError(
+                "--learner cnn reads pictures, and the data are none. Give folders of images, one folder a class, or "
+                "choose --learner logistic or mlp."
+            )
+    encoded = encode(loaded, settings.pca, settings.encoder)
     embedding = encoded.rows
     study = Study(
         policies=pick_policies(settings.policies, settings.learner, mixture),
@@ -143,6 +153,7 @@ def _prepare(settings: RunSettings, loaded: Loaded, learner: Any) -> tuple[Encod
         first_seed=settings.first_seed,
         budget_seconds=60 * settings.budget_minutes,
         workers=max(1, min(2, os.cpu_count() or 1)),
+        inputs=inputs,
     )
     return encoded, study
 
@@ -173,7 +184,8 @@ def _conclude(
     study = replace(study, policies=with_diagnostics(dict(study.policies)))
     wanted = list(study.policies)
     if loaded.test is not None and encoded.test is not None:
-        test, weights, models = judge_test(study, loaded.test, encoded.test, metric, wanted)
+        seen = encoded.test if study.inputs is None else loaded.test.x
+        test, weights, models = judge_test(study, loaded.test, seen, metric, wanted)
     else:
         names = [name for name in wanted if name in (verdict.policy, LEARNED)]
         test, (weights, models) = [], final_fits(study, names)

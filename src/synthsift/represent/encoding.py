@@ -29,7 +29,7 @@ class Encoded:
     test: np.ndarray | None
 
 
-def encode(loaded: Loaded, pca: int | None = None) -> Encoded:
+def encode(loaded: Loaded, pca: int | None = None, name: str | None = None) -> Encoded:
     """Encode real, validation, synthetic and test rows; the user's own vectors are only scaled.
 
     Parameters
@@ -37,6 +37,8 @@ def encode(loaded: Loaded, pca: int | None = None) -> Encoded:
     loaded : Loaded
     pca : int, optional
         Directions kept of a table.
+    name : str, optional
+        A pretrained network for images or texts, see `PretrainedEncoder`.
 
     Raises
     ------
@@ -49,6 +51,6 @@ def encode(loaded: Loaded, pca: int | None = None) -> Encoded:
         test = None if given is None else encoder.transform(given.astype(np.float32))
         return Encoded(encoder, encoder.transform(vectors), test)
     x = concat_x([part.x for part in loaded.mixture.parts if len(part)])
-    encoder = fit_encoder(x, pca=pca)
+    encoder = fit_encoder(x, pca=pca, name=name)
     test = None if loaded.test is None else encoder.transform(loaded.test.x)
     return Encoded(encoder, encoder.transform(x), test)

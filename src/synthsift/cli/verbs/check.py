@@ -32,6 +32,7 @@ def check(
     max_real: flags.MaxReal = None,
     max_valid: flags.MaxValid = None,
     max_rows_per_source: flags.MaxRowsPerSource = None,
+    pixels: flags.Pixels = 32,
     generator_saw: flags.GeneratorSaw = "unknown",
     seed: Annotated[int, option("Draws folds and --max-... rows.", OUTPUT)] = 0,
     out: Annotated[Path | None, option("File to write the findings to, as JSON.", OUTPUT)] = None,

@@ -33,15 +33,19 @@ def run(
     max_real: flags.MaxReal = None,
     max_valid: flags.MaxValid = None,
     max_rows_per_source: flags.MaxRowsPerSource = None,
+    pixels: flags.Pixels = 32,
     generator_saw: flags.GeneratorSaw = "unknown",
     learner: Annotated[
-        str, option("logistic, mlp, or package.module:Factory of a scikit-learn classifier.", HOW)
+        str, option("logistic, mlp, cnn (images), or package.module:Factory of a scikit-learn classifier.", HOW)
     ] = "logistic",
     policies: Annotated[str | None, option("Comma-separated names; all by default.", HOW)] = None,
     metric: Annotated[str | None, option("accuracy, balanced_accuracy, macro_f1, auc or log_loss.", HOW)] = None,
     seeds: Annotated[int, option("Repetitions of the 5 folds.", HOW)] = 5,
     seed: flags.FirstSeed = 0,
     budget: Annotated[float, option("Minutes.", HOW)] = 5.0,
+    encoder: Annotated[
+        str | None, option("timm:NAME, open_clip:NAME/WEIGHTS or sentence-transformers:NAME (extras).", HOW)
+    ] = None,
     pca: Annotated[int | None, option("Project a table to so many directions.", HOW)] = None,
     allow_leaks: Annotated[bool, option("Go on although rows copy test rows.", HOW, "--allow-leaks")] = False,
     config: Annotated[
@@ -63,7 +67,7 @@ def run(
     else:
         spec = flags.data_spec(given)
         settings = RunSettings(
-            spec, learner, policies, seeds, seed, budget, metric, pca, generator_saw, allow_leaks, gallery
+            spec, learner, policies, seeds, seed, budget, metric, pca, generator_saw, allow_leaks, gallery, encoder
         )
     from synthsift.cli.run import execute  # after the settings: a slip in a flag is told at once
 
