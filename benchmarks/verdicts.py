@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from synthsift.cli.policies import policy_names
+from synthsift.studies.policies import policy_names
 from synthsift.compare import Study, compare, final_fits
 from synthsift.data.worlds import World, permute_synthetic_labels
 from synthsift.data.worlds_random import random_world
