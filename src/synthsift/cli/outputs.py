@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synthsift.bilevel.importance import log_weights_of, weigh_inputs
+from synthsift.bilevel.importance import Importance, log_weights_of, weigh_inputs
 from synthsift.cli.gallery import make_gallery
 from synthsift.cli.settings import RunSettings
 from synthsift.compare import NUM_FOLDS
@@ -19,6 +20,7 @@ from synthsift.records import Comparison, Examples, Features, plain_finding
 from synthsift.runs import RunFolder, atomic_write, write_csv, write_json, write_parquet, write_text
 from synthsift.seeds import Seeds
 from synthsift.studies.gains import class_gains, group_gains, plain_interval, policy_rows
+from synthsift.studies.road import LEARNED
 from synthsift.verdict import effective_fraction, keep_fraction, keep_mask
 
 if TYPE_CHECKING:
@@ -34,14 +36,15 @@ def write_outputs(folder: RunFolder, settings: RunSettings, finished: Finished) 
     write_parquet(path / "features.parquet", _feature_rows(finished.features))
     write_csv(path / "comparison.csv", _metric_rows(finished.comparison, finished.verdict.metric))
     write_parquet(path / "predictions.parquet", _prediction_rows(finished.comparison))
-    learned = finished.weights.get("LearnedWeights")
+    learned = finished.weights.get(LEARNED)
     if learned is not None and learned.history:
         write_parquet(path / "history.parquet", {k: v for k, v in learned.history.items() if k != "temper"})
-    _write_gallery(path, settings, finished)
+    importance = _importance(settings, finished)
+    _write_gallery(path, settings, finished, importance)
     write_json(path / "findings.json", [plain_finding(finding) for finding in finished.findings])
     _write_model(folder, finished)
     write_text(path / "log.txt", "\n".join(finished.log) + "\n")
-    write_json(path / "summary.json", _summary(settings, finished))
+    write_json(path / "summary.json", _summary(finished, importance))
 
 
 def finish_outputs(folder: RunFolder) -> None:
@@ -53,12 +56,18 @@ def finish_outputs(folder: RunFolder) -> None:
     folder.drop_cells()
 
 
-def _write_gallery(path: Path, settings: RunSettings, finished: Finished) -> None:
+def _write_gallery(path: Path, settings: RunSettings, finished: Finished, importance: Sequence[Importance]) -> None:
     """Write the extreme rows by learned weight (by the verdict's weight where there is none), unless not wanted."""
+    if not settings.gallery:
+        return
     mixture = finished.loaded.mixture
-    weights = finished.weights.get("LearnedWeights", finished.weights[finished.verdict.policy]).values
+    by = LEARNED if LEARNED in finished.weights else finished.verdict.policy
+    weights = finished.weights[by].values
     weight = (weights / weights.mean())[mixture.is_synth]
-    gallery = make_gallery(mixture.synth, mixture.classes, weight) if settings.gallery else None
+    features = finished.features
+    names = [one.name for one in importance if one.name in features.names]
+    notes = {name: features.column(name)[mixture.is_synth] for name in names}
+    gallery = make_gallery(mixture.synth, mixture.classes, weight, by, notes)
     if gallery is not None:
         write_json(path / "gallery.json", gallery)
 
@@ -67,7 +76,7 @@ def _weight_rows(finished: Finished) -> dict[str, np.ndarray]:
     """One row for each real, validation and synthetic example, left-out ones with weight 0."""
     loaded, mixture = finished.loaded, finished.loaded.mixture
     weight = finished.weights[finished.verdict.policy].values
-    learned = finished.weights.get("LearnedWeights")
+    learned = finished.weights.get(LEARNED)
     keep = weight > 0
     keep[mixture.is_synth] = keep_mask(weight[mixture.is_synth])
     parts: list[tuple[str, Examples]] = [
@@ -157,7 +166,7 @@ def _write_model(folder: RunFolder, finished: Finished) -> None:
     if finished.encoder is not None:
         state, settings["encoder"] = finished.encoder.state()
         arrays |= {f"encoder.{name}": value for name, value in state.items()}
-    learned = finished.weights.get("LearnedWeights")
+    learned = finished.weights.get(LEARNED)
     if learned is not None:
         arrays |= {f"metanet.{name}": value for name, value in learned.state.items()}
     final: Any = finished.models[finished.verdict.policy]
@@ -174,7 +183,7 @@ def _write_model(folder: RunFolder, finished: Finished) -> None:
     write_json(model / "model.json", settings)
 
 
-def _summary(settings: RunSettings, finished: Finished) -> dict[str, Any]:
+def _summary(finished: Finished, importance: Sequence[Importance]) -> dict[str, Any]:
     verdict, comparison, mixture = finished.verdict, finished.comparison, finished.loaded.mixture
     names, sizes = np.unique(mixture.synth.source.astype(str), return_counts=True)
     policies, gains = policy_rows(comparison, verdict.metric)
@@ -213,7 +222,7 @@ def _summary(settings: RunSettings, finished: Finished) -> dict[str, Any]:
             "num_features": finished.num_inputs,
         },
         "diagnostics": _diagnostics(finished),
-        "importance": _importance(settings, finished),
+        "importance": [asdict(one) for one in importance],
         "splits": len(comparison.seeds) * NUM_FOLDS,
         "metric": verdict.metric,
         "versions": {**{name: version(name) for name in PACKAGES}, "python": platform.python_version()},
@@ -229,7 +238,7 @@ def _diagnostics(finished: Finished) -> dict[str, Any]:
         "keep_fraction": verdict.keep_fraction,
         "outcome": finished.weights[verdict.policy].outcome.value,
     }
-    learned = finished.weights.get("LearnedWeights")
+    learned = finished.weights.get(LEARNED)
     if learned is None:
         return numbers
     synth = learned.values[finished.loaded.mixture.is_synth]
@@ -242,11 +251,10 @@ def _diagnostics(finished: Finished) -> dict[str, Any]:
     return numbers | {name: float(value) for name, value in last.items() if np.isfinite(value)}
 
 
-def _importance(settings: RunSettings, finished: Finished) -> list[dict[str, Any]]:
+def _importance(settings: RunSettings, finished: Finished) -> tuple[Importance, ...]:
     """What the meta-network goes by, highest first; empty without one."""
-    learned = finished.weights.get("LearnedWeights")
+    learned = finished.weights.get(LEARNED)
     if learned is None or not learned.state:
-        return []
+        return ()
     seeds = Seeds(settings.first_seed).child("importance")
-    found = weigh_inputs(log_weights_of(learned.state), finished.loaded.mixture, finished.features, seeds)
-    return [asdict(one) for one in found]
+    return weigh_inputs(log_weights_of(learned.state), finished.loaded.mixture, finished.features, seeds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -67,8 +68,26 @@ class Finished:
     seconds: dict[str, float]
 
 
-def execute(settings: RunSettings, out: Path, console: Console, *, overwrite: bool = False) -> int:
+def execute(
+    settings: RunSettings,
+    out: Path,
+    console: Console,
+    *,
+    overwrite: bool = False,
+    before_report: Callable[[Path], None] | None = None,
+) -> int:
     """Run the whole road and write the run folder.
+
+    Parameters
+    ----------
+    settings : RunSettings
+    out : Path
+        Run folder.
+    console : Console
+    overwrite : bool
+        Replace an earlier run in the folder.
+    before_report : callable, optional
+        Called with the run folder when all results are in it and the page is not yet made.
 
     Returns
     -------
@@ -109,6 +128,8 @@ def execute(settings: RunSettings, out: Path, console: Console, *, overwrite: bo
                 finished = _conclude(settings, loaded, study, comparison, encoded, seconds, console)
                 finished.seconds["total"] = time.perf_counter() - started
                 write_outputs(folder, settings, finished)
+            if before_report is not None:
+                before_report(out)
             finish_outputs(folder)
     console.close_with(out)
     return 0

@@ -19,7 +19,6 @@ from synthsift.verdict import NORMAL_95, WIDEN_FIXED, Paired, paired_interval
 
 NUM_DRAWS = 300
 MAX_GROUPS = 1000  # that are listed: those with most rows
-SHOWN = {"real_only": "RealOnly", "policy": None, "everything": "Everything"}
 
 
 def plain_interval(interval: Interval) -> dict[str, float]:
@@ -97,23 +96,26 @@ def group_gains(comparison: Comparison, policy: str) -> list[dict[str, Any]]:
 def _hits(comparison: Comparison, policy: str) -> dict[str, np.ndarray]:
     """Share of repetitions (n,) in which each row was predicted right, on the repetitions that `policy` has."""
     num_seeds = len(comparison.probabilities[policy])
-    return {
-        column: np.mean(
-            [row_hits(p, comparison.y) for p in comparison.probabilities[name or policy][:num_seeds]], axis=0
-        )
-        for column, name in SHOWN.items()
+    rows = {
+        name: np.mean([row_hits(p, comparison.y) for p in comparison.probabilities[name][:num_seeds]], axis=0)
+        for name in dict.fromkeys(("RealOnly", policy, "Everything"))
     }
+    return {"real_only": rows["RealOnly"], "policy": rows[policy], "everything": rows["Everything"]}
 
 
 def _subset(hits: dict[str, np.ndarray], mine: np.ndarray, group: np.ndarray | None) -> dict[str, Any]:
     """Shares of hits among the rows `mine`, in points, and the paired gains over RealOnly."""
     families = None if group is None else group[mine]
     base = hits["real_only"][mine]
+    gains = {}
+    for name, column in (("gain", "policy"), ("everything_gain", "everything")):
+        is_base = hits[column] is hits["real_only"]
+        gain = Interval(0.0, 0.0, 0.0) if is_base else mean_difference(hits[column][mine] - base, families)
+        gains[name] = plain_interval(gain)
     return {
         "n": int(mine.sum()),
         **{column: 100 * float(hit[mine].mean()) for column, hit in hits.items()},
-        "gain": plain_interval(mean_difference(hits["policy"][mine] - base, families)),
-        "everything_gain": plain_interval(mean_difference(hits["everything"][mine] - base, families)),
+        **gains,
     }
 
 
