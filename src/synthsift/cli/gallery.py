@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from synthsift.cli.pictures import pictures_of
+from synthsift.data.pictures import pictures_of
 from synthsift.records import Examples, Table
 
 EACH = {"image": 10, "text": 3, "rows": 4}  # rows at each end of a source's class, where there is room

@@ -18,11 +18,13 @@ CHANNELS = (1, 3, 4)
 
 
 def pictures_of(examples: Examples, places: Sequence[int]) -> dict[int, str]:
-    """Return the rows of .npz files at `places` as base64 text of PNG files; {} where they are no pictures.
+    """Return rows as base64 text of PNG files; {} where they are no pictures.
 
-    An array is taken for pictures when its rows are (height, width), (height, width, channels) or (channels, height,
-    width) with 1, 3 or 4 channels. Bytes are taken as they are; other numbers are stretched from the lowest to the
-    highest value among the rows shown, the same for all of them.
+    Inputs that are no array are taken for decoded pictures: ``np.asarray(x[places])`` (n, height, width, 3) of uint8.
+    Arrays were flattened when they were read, so their .npz files are read again. Such an array holds pictures when
+    its rows are (height, width), (height, width, channels) or (channels, height, width) with 1, 3 or 4 channels. Bytes
+    are taken as they are; other numbers are stretched from the lowest to the highest value among the rows shown, the
+    same for all of them.
 
     Parameters
     ----------
@@ -31,9 +33,11 @@ def pictures_of(examples: Examples, places: Sequence[int]) -> dict[int, str]:
     places : sequence of int
         Rows to draw.
     """
+    at = np.asarray(places)
+    if not isinstance(examples.x, np.ndarray):
+        return {place: png_text(array) for place, array in zip(at.tolist(), np.asarray(examples.x[at]), strict=True)}
     if examples.file is None or examples.row is None or not len(places):
         return {}
-    at = np.asarray(places)
     drawn: dict[int, np.ndarray] = {}
     for file in dict.fromkeys(examples.file[at].tolist()):
         mine = at[examples.file[at] == file]
