@@ -103,6 +103,14 @@ def test_gains_are_colored_only_where_their_interval_lies_on_one_side(figures: d
     assert {"+4.2", "\u22122.3", "101 rows"} <= set(texts(figures["per_class"]["wide"]))
 
 
+def test_groups_of_a_few_rows_are_not_drawn() -> None:
+    gain = {"mean": 50.0, "low": -20.0, "high": 90.0}
+    groups = [{"label": f"g{n}", "n": n, "gain": gain} for n in (1, 9, 10, 300)]
+    seen = texts(draw_figures({**EMPTY, "per_group": groups})["per_group"]["wide"])
+    assert [text for text in seen if text.startswith("g")] == ["g10", "g300"] and "300 rows" in seen
+    assert draw_figures({**EMPTY, "per_group": groups[:2]}) == {}
+
+
 def test_the_direction_of_an_input_is_said_in_words(figures: dict[str, dict[str, str]]) -> None:
     seen = texts(figures["importance"]["wide"])
     assert {"trusted loss", "kNN shapley", "50 %", "higher, less weight", "higher, more weight", "no clear trend"} <= {

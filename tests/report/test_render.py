@@ -230,8 +230,14 @@ def test_incomplete_rows_do_not_stop_the_page(tmp_path: Path) -> None:
 def test_markdown_says_the_same_and_escapes(report: dict[str, Any]) -> None:
     text = render_markdown(report)
     assert "<script" not in text and "<img" not in text and "\x1b" not in text
-    for words in ("Use 62 % of the synthetic rows", "| TrustedMargin | +2.1 | +1.4 to +2.8 | 0.440 | 25 | verdict |"):
-        assert words in text
+    for words in (
+        "Use 62 % of the synthetic rows",
+        "| TrustedMargin | +2.1 | +1.4 to +2.8 | 0.440 | 25 | verdict |",
+        "| north | 50 | 80.0 | 81.0 | +1.0 | −1.0 to +3.0 |",
+        "| trusted loss | 50.0 % | higher, less weight |",
+        "- The meta-network took 800 steps",
+    ):
+        assert words in text, words
     assert "a\\|b\\`c\\` \\# heading" in text, "a name must not open a column, a code span or a heading"
     headings = [line for line in text.splitlines() if line.startswith("#")]
     assert len([line for line in headings if line.startswith("# ")]) == 1

@@ -10,6 +10,7 @@ from synthsift.report.canvas import ACCENT, GRID, INK, MUTED, PAPER, WARM, WIDE,
 from synthsift.report.lines import MAX_BARS, note_at_end, row_axes, short_name
 
 EVERYTHING = "Everything"
+MIN_ROWS = 10
 
 
 def draw_comparison(report: Mapping[str, Any], width: float) -> Any:
@@ -40,8 +41,13 @@ def draw_per_class(report: Mapping[str, Any], width: float) -> Any:
 
 
 def draw_per_group(report: Mapping[str, Any], width: float) -> Any:
-    """One line for each group: gain in accuracy with its interval."""
-    return _draw_subsets(report["per_group"], width, "points of accuracy over RealOnly")
+    """One line for each group of at least `MIN_ROWS` rows: gain in accuracy with its interval."""
+    return _draw_subsets(large_groups(report["per_group"]), width, "points of accuracy over RealOnly")
+
+
+def large_groups(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Groups that have enough rows to say anything of; the smallest ones would fill both ends of a chart by chance."""
+    return [row for row in rows if not wording.is_number(row.get("n")) or row["n"] >= MIN_ROWS]
 
 
 def _draw_subsets(subsets: Sequence[Mapping[str, Any]], width: float, unit: str) -> Any:
@@ -63,7 +69,7 @@ def _draw_subsets(subsets: Sequence[Mapping[str, Any]], width: float, unit: str)
         axes.plot(gain["mean"], y, marker="o", markersize=5.5, color=tone, zorder=4)
         note_at_end(axes, y, wording.signed(gain["mean"]), color=tone)
         if width == WIDE and wording.is_number(row.get("n")):
-            note_at_end(axes, y, f"{wording.count(row['n'])} rows", at=right * 72 - 2, ha="right")
+            note_at_end(axes, y, f"{wording.count(row['n'])} row{'s' * (row['n'] != 1)}", at=right * 72 - 2, ha="right")
     axes.set_xlim(*_gain_range([{**row, "stopped": None} for row in rows]))
     axes.set_xlabel(unit)
     return figure

@@ -15,6 +15,7 @@ from synthsift.report import wording
 from synthsift.report.collect import collect
 from synthsift.report.curves import curve_meanings, explain_curves
 from synthsift.report.figures import draw_figures
+from synthsift.report.gainplots import MIN_ROWS, large_groups
 from synthsift.report.glossary import FEATURES
 from synthsift.report.snippets import write_snippets
 from synthsift.report.trainplots import trend_words
@@ -154,7 +155,8 @@ def _meaning(verdict: Mapping[str, Any]) -> str:
 
 def _subsets(kind: str, rows: Sequence[Mapping[str, Any]], policy: str) -> dict[str, Any]:
     """What is said of classes or groups: how many gain and how many lose for sure, and how many would by chance."""
-    sure = [row for row in rows if wording.interval(row["gain"])]
+    spoken = large_groups(rows) if kind == "group" else rows
+    sure = [row for row in spoken if wording.interval(row["gain"])]
     up = [row for row in sure if row["gain"]["low"] > 0]
     down = sorted((row for row in sure if row["gain"]["high"] < 0), key=lambda row: row["gain"]["mean"])
     return {
@@ -169,6 +171,8 @@ def _subsets(kind: str, rows: Sequence[Mapping[str, Any]], policy: str) -> dict[
         "num_down": len(down),
         "worst": [row["label"] for row in down[:3]],
         "by_chance": 0.025 * len(sure),
+        "num_small": len(rows) - len(spoken),
+        "min_rows": MIN_ROWS,
     }
 
 
