@@ -14,7 +14,7 @@ from synthsift.data.memory import load_arrays
 from synthsift.numerics.metrics import METRICS
 from synthsift.records import Comparison, DataError, Loaded, Verdict, Weights
 from synthsift.report.notebook import render_notebook
-from synthsift.studies.gains import plain_interval, policy_rows
+from synthsift.studies.gains import plain_interval, policy_frame
 from synthsift.studies.road import LEARNED, Plan, conclude, prepare
 from synthsift.training.learners import Learner, Wrapped, find_learner
 from synthsift.verdict import keep_mask
@@ -160,7 +160,7 @@ class SyntheticDataSelector(BaseEstimator):
         self.comparison_: Comparison = comparison
         self.findings_ = loaded.findings
         self._take_weights(loaded, found.weights[found.verdict.policy], found.weights.get(LEARNED))
-        self.policies_ = _policy_frame(comparison, found.verdict.metric)
+        self.policies_ = policy_frame(comparison, found.verdict.metric)
         return self
 
     def _plan(self) -> Plan:
@@ -289,26 +289,6 @@ def _first_seed(random_state: Any) -> int:
     from sklearn.utils import check_random_state
 
     return int(check_random_state(random_state).randint(2**31 - 1))
-
-
-def _policy_frame(comparison: Comparison, metric: str) -> Any:
-    """All policies as a data frame, the best gain first."""
-    import pandas as pd
-
-    _, gains = policy_rows(comparison, metric)
-    rows = [
-        {
-            "gain": row["gain"]["mean"],
-            "low": row["gain"]["low"],
-            "high": row["gain"]["high"],
-            "log_loss": row["log_loss"],
-            "splits": row["n_splits"],
-            "stopped": comparison.stopped.get(row["name"], ""),
-        }
-        for row in gains
-    ]
-    frame = pd.DataFrame(rows, index=pd.Index([row["name"] for row in gains], name="policy"))
-    return frame.sort_values("gain", ascending=False, kind="stable")
 
 
 def _summary(selector: SyntheticDataSelector) -> dict[str, Any]:

@@ -6,7 +6,7 @@ for few rows, too.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from synthsift.numerics.resampling import bootstrap_counts
 from synthsift.records import Comparison, Interval
 from synthsift.seeds import Seeds
 from synthsift.verdict import NORMAL_95, WIDEN_FIXED, Paired, paired_interval
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NUM_DRAWS = 300
 MAX_GROUPS = 1000  # that are listed: those with most rows
@@ -59,6 +62,26 @@ def policy_rows(comparison: Comparison, metric: str) -> tuple[list[dict[str, Any
         gains.append({"name": name, "gain": plain_interval(gain), "n_splits": splits, "log_loss": loss, "num_rows": n,
                       "everything": name == "Everything", "repetitions": len(base)})  # fmt: skip
     return own, gains
+
+
+def policy_frame(comparison: Comparison, metric: str) -> pd.DataFrame:
+    """Return all policies as a data frame (gain, low, high, log_loss, splits, stopped), the best gain first."""
+    import pandas as pd
+
+    _, gains = policy_rows(comparison, metric)
+    rows = [
+        {
+            "gain": row["gain"]["mean"],
+            "low": row["gain"]["low"],
+            "high": row["gain"]["high"],
+            "log_loss": row["log_loss"],
+            "splits": row["n_splits"],
+            "stopped": comparison.stopped.get(row["name"], ""),
+        }
+        for row in gains
+    ]
+    frame = pd.DataFrame(rows, index=pd.Index([row["name"] for row in gains], name="policy"))
+    return frame.sort_values("gain", ascending=False, kind="stable")
 
 
 def class_gains(comparison: Comparison, policy: str) -> list[dict[str, Any]]:
