@@ -170,6 +170,16 @@ def test_policies_left_out_before_they_had_a_split_are_listed(tmp_path: Path) ->
     ]
 
 
+def test_of_countless_findings_the_worst_are_kept_and_cut(tmp_path: Path) -> None:
+    runs.write_json(tmp_path / "summary.json", MINIMAL)
+    words = {"title": "t", "seen": "x" * 100_000, "why": None, "advice": 5}
+    notes = [{"code": f"SS{k}", "severity": "note", **words} for k in range(500)]
+    runs.write_json(tmp_path / "findings.json", [*notes, {"code": "SS1", "severity": "error", **words}])
+    findings = collect(tmp_path)["findings"]
+    assert len(findings) == 200 and findings[0]["severity"] == "error"
+    assert [findings[0][name] for name in ("why", "advice")] == [None, 5] and len(findings[0]["seen"]) == 2000
+
+
 def test_incomplete_rows_are_filled_and_foreign_ones_left_out(tmp_path: Path) -> None:
     summary = {**MINIMAL, "comparison": [{"name": SCRIPT}, 3], "per_class": [{}], "test": [{"name": HOSTILE[1]}]}
     runs.write_json(tmp_path / "summary.json", summary)

@@ -21,6 +21,8 @@ from synthsift.report.wording import is_number
 
 SCHEMA = 1
 MAX_POINTS = 300
+MAX_FINDINGS, MAX_WORDS = 200, 2000
+FINDING = ("code", "severity", "title", "seen", "why", "advice")
 SUBSET = ("n", "real_only", "policy", "everything", "gain", "everything_gain")
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet", ".npz")
 
@@ -261,11 +263,14 @@ def _collect_history(run: Path) -> dict[str, Any] | None:
 
 
 def _collect_findings(run: Path) -> list[dict[str, Any]]:
-    """Findings as dictionaries, worst first; the order among equals is kept."""
+    """Findings as dictionaries, worst first and no more than a page holds; the order among equals is kept."""
     found = _read_json(run, "findings.json") or []
     rank = {severity.name: severity.value for severity in Severity}
-    rows = _pick(found, ("code", "severity", "title", "seen", "why", "advice"))
-    return sorted(rows, key=lambda finding: -rank.get(str(finding["severity"]), 0))
+    rows = sorted(_pick(found, FINDING), key=lambda finding: -rank.get(str(finding["severity"]), 0))
+    return [
+        {name: value[:MAX_WORDS] if isinstance(value, str) else value for name, value in row.items()}
+        for row in rows[:MAX_FINDINGS]
+    ]
 
 
 def _collect_planted(run: Path) -> dict[str, Any] | None:
