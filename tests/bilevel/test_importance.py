@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from synthsift.bilevel.importance import Importance, log_weights_of, weigh_inputs
+from synthsift.bilevel.importance import PLACE, Importance, log_weights_of, weigh_inputs
 from synthsift.bilevel.learned import LearnedWeights
 from synthsift.records import Examples, Features, Mixture
 from synthsift.seeds import Seeds
@@ -63,6 +65,18 @@ def test_an_interaction_counts_for_both_inputs() -> None:
     shares = by_name(weigh_inputs(product, *world(), Seeds(0)))
     for name in ("strong", "weak"):
         assert shares[name].share == pytest.approx(1.0, abs=0.15), "the total effect of either is the whole variance"
+
+
+def test_the_encoded_row_counts_only_where_the_network_is_told() -> None:
+    def placed(mixture: Mixture, features: Features) -> np.ndarray:
+        return additive(mixture, features) + 2 * features.embedding[:, 0]
+
+    mixture, features = world()
+    features = replace(features, embedding=np.random.default_rng(5).normal(size=features.embedding.shape))
+    assert PLACE not in by_name(weigh_inputs(additive, mixture, features, Seeds(0)))
+    total = 4 + 4 + 1 + 2 / 3
+    share = by_name(weigh_inputs(placed, mixture, features, Seeds(0)))[PLACE].share
+    assert share == pytest.approx(4 / total, rel=4 * 0.026)
 
 
 def test_same_seed_same_shares_and_other_seed_others() -> None:

@@ -29,6 +29,7 @@ from synthsift.seeds import Seeds
 
 MAX_ROWS = 4000  # synthetic rows that are shuffled; the index of more rows differs in the third digit
 NUM_SHUFFLES = 5
+PLACE = "place"  # the encoded row itself, as far as the network is told
 FLAT = 1e-6  # standard deviation of log-weights below which the network says the same of every row
 
 LogWeights = Callable[[Mixture, Features], np.ndarray]
@@ -41,12 +42,12 @@ class Importance:
     Parameters
     ----------
     name : str
-        A feature, or "class" or "source".
+        A feature, or "place" (the encoded row), "class" or "source".
     share, low, high : float
         Total-effect index and its 95 % interval over the shuffles.
     direction : float or None
         Rank correlation of the input with the weight, in [-1, 1]; above 0, higher values get more weight. None for
-        class and source, and for an input that does not vary.
+        place, class and source, and for an input that does not vary.
     """
 
     name: str
@@ -72,7 +73,7 @@ def log_weights_of(state: Mapping[str, np.ndarray]) -> LogWeights:
 
 
 def weigh_inputs(log_weights: LogWeights, mixture: Mixture, features: Features, seeds: Seeds) -> tuple[Importance, ...]:
-    """Return the importance of every feature, of the class and of the source, highest first.
+    """Return the importance of every feature, of place, class and source, highest first.
 
     Parameters
     ----------
@@ -101,6 +102,8 @@ def weigh_inputs(log_weights: LogWeights, mixture: Mixture, features: Features, 
         moved = [
             float(np.mean((z - log_weights(*shuffled(rng.permutation(len(z))))) ** 2)) for _ in range(NUM_SHUFFLES)
         ]
+        if name == PLACE and not any(moved):  # this network is not told where a row lies
+            continue
         share = np.array(moved) / (2 * spread**2)
         half = 2.776 * float(share.std(ddof=1)) / np.sqrt(NUM_SHUFFLES)  # Student t, 4 degrees of freedom
         mean = float(share.mean())
@@ -134,6 +137,7 @@ def _shuffles(
 
         yield name, feature
     synth = mixture.synth
+    yield PLACE, lambda order: (mixture, replace(features, embedding=features.embedding[order]))
     yield "class", lambda order: (replace(mixture, synth=replace(synth, y=synth.y[order])), features)
     if len(np.unique(synth.source)) > 1:
         yield "source", lambda order: (replace(mixture, synth=replace(synth, source=synth.source[order])), features)
