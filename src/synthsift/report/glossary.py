@@ -16,10 +16,8 @@ FEATURES = {
     "synth_center": "likeness to the center of the synthetic rows of its class",
     **{f"real_top{k}": f"likeness to the {words} real row of its class" for k, words in NEAREST.items()},
     **{f"synth_top{k}": f"likeness to the {words} synthetic row of its class" for k, words in NEAREST.items()},
-    **{
-        f"probe_top{k}": f"likeness to the {words} real row, as a trained probe sees it" for k, words in NEAREST.items()
-    },
-    "probe_center": "likeness to the center of its class, as a trained probe sees it",
+    **{f"probe_top{k}": f"likeness to the {words} real row, as probes see it" for k, words in NEAREST.items()},
+    "probe_center": "likeness to the center of its class, as probes see it",
     "mixed_agreement": "share of the nearest rows of both kinds with the same label",
     "median_percentile": "how unusual its distance to the center of its class is",
     "gradient_norm": "how far a probe would have to move to learn it",
