@@ -154,7 +154,7 @@ def test_pictures_and_a_label_that_no_real_row_has() -> None:
     pictures = np.repeat(np.repeat(x[:, :, None], 4, axis=2), 2, axis=1)
     y = np.where((source == "bad") & (y == 1), 9, y)
     found = SyntheticDataSelector(**QUICK).fit(pictures, y, source=source)
-    assert [finding.code for finding in found.findings_] == ["SS109"]
+    assert "SS109" in [finding.code for finding in found.findings_]
     assert (found.weights_[y == 9] == 0).all() and not found.support_[y == 9].any()
     assert found.weights_.mean() == pytest.approx(1)
 

@@ -9,11 +9,13 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
+from synthsift.check.findings import check
 from synthsift.compare import compare, make_folds, pooled
 from synthsift.data.memory import load_arrays
 from synthsift.numerics.metrics import METRICS
 from synthsift.records import Comparison, DataError, Loaded, Verdict, Weights
 from synthsift.report.notebook import render_notebook
+from synthsift.seeds import Seeds
 from synthsift.studies.gains import plain_interval, policy_frame
 from synthsift.studies.road import LEARNED, Plan, conclude, prepare
 from synthsift.training.learners import Learner, Wrapped, find_learner
@@ -150,7 +152,7 @@ class SyntheticDataSelector(BaseEstimator):
         torch.set_num_threads(1)
         try:
             with threadpool_limits(1):
-                _, study, _ = prepare(loaded, plan)
+                encoded, study = prepare(loaded, plan)
                 comparison = compare(study)
                 found = conclude(study, loaded, comparison, self.metric, None)
         finally:
@@ -158,7 +160,7 @@ class SyntheticDataSelector(BaseEstimator):
         self.classes_ = np.array(loaded.mixture.classes)
         self.verdict_: Verdict = found.verdict
         self.comparison_: Comparison = comparison
-        self.findings_ = loaded.findings
+        self.findings_ = check(loaded, Seeds(plan.first_seed).child("check"), encoded=encoded)
         self._take_weights(loaded, found.weights[found.verdict.policy], found.weights.get(LEARNED))
         self.policies_ = policy_frame(comparison, found.verdict.metric)
         return self
