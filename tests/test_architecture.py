@@ -78,8 +78,8 @@ IN_FUNCTIONS = {
     "runs": {"pandas", "pyarrow", "safetensors"},
     "report": {"jinja2", "markupsafe", "matplotlib", "pyarrow", "rich"},
     "studies": {"pandas", "pyarrow", "PIL", "matplotlib", "sklearn", "torch"},
-    "estimator": {"pandas", "torch"},
-    "cli": {"pandas", "pyarrow", "safetensors", "sklearn", "torch", "PIL"},
+    "estimator": {"torch", "threadpoolctl"},
+    "cli": {"pandas", "pyarrow", "safetensors", "sklearn", "torch"},
 }
 MEASURE = "theory/measure.py"  # estimates the inputs of the formulas from data, so it may train: the one file that may
 

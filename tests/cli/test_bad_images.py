@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import os
 import re
@@ -18,6 +19,9 @@ from cli_data import columns_of, two_files
 from cli_runner import snapshot, synthsift
 from PIL import Image
 
+from synthsift.cli.gallery import make_gallery
+from synthsift.data.load import load
+from synthsift.data.spec import DataSpec
 from synthsift.training.cnn import CNN
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
@@ -66,17 +70,25 @@ def test_a_run_of_images_names_every_file(finished: Path) -> None:
     assert weights["id"][0] == "real:lying/000.png" and weights["id"][-1] == "gen:standing/039.png"
 
 
-def test_the_network_is_kept_and_the_gallery_holds_pictures(finished: Path) -> None:
+def test_the_network_is_kept(finished: Path) -> None:
     from safetensors.numpy import load_file
 
     settings = json.loads((finished / "run" / "model" / "model.json").read_text())
     arrays = load_file(finished / "run" / "model" / "model.safetensors")
     assert settings["learner"] == "cnn" and settings["encoder"]["kind"] == "gradients"
     assert arrays["learner.head.bias"].shape == (2,) and arrays["encoder.center"].shape == (324,)
-    gallery = json.loads((finished / "run" / "gallery.json").read_text())
-    assert gallery["kind"] == "image"
-    assert all(base64.b64decode(item["png"]).startswith(b"\x89PNG") for item in gallery["items"])
-    assert "data:image/png;base64," in (finished / "run" / "report.html").read_text()
+
+
+def test_a_gallery_shows_the_pictures_of_both_ends(finished: Path) -> None:
+    synth = load(DataSpec(real=(str(finished / "real"),), synthetic=(f"gen={finished / 'made'}",))).mixture.synth
+    gallery = make_gallery(synth, ("lying", "standing"), np.arange(len(synth)) / 10, "LearnedWeights", {})
+    assert gallery is not None and gallery["kind"] == "image"
+    assert {item["end"] for item in gallery["items"]} == {"highest", "lowest"}
+    for item in gallery["items"]:
+        with Image.open(io.BytesIO(base64.b64decode(item["png"]))) as picture:
+            shown = np.asarray(picture)
+        place = int(np.flatnonzero(synth.ids == item["id"])[0])
+        assert np.array_equal(shown, np.asarray(synth.x[[place]])[0])
 
 
 def test_the_test_images_are_judged(finished: Path) -> None:

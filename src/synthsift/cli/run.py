@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
 from synthsift.check.copies import test_copies
 from synthsift.check.findings import check
 from synthsift.cli.console import Console
 from synthsift.cli.outputs import finish_outputs, write_outputs
-from synthsift.cli.policies import pick_policies, with_diagnostics, words_of
 from synthsift.cli.settings import RunSettings
-from synthsift.compare import Study, compare, final_fits, judge_test, make_folds, pooled
+from synthsift.compare import Study, compare, make_folds, pooled
 from synthsift.data.load import data_hash, load
-from synthsift.records import Comparison, DataError, Finding, Images, Loaded, Verdict, Weights, concat_x
+from synthsift.records import Comparison, DataError, Features, Finding, Loaded, Verdict, Weights
 from synthsift.represent.encoders import Encoder
-from synthsift.represent.encoding import Encoded, encode
-from synthsift.represent.position import Position
+from synthsift.represent.encoding import Encoded
 from synthsift.represent.pretrained import check_encoder
 from synthsift.runs import RunFolder
 from synthsift.seeds import Seeds
-from synthsift.training.learners import Model, find_learner
-from synthsift.verdict import decide, with_weights
+from synthsift.studies.road import Plan, conclude, prepare
+from synthsift.training.learners import Learner, Model, find_learner
 
-LEARNED = "LearnedWeights"
 COPIES = "SS130"
 LEAKS_ALLOWED = "Copies of test rows took part (--allow-leaks), so results on the test rows are too good."
 
@@ -49,8 +45,8 @@ class Finished:
         Final weights of the verdict's policy and of LearnedWeights where it took part.
     models : dict of str to Model
     encoder : Encoder
-    features : dict of str to ndarray
-        Id and the named features of all rows of the mixture.
+    features : Features
+        The description of all rows of the mixture.
     num_inputs : int
         Width of the encoded rows.
     log : list of str
@@ -66,15 +62,33 @@ class Finished:
     weights: dict[str, Weights]
     models: dict[str, Model]
     encoder: Encoder
-    features: dict[str, np.ndarray]
+    features: Features
     num_inputs: int
     log: list[str]
     findings: tuple[Finding, ...]
     seconds: dict[str, float]
 
 
-def execute(settings: RunSettings, out: Path, console: Console, *, overwrite: bool = False) -> int:
+def execute(
+    settings: RunSettings,
+    out: Path,
+    console: Console,
+    *,
+    overwrite: bool = False,
+    before_report: Callable[[Path], None] | None = None,
+) -> int:
     """Run the whole road and write the run folder.
+
+    Parameters
+    ----------
+    settings : RunSettings
+    out : Path
+        Run folder.
+    console : Console
+    overwrite : bool
+        Replace an earlier run in the folder.
+    before_report : callable, optional
+        Called with the run folder when all results are in it and the page is not yet made.
 
     Returns
     -------
@@ -103,7 +117,7 @@ def execute(settings: RunSettings, out: Path, console: Console, *, overwrite: bo
     seconds = {"load": time.perf_counter() - started}
     with threadpool_limits(1):
         # Before the folder is touched: what is wrong with the input must not leave a begun run behind.
-        encoded, study = _prepare(settings, loaded, learner)
+        encoded, study = prepare(loaded, _plan(settings, learner))
         seconds["encode"] = time.perf_counter() - started - seconds["load"]
         with RunFolder.open(out, settings.plain(), data_hash(settings.data), overwrite=overwrite) as folder:
             if folder.complete:
@@ -117,6 +131,8 @@ def execute(settings: RunSettings, out: Path, console: Console, *, overwrite: bo
                 finished = _conclude(settings, loaded, study, comparison, encoded, seconds, console)
                 finished.seconds["total"] = time.perf_counter() - started
                 write_outputs(folder, settings, finished)
+            if before_report is not None:
+                before_report(out)
             finish_outputs(folder)
     console.close_with(out)
     return 0
@@ -131,40 +147,18 @@ def _check_parts(loaded: Loaded, settings: RunSettings) -> None:
     make_folds(pooled(loaded.mixture), settings.first_seed)  # refuses fewer groups than folds
 
 
-def _prepare(settings: RunSettings, loaded: Loaded, learner: Any) -> tuple[Encoded, Study]:
-    """Encode all rows once, without labels, and set up the comparison; the cnn learner sees the pixels instead."""
-    mixture, inputs = loaded.mixture, None
-    if settings.learner == "cnn":
-        inputs = concat_x([part.x for part in mixture.parts if len(part)])
-        if not isinstance(inputs, Images):
-            raise DataError(
-                "--learner cnn reads pictures, and the data are none. Give folders of images, one folder a class, or "
-                "choose --learner logistic or mlp."
-            )
-    encoded = encode(loaded, settings.pca, settings.encoder)
-    embedding = encoded.rows
-    study = Study(
-        policies=pick_policies(settings.policies, settings.learner, mixture),
-        mixture=mixture,
-        embedding=embedding,
-        describe=Position(embedding, {name: k for k, name in enumerate(mixture.ids)}),
+def _plan(settings: RunSettings, learner: Learner) -> Plan:
+    """Return the settings that the road needs."""
+    return Plan(
         learner=learner,
+        inner=settings.learner,
+        policies=settings.policies,
         num_seeds=settings.num_seeds,
         first_seed=settings.first_seed,
         budget_seconds=60 * settings.budget_minutes,
-        workers=max(1, min(2, os.cpu_count() or 1)),
-        inputs=inputs,
+        pca=settings.pca,
+        encoder=settings.encoder,
     )
-    return encoded, study
-
-
-def choose_metric(settings: RunSettings, y: np.ndarray) -> str:
-    """Return the metric asked for; else accuracy, or balanced accuracy for unbalanced real classes."""
-    if settings.metric is not None:
-        return settings.metric
-    counts = np.bincount(y)
-    counts = counts[counts > 0]
-    return "balanced_accuracy" if counts.max() > 3 * counts.min() else "accuracy"
 
 
 def _conclude(
@@ -176,38 +170,24 @@ def _conclude(
     seconds: dict[str, float],
     console: Console,
 ) -> Finished:
-    """Decide, fit the final models, open the test set once."""
+    """Decide, fit the final models, open the test set once, and gather what is to be written."""
     started = time.perf_counter()
-    metric = choose_metric(settings, comparison.y)
-    verdict = decide(comparison, metric, Seeds(settings.first_seed).child("verdict"))
     console.say("Fitting the final models ...")
-    study = replace(study, policies=with_diagnostics(dict(study.policies)))
-    wanted = list(study.policies)
-    if loaded.test is not None and encoded.test is not None:
-        seen = encoded.test if study.inputs is None else loaded.test.x
-        test, weights, models = judge_test(study, loaded.test, seen, metric, wanted)
-    else:
-        names = [name for name in wanted if name in (verdict.policy, LEARNED)]
-        test, (weights, models) = [], final_fits(study, names)
-    words, times = words_of(study.policies[verdict.policy])
-    synth = weights[verdict.policy].values[study.mixture.is_synth]
-    verdict = with_weights(verdict, synth, times, comparison, words)
+    found = conclude(study, loaded, comparison, settings.metric, encoded.test)
+    verdict = found.verdict
     findings = check(loaded, Seeds(settings.first_seed).child("check"), saw=settings.generator_saw, encoded=encoded)
     if any(finding.code == COPIES for finding in findings):
         verdict = replace(verdict, sentence=f"{verdict.sentence} {LEAKS_ALLOWED}")
-    kept = {name: weights[name] for name in {verdict.policy, LEARNED} & set(weights)}
     seconds["final"] = time.perf_counter() - started
-    described = study.describe(study.mixture, Seeds(settings.first_seed).child("final", "describe"))
-    features = {"id": described.ids.astype(str), **{name: described.column(name) for name in described.names}}
     return Finished(
         loaded=loaded,
         comparison=comparison,
         verdict=verdict,
-        test=test,
-        weights=kept,
-        models=models,
+        test=found.test,
+        weights=dict(found.weights),
+        models=dict(found.models),
         encoder=encoded.encoder,
-        features=features,
+        features=found.features,
         num_inputs=study.embedding.shape[1],
         log=console.lines,
         findings=findings,

@@ -17,7 +17,7 @@ from synthsift.data.labels import UNKNOWN, encode_labels
 from synthsift.data.origins import find_groups, find_parents
 from synthsift.data.parts import Part
 from synthsift.data.paths import existing_file, existing_input, synthetic_files
-from synthsift.data.reading import read_parts
+from synthsift.data.reading import Reading, read_parts
 from synthsift.data.spec import DataSpec as DataSpec
 from synthsift.data.spec import check_spec
 from synthsift.data.vectors import Vectors, load_vectors, vectors_of
@@ -44,7 +44,11 @@ def load(spec: DataSpec) -> Loaded:
         Whatever is wrong with the files or the flags: what was seen, what was needed, what to do next.
     """
     check_spec(spec)
-    reading = read_parts(spec)
+    return assemble(read_parts(spec), spec)
+
+
+def assemble(reading: Reading, spec: DataSpec) -> Loaded:
+    """Return the rows of all parts, inputs and labels brought to one form."""
     parts = reading.parts
     inputs, about_inputs = build_inputs(parts, spec)
     codes, classes, about_labels = encode_labels(parts, spec.label_column)

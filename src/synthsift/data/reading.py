@@ -143,10 +143,21 @@ def _refuse_two_roles(spec: DataSpec) -> None:
 
 
 def _from_table(spec: DataSpec) -> Reading:
-    """Read one table and divide it by its source and split columns."""
+    """Read one table and divide it."""
     assert spec.data is not None and spec.source_column is not None
     raw = _read(spec.data, spec)
     need_column(raw, spec.source_column, "--source-column")
+    return divide_table(raw, spec)
+
+
+def divide_table(raw: RawFile, spec: DataSpec) -> Reading:
+    """Divide one table by its source and split columns.
+
+    Raises
+    ------
+    DataError
+        If a row names no source, a part is empty, or the label is a measurement.
+    """
     source = _sources(raw, spec)
     split = _splits(raw, spec, source == REAL)
     names = own_ids(raw, spec.id)
