@@ -73,7 +73,7 @@ class MixingAsk:
 def plan_sizes(num_real: float, num_synth: float | None) -> np.ndarray:
     """Amounts (40,) of synthetic rows that a plan looks at, 0 first."""
     scale = max(num_real, 1.0)
-    top = max(100.0 * scale, 20.0 * (num_synth or 0.0))
+    top = max(1000.0 * scale, 20.0 * (num_synth or 0.0))
     sizes = np.geomspace(max(scale / 20.0, 1.0), top, NUM_SIZES - 1)
     if num_synth:  # the amount asked about is one of them
         sizes[int(np.argmin(np.abs(np.log(sizes / num_synth))))] = num_synth
@@ -102,7 +102,7 @@ def plan_mixing(world: NumberWorld | RowWorld, ask: MixingAsk, seeds: Seeds) -> 
     if not np.isfinite(answer).all():
         raise DataError("the theory gives no finite accuracy at these numbers; use a larger --ridge")
     parts = dict(zip(blocks, np.split(answer, np.cumsum([len(b) for b in blocks.values()])[:-1], axis=1), strict=True))
-    curves = {name: _curve(parts[name]) for name in ("none", "yours", "perfect") if name in parts}
+    curves: dict[str, Any] = {name: _curve(parts[name]) for name in ("none", "yours", "perfect") if name in parts}
     own = "yours" if "yours" in curves else "none"
     at = _target(sizes, curves, own, ask.num_synth)
     plan: dict[str, Any] = {
@@ -187,8 +187,8 @@ def _reading(sizes: np.ndarray, accuracy: np.ndarray) -> dict[str, Any]:
     """What one curve says: best amount, enough rows, where it is back at the real rows alone."""
     best = int(np.argmax(accuracy))
     helps = accuracy[best] - accuracy[0] > SAME
-    still_rising = best == len(sizes) - 1 and accuracy[-1] - accuracy[-2] > SAME / 10.0
     enough = _crossing(sizes, accuracy - (accuracy[best] - TOLERANCE))
+    still_rising = best == len(sizes) - 1 and (enough or 0.0) > sizes[-1] / 2.0
     return {
         "helps": bool(helps),
         "best_rows": float(sizes[best]) if helps else 0.0,
@@ -295,14 +295,15 @@ def _rate(ask: MixingAsk, name: str) -> dict[str, Any]:
     return {"value": rate.value, "low": rate.low, "high": rate.high, "num_rows": rate.num_rows, "note": rate.note}
 
 
-def check_verdict(checks: Sequence[dict[str, float]]) -> dict[str, Any]:
-    """Say whether the prediction can be believed, from its differences to trained classifiers.
+def check_verdict(checks: Sequence[dict[str, float]], *, good: float = 0.01, rough: float = 0.03) -> dict[str, Any]:
+    """Grade a prediction by its differences to trained models.
 
-    "good": all within one point or two standard errors of it; "rough": within three points; "bad" otherwise.
+    "good": all within `good`, or within two standard errors where they are larger, but never beyond twice `good`;
+    "rough": within `rough`; "bad" otherwise; "none" without checks.
     """
     if not checks:
         return {"grade": "none", "points": [], "largest": None}
     worst = max(abs(check["difference"]) for check in checks)
     slack = max(check["standard_error"] for check in checks)
-    grade = "good" if worst <= max(0.01, min(2.0 * slack, 0.02)) else "rough" if worst <= 0.03 else "bad"
+    grade = "good" if worst <= max(good, min(2.0 * slack, 2.0 * good)) else "rough" if worst <= rough else "bad"
     return {"grade": grade, "points": list(checks), "largest": worst}

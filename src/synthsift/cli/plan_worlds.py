@@ -1,8 +1,8 @@
 """What a mixing plan asks: accuracy at so many synthetic rows, for rates of label noise and verification.
 
-Two worlds answer. `NumberWorld` knows a few numbers (or a measured geometry) and uses the closed law; `RowWorld` has the
-user's real and synthetic rows and predicts the accuracy on held-out real ones. Draws of what is uncertain enter as
-columns: each column names the draw (of the class separation, or of a bootstrap of the judging rows) that it belongs to.
+Two worlds answer. `NumberWorld` knows a few numbers (or a measured geometry) and uses the closed law; `RowWorld` has
+the user's real and synthetic rows and predicts the accuracy on held-out real ones. Draws of what is uncertain enter as
+columns: each names the draw (of the class separation, or of a bootstrap of the judging rows) that it belongs to.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FOLDS = 5
 
 @dataclass(frozen=True)
 class Rates:
-    """Columns of a question, each (D,): eps, phi, rho, omega, the noise of the batch at hand, and the draw (0: none)."""
+    """Columns of a question, each (D,): eps, phi, rho, omega, noise of the batch, number of the draw (0: none)."""
 
     label_noise: np.ndarray
     keep_right: np.ndarray

@@ -1,7 +1,7 @@
 """Many what-if questions about the user's own rows at once: amounts x verifiers x weights, judged on held-out rows.
 
-The same law as `mixing_conditional.predict_cross_validated` for one synthetic source, solved in a basis in which it is a
-law of scalars. With M = gamma I + X'X/N and B the second moment of a synthetic row, one generalized eigenvalue problem
+The same law as `mixing_conditional.predict_cross_validated` for one synthetic source, solved in a basis in which it is
+a law of scalars. With M = gamma I + X'X/N and B the second moment of a synthetic row, one generalized eigenproblem
 B v = l M v per amount and fold turns every matrix of the law into diag(1 + s l), s = g alpha; noise levels, verifiers,
 weights and posterior draws then cost O(p) each instead of O(p^3).
 """
@@ -199,7 +199,7 @@ def _probabilities(
 
 
 def _solve_delta(values: np.ndarray, total: float, pull: np.ndarray, omega: np.ndarray) -> np.ndarray:
-    """delta (D,) = (1/N) sum l/(1 + s l) with s = pull/(1 + omega delta)."""
+    """Delta (D,) = (1/N) sum l/(1 + s l) with s = pull/(1 + omega delta)."""
 
     def step(delta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         damp = 1.0 + omega * delta  # (1, D)
