@@ -12,7 +12,7 @@ from synthsift.cli.plan import PlanSource
 from synthsift.cli.plan_collapse import CollapseAsk, plan_collapse
 from synthsift.cli.plan_collapse_words import collapse_sentences
 from synthsift.cli.plan_mixing import check_verdict
-from synthsift.cli.plan_rows import PlanRows, load_rows, load_run, read_audit, read_numbers
+from synthsift.cli.plan_rows import PlanRows, least_squares_rows, load_rows, load_run, read_audit, read_numbers
 from synthsift.cli.plan_sources import LIMITS, overlap_note, whole_draws
 from synthsift.cli.plan_words import check_sentence
 from synthsift.cli.plan_worlds import CHECK_DRAWS, FOLDS
@@ -29,8 +29,6 @@ MEASURED = (
     "num_real", "num_synth", "dim", "mismatch", "mismatch_error", "real_noise_variance", "synth_noise_variance",
     "spectrum", "ridge",
 )  # fmt: skip
-#: Least squares on rows needs a few rows a feature; features are reduced to a third of the rows.
-ROWS_A_FEATURE = 3
 #: The synthetic inputs count as blind in a direction where they vary less than this share of the real ones.
 BLIND = 0.05
 CLASS_LIMITS = (
@@ -137,7 +135,7 @@ def _ask_numbers(source: PlanSource, numbers: Mapping[str, Any], notes: list[str
 
 def _ask_rows(rows: PlanRows, numbers: Mapping[str, Any]) -> tuple[CollapseAsk, list[str]]:
     """Measure mismatch, noises, spectrum and signal from the rows, in as many directions as least squares can bear."""
-    x, z, notes = _bearable(rows)
+    x, z, notes = least_squares_rows(rows)
     notes = [f"classes: {rows.positive} (+1) against {rows.negative} (-1)", *rows.notes, *notes, *overlap_note(rows)]
     fitted = mismatch_by_fit(x, rows.y, z, rows.t)
     spectrum = np.append(measure_spectrum(x), 1.0)  # the last direction is the intercept
@@ -170,22 +168,12 @@ def _ask_rows(rows: PlanRows, numbers: Mapping[str, Any]) -> tuple[CollapseAsk, 
     return ask, notes
 
 
-def _bearable(rows: PlanRows) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Features in the main directions of the real rows, at most a third of the rows of either kind."""
-    most = max(min(len(rows.y), len(rows.t)) // ROWS_A_FEATURE - 1, 1)
-    basis = np.linalg.eigh(rows.x.T @ rows.x)[1][:, ::-1]
-    wide = rows.x.shape[1]
-    kept = min(wide, most)
-    note = [] if kept == wide else [f"{wide} features were reduced to {kept} directions, three rows each"]
-    return rows.x @ basis[:, :kept], rows.z @ basis[:, :kept], note
-
-
 def _check(rows: PlanRows, ask: CollapseAsk, seeds: Seeds) -> list[dict[str, float]]:
     """Squared error of least squares with and without synthetic rows on held-out real rows, against the prediction.
 
     Differences are shares of the total error, label noise included, because that is what can be measured.
     """
-    x, z, _ = _bearable(rows)
+    x, z, _ = least_squares_rows(rows)
     x, z = (np.hstack([part, np.ones((len(part), 1))]) for part in (x, z))
     place = stratified_folds(rows.y, FOLDS, seeds)
     train_rows = len(rows.y) * (1 - 1 / FOLDS)

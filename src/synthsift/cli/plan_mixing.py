@@ -128,7 +128,8 @@ def plan_mixing(world: NumberWorld | RowWorld, ask: MixingAsk, seeds: Seeds) -> 
         plan["phase"] = {"noise": NOISES.tolist(), "gain": (parts["phase"] - parts["phase"][:1]).T.tolist()}
         plan["keep_wrong_limit"] = _keep_limit(parts["keep"][at], plan["real_only"])
         plan["critical_noise"] = float(critical_label_noise(phi, rho)) if phi + rho > 0 else None
-        plan["worth"] = _worth(world, (eps, phi, rho), float(sizes[at]))
+        if isinstance(world, NumberWorld):  # the worth of rows at hand is measured, because their generator may be off
+            plan["worth"] = _worth(world, (eps, phi, rho), float(sizes[at]))
     return plan
 
 
@@ -193,6 +194,7 @@ def _reading(sizes: np.ndarray, accuracy: np.ndarray) -> dict[str, Any]:
         "helps": bool(helps),
         "best_rows": float(sizes[best]) if helps else 0.0,
         "best_gain": float(accuracy[best] - accuracy[0]),
+        "best_index": best,
         "still_rising": bool(still_rising),
         "enough_rows": enough if helps else 0.0,
         "dips": bool(accuracy[1:].min() < accuracy[0] - SAME),
@@ -269,21 +271,18 @@ def _retuned(
     return found
 
 
-def _worth(world: NumberWorld | RowWorld, rates: tuple[float, float, float], rows: float) -> dict[str, float | None]:
+def _worth(world: NumberWorld, rates: tuple[float, float, float], rows: float) -> dict[str, float | None]:
     """Clean real rows that the synthetic ones are worth: at this amount, each kept row, and at most."""
     eps, phi, rho = rates
-    if isinstance(world, RowWorld):
-        behind = float(len(world.t))
-    else:
-        kind = world.options.get("generator", "fresh")
-        behind = {"exact": math.inf, "self": 0.0}.get(kind, float(world.options.get("generator_size", math.inf)))
-    if behind == 0.0:
-        return {"rows": 0.0, "most": 0.0, "per_kept_row": None}
+    kind = world.options.get("generator", "fresh")
+    if kind == "self":
+        return {"of": rows, "rows": 0.0, "most": 0.0, "per_kept_row": None}
+    behind = math.inf if kind == "exact" else float(world.options.get("generator_size", math.inf))
     settings = {"label_noise": eps, "keep_right": phi, "keep_wrong": rho, "generator_size": behind}
     now, most = (float(clean_row_worth(size, **settings)) for size in (rows, math.inf))
     kept, lam = phi * (1 - eps) + rho * eps, phi * (1 - eps) - rho * eps
     each = max(lam, 0.0) ** 2 / kept**2 if kept > 0 else 0.0
-    return {"rows": now, "most": most if math.isfinite(most) else None, "per_kept_row": each}
+    return {"of": rows, "rows": now, "most": most if math.isfinite(most) else None, "per_kept_row": each}
 
 
 def _rate(ask: MixingAsk, name: str) -> dict[str, Any]:

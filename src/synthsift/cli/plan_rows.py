@@ -23,6 +23,8 @@ from synthsift.theory.measure_audit import Audit, count_audit
 #: The law costs the cube of the features; beyond so many only the directions in which real rows vary most are kept.
 MAX_FEATURES = 200
 LEAST_CLASS_ROWS = 20
+#: Least squares needs some rows a feature.
+ROWS_A_FEATURE = 3
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,30 @@ def binary_rows(
             f"known by so many rows, a lower bound ({30 * x.shape[1]:,} rows would be enough)"
         )
     return PlanRows(x / scale, signs, z / scale, marks, names[code], negative, tuple(notes))
+
+
+def least_squares_rows(rows: PlanRows) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Return real and synthetic features that least squares can bear, and what was left out.
+
+    Directions in which rows of one kind do not vary are taken out (nothing can be fitted there), then the main
+    directions of the real rows are kept, at most a third as many as there are rows of either kind.
+    """
+    inner = rows.z - rows.z.mean(axis=0)
+    _, sizes, across = np.linalg.svd(inner, full_matrices=False)
+    seen = across[sizes > 1e-6 * sizes[0]] if len(sizes) and sizes[0] > 0 else across[:0]
+    if not len(seen):
+        raise DataError("no feature varies over the synthetic rows; nothing can be fitted to them")
+    x, z, wide = rows.x @ seen.T, rows.z @ seen.T, rows.x.shape[1]
+    values, basis = np.linalg.eigh(np.cov(x, rowvar=False).reshape(len(seen), -1))
+    live = int((values > 1e-10 * values[-1]).sum())
+    kept = min(live, max(min(len(rows.y), len(rows.t)) // ROWS_A_FEATURE - 1, 1))
+    basis = basis[:, ::-1][:, :kept]
+    notes = []
+    if live < wide:
+        notes.append(f"{wide - live} of {wide} directions do not vary over real or over synthetic rows: left out")
+    if kept < live:
+        notes.append(f"{live} directions were reduced to {kept}, at least {ROWS_A_FEATURE} rows each")
+    return x @ basis, z @ basis, notes
 
 
 def read_audit(path: Path) -> Audit:

@@ -11,13 +11,15 @@ import numpy as np
 
 from synthsift.cli.plan import PlanSource
 from synthsift.cli.plan_mixing import MixingAsk, check_verdict, plan_mixing
-from synthsift.cli.plan_rows import PlanRows, load_rows, load_run, read_audit, read_numbers
+from synthsift.cli.plan_rows import PlanRows, least_squares_rows, load_rows, load_run, read_audit, read_numbers
 from synthsift.cli.plan_words import check_sentence, mixing_sentences
 from synthsift.cli.plan_worlds import FOLDS, NumberWorld, Rates, RowWorld, best_real_ridge, measured_world
 from synthsift.records import DataError
 from synthsift.seeds import Seeds
+from synthsift.theory.collapse_weights import worth_in_real_rows
 from synthsift.theory.measure import measure_geometry
 from synthsift.theory.measure_audit import RATES, Audit
+from synthsift.theory.measure_mismatch import mismatch_by_fit
 from synthsift.theory.measure_overlap import find_overlap
 from synthsift.theory.mixing import ASSUMPTIONS
 from synthsift.theory.mixing_conditional import stratified_folds
@@ -94,6 +96,8 @@ def _assembled(
 ) -> dict[str, Any]:
     """Plan, sentences and what has to hold, in one dictionary."""
     plan = plan_mixing(world, ask, seeds)
+    if isinstance(world, RowWorld) and rows is not None:
+        plan["worth"] = _measured_worth(rows)
     check = check_verdict(checks)
     notes = list(notes)
     if ask.audit is not None:
@@ -178,6 +182,21 @@ def _number_world(numbers: Mapping[str, Any]) -> NumberWorld:
     if not 0 <= size < math.inf:
         raise DataError(f"--num-real is {size:g}; it must be at least 0 and finite")
     return NumberWorld(float(size), numbers["dim"], options, numbers.get("mean_norm"), ridge)
+
+
+def _measured_worth(rows: PlanRows) -> dict[str, float | None] | None:
+    """What the synthetic rows at hand are worth by the difference of the two linear rules; None where it is not known.
+
+    Section 7 of the collapse theory: sigma_1^2 d/(c^2 + (sigma_2^2 + c^2) d/n_2) real rows, sigma_1^2 d/c^2 at most.
+    """
+    x, z, _ = least_squares_rows(rows)
+    fitted = mismatch_by_fit(x, rows.y, z, rows.t)
+    if fitted.mismatch.value <= 0:
+        return None
+    noise = {"real_noise_variance": fitted.real_noise_variance, "synth_noise_variance": fitted.synth_noise_variance}
+    now = worth_in_real_rows(fitted.dim, fitted.mismatch.value, num_synth=len(rows.t), **noise)
+    most = worth_in_real_rows(fitted.dim, fitted.mismatch.value, **noise)
+    return {"of": float(len(rows.t)), "rows": now, "most": most, "per_kept_row": None}
 
 
 def _is_ideal(options: Mapping[str, Any]) -> bool:

@@ -51,17 +51,18 @@ def _amount(
     """How many rows, and what they bring."""
     told = []
     gain = f"{points(curve['gain'][place])} points{spread(curve, place)}"
+    best = f"{points(reading['best_gain'])}{spread(curve, reading['best_index'])}"
     if not reading["helps"]:
         told.append(f"Do not add them as they are: at this ridge no number of these rows helps; {about(rows)}: {gain}.")
     elif reading["still_rising"]:
         told.append(
             f"More rows keep helping up to {about(plan['sizes'][-1])}, the end of the range: "
-            f"{points(reading['best_gain'])} points there; {about(rows)} bring {gain}."
+            f"{best} points there; {about(rows)} bring {gain}."
         )
     else:
         told.append(
             f"Stop at about {about(reading['enough_rows'])}: beyond that you gain less than 0.1 points "
-            f"(the best is {points(reading['best_gain'])} points over the real rows alone; {about(rows)} bring {gain})."
+            f"(the best is {best} points over the real rows alone; {about(rows)} bring {gain})."
         )
     if reading["break_even_rows"] is not None:
         told.append(
@@ -136,11 +137,14 @@ def _worth(plan: Mapping[str, Any]) -> list[str]:
     worth = plan["worth"]
     if worth is None:
         return []
-    if worth["per_kept_row"] is None:
+    if worth["most"] == 0:
         return ["A generator fitted on the same real rows adds no information: get other real rows for it."]
-    now = f"{about(plan['target']['rows'])} rows are worth {about(worth['rows'])} clean real ones"
+    now = f"{about(worth['of'])} rows are worth {about(worth['rows'])} clean real ones"
     if worth["most"] is None:
-        return [f"At their best weight {now}; a kept row counts as {worth['per_kept_row']:.2f} of a real one."]
+        each = (
+            "" if worth["per_kept_row"] is None else f"; a kept row counts as {worth['per_kept_row']:.2f} of a real one"
+        )
+        return [f"At their best weight {now}{each}."]
     return [f"This synthetic set is worth at most {about(worth['most'])} real examples; at their best weight {now}."]
 
 
@@ -149,10 +153,11 @@ def _settings(plan: Mapping[str, Any], curve: Mapping[str, Any], place: int, row
     told = []
     weight = plan["weight"]
     if weight["accuracy"] - curve["mean"][place] >= WORTH_SAYING:
-        what = "Leave them out" if weight["weight"] == 0 else f"Weigh a synthetic row {weight['weight']:.2g}"
-        told.append(
-            f"{what} instead of 1: {points(weight['accuracy'] - curve['mean'][place])} points at {about(rows)} rows."
-        )
+        gain = f"{points(weight['accuracy'] - curve['mean'][place])} points at {about(rows)} rows"
+        if weight["weight"] == 0:
+            told.append(f"No weight above 0 helps at {about(rows)} rows: leave them out ({gain}).")
+        else:
+            told.append(f"Weigh a synthetic row {weight['weight']:.2g} where a real one has 1: {gain}.")
     retuned = plan["retuned"]
     if "real_only" in retuned:
         told.append(

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from synthsift.cli import flags
-from synthsift.cli.flags import DATA, HOW, OUTPUT, option
+from synthsift.cli.flags import DATA, MORE, OUTPUT, option
 
+ASK = "What is asked"
 MODEL = "Numbers (instead of data)"
 plan = typer.Typer(
     no_args_is_help=True,
@@ -18,14 +19,15 @@ plan = typer.Typer(
 
 Run = Annotated[Path | None, typer.Argument(metavar="[RUN]", help="Run folder to plan from, instead of files.")]
 Audit = Annotated[Path | None, option("Audited synthetic rows: columns right and kept (1 or 0).", DATA)]
+Skipped = Annotated[str | None, option("Column that is no input, such as a group.", MORE, "--group")]
 Positive = Annotated[str | None, option("Class planned against the rest.", DATA)]
 NumReal = Annotated[float | None, option("Real rows.", MODEL)]
-NumSynth = Annotated[float | None, option("Synthetic rows you think of.", HOW)]
+NumSynth = Annotated[float | None, option("Synthetic rows you think of.", ASK)]
 Dim = Annotated[int | None, option("Number of features.", MODEL)]
 Spectrum = Annotated[Path | None, option("File of feature variances, one number a line; all 1 by default.", MODEL)]
-Ridge = Annotated[float | None, option("Ridge; 1 by default, from rows the best one for real rows.", HOW)]
-Weight = Annotated[float | None, option("Weight of a synthetic row where a real one has 1.", HOW)]
-Seed = Annotated[int, option("Seed of draws and folds.", HOW)]
+Ridge = Annotated[float | None, option("Ridge; 1 by default, from rows the best one for real rows.", ASK)]
+Weight = Annotated[float | None, option("Weight of a synthetic row where a real one has 1.", ASK)]
+Seed = Annotated[int, option("Seed of draws and folds.", ASK)]
 Out = Annotated[Path | None, option("Folder for plan.json and plan.svg.", OUTPUT)]
 Json = Annotated[bool, option("Print the plan as JSON.", OUTPUT, "--json")]
 Quiet = Annotated[bool, option("Print the advice only.", OUTPUT, "--quiet")]
@@ -38,7 +40,15 @@ def mixing(
     synthetic: flags.Synthetic = None,
     label: flags.Label = None,
     text: flags.Text = None,
+    data: flags.Data = None,
+    source_column: flags.SourceColumn = None,
+    split_column: flags.SplitColumn = None,
+    train_split: flags.TrainSplit = "train",
+    id_column: flags.IdColumn = None,
+    group: Skipped = None,
     embeddings: flags.Embeddings = None,
+    max_real: flags.MaxReal = None,
+    max_rows_per_source: flags.MaxRowsPerSource = None,
     audit: Audit = None,
     positive: Positive = None,
     num_real: NumReal = None,
@@ -48,15 +58,15 @@ def mixing(
     mean: Annotated[Path | None, option("File with the class mean in each direction.", MODEL)] = None,
     real_label_noise: Annotated[float | None, option("Share of wrong real labels.", MODEL)] = None,
     num_synth: NumSynth = None,
-    label_noise: Annotated[float | None, option("Share of wrong synthetic labels.", HOW)] = None,
-    keep_right: Annotated[float | None, option("Share of right labels your verifier keeps.", HOW)] = None,
-    keep_wrong: Annotated[float | None, option("Share of wrong labels it keeps.", HOW)] = None,
-    audited: Annotated[int | None, option("Rows behind these three shares: gives intervals.", HOW)] = None,
-    generator: Annotated[str | None, option("fresh, exact or self (fitted on the same real rows).", HOW)] = None,
-    generator_size: Annotated[float | None, option("Real rows the generator was fitted on.", HOW)] = None,
+    label_noise: Annotated[float | None, option("Share of wrong synthetic labels.", ASK)] = None,
+    keep_right: Annotated[float | None, option("Share of right labels your verifier keeps.", ASK)] = None,
+    keep_wrong: Annotated[float | None, option("Share of wrong labels it keeps.", ASK)] = None,
+    audited: Annotated[int | None, option("Rows behind these three shares: gives intervals.", ASK)] = None,
+    generator: Annotated[str | None, option("fresh, exact or self (fitted on the same real rows).", ASK)] = None,
+    generator_size: Annotated[float | None, option("Real rows the generator was fitted on.", ASK)] = None,
     ridge: Ridge = None,
     synth_weight: Weight = None,
-    draws: Annotated[int, option("Posterior draws behind the intervals.", HOW)] = 300,
+    draws: Annotated[int, option("Posterior draws behind the intervals.", ASK)] = 300,
     seed: Seed = 0,
     out: Out = None,
     as_json: Json = False,
@@ -72,7 +82,15 @@ def mixing(
         synthetic=tuple(synthetic or ()),
         label=label,
         text=text,
+        data=data,
+        source_column=source_column,
+        split_column=split_column,
+        train_split=train_split,
+        id=id_column,
+        group=group,
         embeddings=tuple(embeddings or ()),
+        max_real=max_real,
+        max_rows_per_source=max_rows_per_source,
         seed=seed,
     )
     numbers = {
@@ -105,7 +123,15 @@ def collapse(
     synthetic: flags.Synthetic = None,
     label: flags.Label = None,
     text: flags.Text = None,
+    data: flags.Data = None,
+    source_column: flags.SourceColumn = None,
+    split_column: flags.SplitColumn = None,
+    train_split: flags.TrainSplit = "train",
+    id_column: flags.IdColumn = None,
+    group: Skipped = None,
     embeddings: flags.Embeddings = None,
+    max_real: flags.MaxReal = None,
+    max_rows_per_source: flags.MaxRowsPerSource = None,
     audit: Audit = None,
     positive: Positive = None,
     num_real: NumReal = None,
@@ -117,8 +143,8 @@ def collapse(
     synth_noise_variance: Annotated[float | None, option("Of synthetic label noise; the real one.", MODEL)] = None,
     spectrum: Spectrum = None,
     ridge: Annotated[float | None, option("Ridge of the fit; 0 by default.", MODEL)] = None,
-    width: Annotated[int | None, option("Size of your model: features of its last layer.", HOW)] = None,
-    draws: Annotated[int, option("Draws behind the intervals.", HOW)] = 300,
+    width: Annotated[int | None, option("Size of your model: features of its last layer.", ASK)] = None,
+    draws: Annotated[int, option("Draws behind the intervals.", ASK)] = 300,
     seed: Seed = 0,
     out: Out = None,
     as_json: Json = False,
@@ -134,7 +160,15 @@ def collapse(
         synthetic=tuple(synthetic or ()),
         label=label,
         text=text,
+        data=data,
+        source_column=source_column,
+        split_column=split_column,
+        train_split=train_split,
+        id=id_column,
+        group=group,
         embeddings=tuple(embeddings or ()),
+        max_real=max_real,
+        max_rows_per_source=max_rows_per_source,
         seed=seed,
     )
     numbers = {
