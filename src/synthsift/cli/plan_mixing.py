@@ -48,7 +48,9 @@ class MixingAsk:
     num_synth : float, optional
         How many rows the user thinks of, or has.
     synth_weight : float
-    num_draws : int
+    num_draws, num_sizes : int
+    retune : bool
+        Also look for the best ridge with and without the rows.
     """
 
     label_noise: float = 0.0
@@ -60,6 +62,8 @@ class MixingAsk:
     num_synth: float | None = None
     synth_weight: float = 1.0
     num_draws: int = 300
+    num_sizes: int = NUM_SIZES
+    retune: bool = True
 
     @property
     def rates(self) -> tuple[float, float, float]:
@@ -70,11 +74,11 @@ class MixingAsk:
         return self.label_noise, self.keep_right, self.keep_wrong
 
 
-def plan_sizes(num_real: float, num_synth: float | None) -> np.ndarray:
-    """Amounts (40,) of synthetic rows that a plan looks at, 0 first."""
+def plan_sizes(num_real: float, num_synth: float | None, count: int = NUM_SIZES) -> np.ndarray:
+    """Amounts (count,) of synthetic rows that a plan looks at, 0 first."""
     scale = max(num_real, 1.0)
     top = max(1000.0 * scale, 20.0 * (num_synth or 0.0))
-    sizes = np.geomspace(max(scale / 20.0, 1.0), top, NUM_SIZES - 1)
+    sizes = np.geomspace(max(scale / 20.0, 1.0), top, count - 1)
     if num_synth:  # the amount asked about is one of them
         sizes[int(np.argmin(np.abs(np.log(sizes / num_synth))))] = num_synth
     first = 0.0 if num_real > 0 else max(top * 1e-4, 1.0) / 2.0
@@ -95,7 +99,7 @@ def plan_mixing(world: NumberWorld | RowWorld, ask: MixingAsk, seeds: Seeds) -> 
     DataError
         For rates that no verifier has, or a world that cannot answer.
     """
-    sizes = plan_sizes(world.num_real, ask.num_synth)
+    sizes = plan_sizes(world.num_real, ask.num_synth, ask.num_sizes)
     eps, phi, rho = ask.rates
     blocks = _questions(ask, world.has_own_draws, seeds)
     answer = world.accuracy(sizes, Rates.join(list(blocks.values())))
@@ -118,7 +122,7 @@ def plan_mixing(world: NumberWorld | RowWorld, ask: MixingAsk, seeds: Seeds) -> 
         "target": {"rows": float(sizes[at]), "index": at},
         "advice": {name: _reading(sizes, parts[name][:, 0]) for name in curves} if world.num_real > 0 else {},
         "weight": _best_weight(parts["weight"][at]),
-        "retuned": _retuned(world, (eps, phi, rho), ask, float(sizes[at])),
+        "retuned": _retuned(world, (eps, phi, rho), ask, float(sizes[at])) if ask.retune else None,
         "phase": None,
         "keep_wrong_limit": None,
         "critical_noise": None,

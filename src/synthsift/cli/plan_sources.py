@@ -58,9 +58,23 @@ def mixing_report(source: PlanSource, numbers: Mapping[str, Any]) -> dict[str, A
 
 
 def rows_report(
-    rows: PlanRows, ask: MixingAsk, seeds: Seeds, numbers: Mapping[str, Any], *, kind: str
+    rows: PlanRows,
+    ask: MixingAsk,
+    seeds: Seeds,
+    numbers: Mapping[str, Any],
+    *,
+    kind: str,
+    check: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
-    """Plan from rows: with synthetic ones by their moments, else by the geometry of the real ones."""
+    """Plan from rows: with synthetic ones by their moments, else by the geometry of the real ones.
+
+    `check` limits the trained classifiers that the plan is checked by (see `RowWorld.check`).
+
+    Raises
+    ------
+    DataError
+        For options that the rows contradict, and rows that no plan can be made from.
+    """
     ridge = numbers.get("ridge")
     ridge = best_real_ridge(rows.x, rows.y, seeds) if ridge is None else float(ridge)
     notes = [f"classes: {rows.positive} (+1) against {rows.negative} (-1)", *rows.notes]
@@ -82,7 +96,7 @@ def rows_report(
     notes += overlap_note(rows)
     row_world = RowWorld(rows.x, rows.y, rows.z, rows.t, ridge, seeds, ask.num_draws)
     ask = ask if ask.num_synth else replace(ask, num_synth=float(len(rows.t)))
-    return _assembled(row_world, ask, seeds, kind, notes, row_world.check(), rows)
+    return _assembled(row_world, ask, seeds, kind, notes, row_world.check(**(check or {})), rows)
 
 
 def _assembled(

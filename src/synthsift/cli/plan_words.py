@@ -159,7 +159,7 @@ def _settings(plan: Mapping[str, Any], curve: Mapping[str, Any], place: int, row
         else:
             told.append(f"Weigh a synthetic row {weight['weight']:.2g} where a real one has 1: {gain}.")
     retuned = plan["retuned"]
-    if "real_only" in retuned:
+    if retuned is not None and "real_only" in retuned:
         told.append(
             f"With the ridge tuned for each: real rows alone {100 * retuned['real_only']:.1f} % (ridge "
             f"{retuned['real_ridge']:.2g}), with {about(rows)} synthetic rows {100 * retuned['mixed']:.1f} % (ridge "

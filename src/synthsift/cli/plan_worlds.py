@@ -165,8 +165,15 @@ class RowWorld:
         gamma = self.ridge if ridge is None else ridge
         return accuracy_curve(self.rows, sizes, gamma, questions, row_weight=self.counts[:, rates.draw])
 
-    def check(self) -> list[dict[str, float]]:
+    def check(self, *, max_rows: int = 20_000, draws: int = CHECK_DRAWS) -> list[dict[str, float]]:
         """Train on part of the synthetic rows and compare with the prediction from the other part.
+
+        Parameters
+        ----------
+        max_rows : int
+            Train on at most so many synthetic rows.
+        draws : int
+            Trained classifiers for each amount and fold.
 
         Returns
         -------
@@ -181,9 +188,10 @@ class RowWorld:
         place = half.fold
         judged = place >= 0
         found = []
-        for size in np.unique(np.geomspace(max(10, len(drawn) // 16), len(drawn), 3).astype(int)):
+        most = min(len(drawn), max_rows)
+        for size in np.unique(np.geomspace(max(10, most // 16), most, 3).astype(int)):
             predicted = float(accuracy_curve(half, [float(size)], self.ridge, Questions.of_rates(0.0))[0, 0])
-            right = self._measured(drawn, int(size), place)
+            right = self._measured(drawn, int(size), place, draws)
             error = float(right[judged].std(ddof=1) / np.sqrt(judged.sum()))
             measured = float(right[judged].mean())
             found.append(
@@ -192,16 +200,16 @@ class RowWorld:
             )  # fmt: skip
         return found
 
-    def _measured(self, pool: np.ndarray, size: int, place: np.ndarray) -> np.ndarray:
+    def _measured(self, pool: np.ndarray, size: int, place: np.ndarray, draws: int) -> np.ndarray:
         """Share of trained classifiers (n,) that are right on each judging row."""
         right = np.zeros(len(self.y))
-        for repeat in range(CHECK_DRAWS):
+        for repeat in range(draws):
             taken = self.seeds.numpy(f"check-{size}-{repeat}").permutation(pool)[:size]
             for fold in range(FOLDS):
                 train, judge = place != fold, place == fold
                 x, y = np.concatenate([self.x[train], self.z[taken]]), np.concatenate([self.y[train], self.t[taken]])
                 w = ridge_weights(x, y, np.ones(len(y)), self.ridge * len(y))
-                right[judge] += (self.y[judge] * (self.x[judge] @ w) > 0) / CHECK_DRAWS
+                right[judge] += (self.y[judge] * (self.x[judge] @ w) > 0) / draws
         return right
 
 
@@ -211,11 +219,10 @@ def best_real_ridge(x: np.ndarray, y: np.ndarray, seeds: Seeds) -> float:
     hits, loss, place = np.zeros(len(RIDGES)), np.zeros(len(RIDGES)), rows.fold
     for fold in range(FOLDS):
         train = place != fold
-        left, values, right = np.linalg.svd(x[train], full_matrices=False)
-        along = (left.T @ y[train]) * values
-        seen = x[~train] @ right.T
+        values, basis = np.linalg.eigh(x[train].T @ x[train])
+        along, seen = basis.T @ (x[train].T @ y[train]), x[~train] @ basis
         for k, ridge in enumerate(RIDGES):
-            found = seen @ (along / (values**2 + ridge * train.sum()))
+            found = seen @ (along / (values + ridge * train.sum()))
             hits[k] += (found * y[~train] > 0).sum()
             loss[k] += ((y[~train] - found) ** 2).sum()
     return float(RIDGES[np.lexsort((loss, -hits))[0]])

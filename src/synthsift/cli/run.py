@@ -15,6 +15,7 @@ from synthsift.check.copies import test_copies
 from synthsift.check.findings import check
 from synthsift.cli.console import Console
 from synthsift.cli.outputs import finish_outputs, write_outputs
+from synthsift.cli.plan_run import write_plan
 from synthsift.cli.policies import pick_policies, with_diagnostics, words_of
 from synthsift.cli.settings import RunSettings
 from synthsift.compare import Study, compare, final_fits, judge_test, make_folds, pooled
@@ -116,6 +117,7 @@ def execute(settings: RunSettings, out: Path, console: Console, *, overwrite: bo
                 seconds["compare"] = time.perf_counter() - started - sum(seconds.values())
                 finished = _conclude(settings, loaded, study, comparison, encoded, seconds, console)
                 finished.seconds["total"] = time.perf_counter() - started
+                write_plan(folder.path, study)
                 write_outputs(folder, settings, finished)
             finish_outputs(folder)
     console.close_with(out)

@@ -36,8 +36,8 @@ def collect(run: Path | str) -> dict[str, Any]:
     dict
         ``run``, ``verdict``, ``metric``, ``splits``, ``comparison`` (a row for each policy, best gain first),
         ``metrics``, ``per_class`` (of the policy ``per_class_of``), ``kept``, ``weights``, ``history``, ``findings``
-        (worst first), ``gallery``, ``test``, ``data``, ``diagnostics``, ``settings``, ``seconds``, ``versions`` and
-        ``files`` (what the next step needs to know).
+        (worst first), ``gallery``, ``plan``, ``test``, ``data``, ``diagnostics``, ``settings``, ``seconds``,
+        ``versions`` and ``files`` (what the next step needs to know).
 
     Raises
     ------
@@ -62,6 +62,7 @@ def collect(run: Path | str) -> dict[str, Any]:
         "history": _collect_history(run),
         "findings": _collect_findings(run),
         "gallery": collect_gallery(_read_json(run, "gallery.json")),
+        "plan": _read_json(run, "plan.json"),
         "test": _pick(summary.get("test"), ("name", "metric", "value")),
         "data": summary.get("data") or {},
         "diagnostics": summary.get("diagnostics") or {},

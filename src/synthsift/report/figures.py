@@ -21,6 +21,7 @@ from synthsift.report.canvas import (
     theme,
     to_svg,
 )
+from synthsift.report.plan_figures import draw_what_if
 
 EVERYTHING = "Everything"
 ROW = 0.3  # inches for a line of a chart
@@ -38,7 +39,8 @@ def draw_figures(report: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     Returns
     -------
     dict
-        Name -> {"wide": svg, "narrow": svg}, for ``comparison``, ``per_class``, ``kept``, ``weights``, ``history``.
+        Name -> {"wide": svg, "narrow": svg}, for ``comparison``, ``per_class``, ``kept``, ``weights``, ``history``,
+        ``what_if``.
     """
     drawers: dict[str, tuple[str, Callable[[Mapping[str, Any], float], Any]]] = {
         "comparison": ("Gain of every policy over real data alone, with 95 % intervals", draw_comparison),
@@ -46,6 +48,7 @@ def draw_figures(report: Mapping[str, Any]) -> dict[str, dict[str, str]]:
         "kept": ("Share of synthetic rows kept, by source and by class", draw_kept),
         "weights": ("Distribution of the weights in each source", draw_weights),
         "history": ("Curves of the meta-training", draw_history),
+        "what_if": ("Predicted accuracy against the number of synthetic rows", draw_what_if),
     }
     figures: dict[str, dict[str, str]] = {}
     for name, (title, draw) in drawers.items():
