@@ -121,15 +121,18 @@ def _show(report: Mapping[str, Any], output: PlanOutput) -> int:
     from rich.console import Console
 
     from synthsift.report.plan_table import plan_table
+    from synthsift.report.wording import one_line
 
     if not output.quiet:
         Console().print(plan_table(report))
     for sentence in report["sentences"]:
-        sys.stdout.write(f"- {sentence}\n")
+        sys.stdout.write(f"- {one_line(sentence)}\n")
     sys.stdout.write(f"\n{report['check']['sentence']}\n")
     for title in () if output.quiet else ("notes", "assumptions"):
         if report[title]:
-            sys.stdout.write(f"\n{title.capitalize()}:\n" + "".join(f"  - {line}\n" for line in report[title]))
+            sys.stdout.write(
+                f"\n{title.capitalize()}:\n" + "".join(f"  - {one_line(line)}\n" for line in report[title])
+            )
     if output.out is not None:
         sys.stdout.write(f"\nWritten: {output.out / 'plan.json'} and {output.out / 'plan.svg'}\n")
     return 0

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from synthsift.cli.plan import PlanSource
-from synthsift.cli.plan_mixing import MixingAsk, check_verdict, plan_mixing
+from synthsift.cli.plan_mixing import RETUNED, MixingAsk, check_verdict, plan_mixing
 from synthsift.cli.plan_rows import PlanRows, least_squares_rows, load_rows, load_run, read_audit, read_numbers
 from synthsift.cli.plan_words import check_sentence, mixing_sentences
 from synthsift.cli.plan_worlds import FOLDS, NumberWorld, Rates, RowWorld, best_real_ridge, measured_world
@@ -191,11 +191,14 @@ def _number_world(numbers: Mapping[str, Any]) -> NumberWorld:
             options[name] = read_numbers(numbers[name], name)
     if numbers.get("real_label_noise") is not None:
         options["real_label_noise"] = float(numbers["real_label_noise"])
-    ridge = 1.0 if numbers.get("ridge") is None else float(numbers["ridge"])
-    size = numbers["num_real"]
+    size, ridge = numbers["num_real"], numbers.get("ridge")
     if not 0 <= size < math.inf:
         raise DataError(f"--num-real is {size:g}; it must be at least 0 and finite")
-    return NumberWorld(float(size), numbers["dim"], options, numbers.get("mean_norm"), ridge)
+    world = NumberWorld(float(size), numbers["dim"], options, numbers.get("mean_norm"), 1.0 if ridge is None else ridge)
+    if ridge is None and size > 0:  # rows that only make up for a poor ridge are not worth their price
+        alone = world.accuracy(np.zeros(len(RETUNED)), Rates.of(0.0), RETUNED)[:, 0]
+        world = replace(world, ridge=float(RETUNED[int(np.argmax(alone))]))
+    return world
 
 
 def _measured_worth(rows: PlanRows) -> dict[str, float | None] | None:

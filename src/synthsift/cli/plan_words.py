@@ -80,7 +80,7 @@ def _verifier(plan: Mapping[str, Any]) -> list[str]:
     if rates is None:
         return [
             "How many labels are wrong is not known, so nothing can be said about verifiers: look at 100 synthetic "
-            "rows and give --audit audited.csv with a column right (and kept)."
+            "rows and give `synthsift plan mixing` an --audit file with a column right (and kept)."
         ]
     if limit is None:
         return []
@@ -160,8 +160,10 @@ def _settings(plan: Mapping[str, Any], curve: Mapping[str, Any], place: int, row
             told.append(f"Weigh a synthetic row {weight['weight']:.2g} where a real one has 1: {gain}.")
     retuned = plan["retuned"]
     if retuned is not None and "real_only" in retuned:
+        change = retuned["mixed"] - retuned["real_only"]
+        end = "they help" if change > WORTH_SAYING else "they hurt" if change < -WORTH_SAYING else "they change nothing"
         told.append(
-            f"With the ridge tuned for each: real rows alone {100 * retuned['real_only']:.1f} % (ridge "
+            f"With the ridge tuned for each {end}: real rows alone {100 * retuned['real_only']:.1f} % (ridge "
             f"{retuned['real_ridge']:.2g}), with {about(rows)} synthetic rows {100 * retuned['mixed']:.1f} % (ridge "
             f"{retuned['mixed_ridge']:.2g})."
         )

@@ -16,6 +16,7 @@ import numpy as np
 
 from synthsift.records import DataError, Severity
 from synthsift.report.gallery import collect_gallery
+from synthsift.report.plan_section import collect_plan
 from synthsift.report.tally import count_kept, count_weights
 
 SCHEMA = 1
@@ -62,7 +63,7 @@ def collect(run: Path | str) -> dict[str, Any]:
         "history": _collect_history(run),
         "findings": _collect_findings(run),
         "gallery": collect_gallery(_read_json(run, "gallery.json")),
-        "plan": _read_json(run, "plan.json"),
+        "plan": collect_plan(_read_json(run, "plan.json")),
         "test": _pick(summary.get("test"), ("name", "metric", "value")),
         "data": summary.get("data") or {},
         "diagnostics": summary.get("diagnostics") or {},
