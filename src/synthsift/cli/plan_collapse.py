@@ -111,7 +111,6 @@ def plan_collapse(ask: CollapseAsk, seeds: Seeds) -> dict[str, Any]:
     curves["perfect"] = _linear_curve(ask, np.full(len(sizes), ask.num_real), sizes, np.zeros(1))
     curves["weighted"] = _weighted_curve(ask, sizes, c2_draws)
     place = _nearest(sizes, ask)
-    ranked = rank_remedies(ask.num_real, ask.num_synth, ask.dim, mismatch=ask.c2, **ask.plain)
     return {
         "num_real": ask.num_real,
         "num_synth": ask.num_synth,
@@ -128,7 +127,7 @@ def plan_collapse(ask: CollapseAsk, seeds: Seeds) -> dict[str, Any]:
         "curves": curves,
         "mix": _mix_curve(ask, c2_draws),
         "size": _size_curve(ask),
-        "remedies": [vars(remedy) for remedy in ranked],
+        "remedies": _remedies(ask),
         "weight": vars(best_weight(ask.num_real, ask.num_synth, ask.dim, mismatch=ask.c2, **ask.options)),
         "floor": error_floor(ask.fraction, ask.dim, mismatch=ask.c2, **ask.options),
         "onset_rows": _finite(onset_size(ask.fraction, ask.dim, ask.c2, ask.noise)),
@@ -136,6 +135,15 @@ def plan_collapse(ask: CollapseAsk, seeds: Seeds) -> dict[str, Any]:
         "helpful": _helpful(ask),
         "marginal": _marginal(ask),
     }
+
+
+def _remedies(ask: CollapseAsk) -> list[dict[str, Any]]:
+    """Every way of using the rows at its best ridge; none where the search meets what doubles cannot resolve."""
+    try:
+        ranked = rank_remedies(ask.num_real, ask.num_synth, ask.dim, mismatch=ask.c2, **ask.plain)
+    except ArithmeticError:  # weights of e^-16 on ten million rows
+        return []
+    return [vars(remedy) for remedy in ranked]
 
 
 def _c2_draws(ask: CollapseAsk, seeds: Seeds) -> np.ndarray:

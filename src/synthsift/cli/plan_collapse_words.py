@@ -19,9 +19,10 @@ def collapse_sentences(plan: Mapping[str, Any]) -> list[str]:
 def _remedy(plan: Mapping[str, Any]) -> list[str]:
     """Which way of using the rows is best."""
     ranked = plan["remedies"]
-    best, errors = ranked[0], {remedy["name"]: remedy["error"] for remedy in ranked}
-    others = ", ".join(f"{name} {error:.3g}" for name, error in errors.items() if name != best["name"])
-    told = [f"Best use of these rows, each with its best ridge: {best['name']} (error {best['error']:.3g}); {others}."]
+    told = ["The ways of using the rows could not be ranked at sizes this unequal."]
+    if ranked:
+        best, others = ranked[0], ", ".join(f"{other['name']} {other['error']:.3g}" for other in ranked[1:])
+        told = [f"Best use of these rows, each at its best ridge: {best['name']} ({best['error']:.3g}); {others}."]
     weight = plan["weight"]
     if plan["real_only"] is not None and weight["error"] < (1 - NOTABLE) * min(plan["real_only"], weight["pooled"]):
         told.append(

@@ -140,6 +140,11 @@ def binary_rows(
     middle = (x[signs == 1].mean(axis=0) + x[signs == -1].mean(axis=0)) / 2.0
     x, z = x - middle, z - middle
     x, z, note = _fewer_features(x, z)
+    if not x.shape[1]:
+        raise DataError(
+            "no usable feature is left: every column is constant over the real rows or text with a value a row; give "
+            "numbers or categories, --text COL, or --embeddings"
+        )
     inside = x - signs[:, None] * (x[signs == 1].mean(axis=0) - x[signs == -1].mean(axis=0)) / 2.0
     scale = float(np.sqrt(inside.var(axis=0).mean()))
     if not scale > 0:
@@ -161,7 +166,7 @@ def least_squares_rows(rows: PlanRows) -> tuple[np.ndarray, np.ndarray, list[str
     """
     inner = rows.z - rows.z.mean(axis=0)
     _, sizes, across = np.linalg.svd(inner, full_matrices=False)
-    seen = across[sizes > 1e-6 * sizes[0]] if len(sizes) and sizes[0] > 0 else across[:0]
+    seen = across[sizes > 1e-6 * max(float(sizes[0]), np.sqrt(len(inner)))]  # real features have variance 1
     if not len(seen):
         raise DataError("no feature varies over the synthetic rows; nothing can be fitted to them")
     x, z, wide = rows.x @ seen.T, rows.z @ seen.T, rows.x.shape[1]

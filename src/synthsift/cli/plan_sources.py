@@ -23,6 +23,7 @@ from synthsift.theory.measure_mismatch import mismatch_by_fit
 from synthsift.theory.measure_overlap import find_overlap
 from synthsift.theory.mixing import ASSUMPTIONS
 from synthsift.theory.mixing_conditional import stratified_folds
+from synthsift.theory.mixing_curve import LARGEST_NOISE
 from synthsift.theory.mixing_simulation import ridge_weights
 
 GEOMETRY = ("num_real", "dim", "mean_norm", "spectrum", "mean")
@@ -93,6 +94,11 @@ def rows_report(
             raise DataError(f"--{name.replace('_', '-')} is for plans without synthetic rows; the rows at hand show it")
     if ask.audit is None and not ask.knows_noise and ask.has_verifier:
         raise DataError("--keep-right or --keep-wrong is given without --label-noise; give it, or an --audit")
+    if ask.knows_noise and ask.rates[0] > LARGEST_NOISE:
+        raise DataError(
+            f"{100 * ask.rates[0]:.0f} % of the synthetic labels are wrong; above {100 * LARGEST_NOISE:.0f} % they do not "
+            "tell the classes apart: label them anew"
+        )
     notes += overlap_note(rows)
     row_world = RowWorld(rows.x, rows.y, rows.z, rows.t, ridge, seeds, ask.num_draws)
     ask = ask if ask.num_synth else replace(ask, num_synth=float(len(rows.t)))
