@@ -96,8 +96,8 @@ def rows_report(
         raise DataError("--keep-right or --keep-wrong is given without --label-noise; give it, or an --audit")
     if ask.knows_noise and ask.rates[0] > LARGEST_NOISE:
         raise DataError(
-            f"{100 * ask.rates[0]:.0f} % of the synthetic labels are wrong; above {100 * LARGEST_NOISE:.0f} % they do not "
-            "tell the classes apart: label them anew"
+            f"{100 * ask.rates[0]:.0f} % of the synthetic labels are wrong; above {100 * LARGEST_NOISE:.0f} % they do "
+            "not tell the classes apart: label them anew"
         )
     notes += overlap_note(rows)
     row_world = RowWorld(rows.x, rows.y, rows.z, rows.t, ridge, seeds, ask.num_draws)
