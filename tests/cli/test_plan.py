@@ -232,6 +232,9 @@ def test_collapse_from_files(files: tuple[str, str]) -> None:
     assert plan["mismatch"]["low"] < plan["mismatch"]["value"] < plan["mismatch"]["high"]
     assert plan["check"]["grade"] in ("good", "rough")
     assert {point["rows"] for point in plan["check"]["points"]} == {0, 100, 400}
+    curve = plan["learning_curve"]
+    assert curve["exponent"]["low"] <= curve["exponent"]["value"] <= curve["exponent"]["high"]
+    assert any(note.startswith("real rows alone: squared error") for note in plan["notes"])
 
 
 def test_a_run_holds_a_plan_and_can_be_planned_from(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from synthsift.seeds import Seeds
 from synthsift.theory.collapse import predict_error
 from synthsift.theory.collapse_master import ASSUMPTIONS
 from synthsift.theory.measure import Estimate
+from synthsift.theory.measure_curve import fit_power_law, measure_learning_curve
 from synthsift.theory.measure_mismatch import mismatch_by_fit, mismatch_from_disagreement
 from synthsift.theory.measure_spectrum import measure_spectrum
 from synthsift.theory.mixing_conditional import stratified_folds
@@ -29,6 +30,8 @@ MEASURED = (
     "num_real", "num_synth", "dim", "mismatch", "mismatch_error", "real_noise_variance", "synth_noise_variance",
     "spectrum", "ridge",
 )  # fmt: skip
+#: Real rows and splits behind the learning curve.
+CURVE_ROWS, CURVE_SPLITS = 2000, 6
 #: The synthetic inputs count as blind in a direction where they vary less than this share of the real ones.
 BLIND = 0.05
 CLASS_LIMITS = (
@@ -55,7 +58,9 @@ def collapse_report(source: PlanSource, numbers: Mapping[str, Any]) -> dict[str,
         raise DataError("--audit is for a collapse plan from numbers; from rows the mismatch is measured by fits")
     rows = load_run(source.run, positive=source.positive) if source.run else _loaded(source)
     ask, notes = _ask_rows(rows, numbers)
-    return _assembled(ask, seeds, source.kind, notes, _check(rows, ask, seeds), rows)
+    curve, note = _learning_curve(rows, seeds)
+    report = _assembled(ask, seeds, source.kind, [*notes, note], _check(rows, ask, seeds), rows)
+    return {**report, "learning_curve": curve}
 
 
 def _loaded(source: PlanSource) -> PlanRows:
@@ -166,6 +171,22 @@ def _ask_rows(rows: PlanRows, numbers: Mapping[str, Any]) -> tuple[CollapseAsk, 
         whole_draws(numbers.get("draws")),
     )
     return ask, notes
+
+
+def _learning_curve(rows: PlanRows, seeds: Seeds) -> tuple[dict[str, Any], str]:
+    """Error of real rows alone against their number, the power law through it, and what that says about the theory."""
+    few = seeds.numpy("learning curve").permutation(len(rows.y))[:CURVE_ROWS]
+    curve = measure_learning_curve(rows.x[few], rows.y[few], num_splits=CURVE_SPLITS, seeds=seeds)
+    spread = np.maximum(curve.standard_errors, 1e-9)
+    law = fit_power_law(curve.num_rows, curve.errors, standard_errors=spread, seeds=seeds)
+    b = law.exponent
+    fits = "as the theory has it (1)" if b.low <= 1 <= b.high else "not the 1 of the theory, so sizes are rough"
+    told = f"{law.floor.value:.3g} + a n^-b with b {b.value:.2g} [{b.low:.2g}, {b.high:.2g}]"
+    record = {"rows": curve.num_rows.tolist(), "error": curve.errors.tolist(), "standard_error": spread.tolist()}
+    return {
+        **record,
+        **{name: vars(part) for name, part in vars(law).items()},
+    }, f"real rows alone: squared error {told}, {fits}"
 
 
 def _check(rows: PlanRows, ask: CollapseAsk, seeds: Seeds) -> list[dict[str, float]]:
