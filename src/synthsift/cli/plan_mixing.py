@@ -130,7 +130,8 @@ def plan_mixing(world: NumberWorld | RowWorld, ask: MixingAsk, seeds: Seeds) -> 
     }
     if ask.knows_noise:
         plan["phase"] = {"noise": NOISES.tolist(), "gain": (parts["phase"] - parts["phase"][:1]).T.tolist()}
-        plan["keep_wrong_limit"] = _keep_limit(parts["keep"][at], plan["real_only"])
+        slack = TOLERANCE if isinstance(world, RowWorld) else SAME  # judged rows are counted, not integrated over
+        plan["keep_wrong_limit"] = _keep_limit(parts["keep"][at], plan["real_only"], slack)
         plan["critical_noise"] = float(critical_label_noise(phi, rho)) if phi + rho > 0 else None
         if isinstance(world, NumberWorld):  # the worth of rows at hand is measured, because their generator may be off
             plan["worth"] = _worth(world, (eps, phi, rho), float(sizes[at]))
@@ -238,18 +239,21 @@ def _crossing(sizes: np.ndarray, lead: np.ndarray) -> float | None:
     return float(sizes[right - 1] + share * (sizes[right] - sizes[right - 1]))
 
 
-def _keep_limit(accuracy: np.ndarray, real_only: float | None) -> dict[str, Any] | None:
-    """Largest share of wrong labels that a verifier may keep so that the rows do not hurt; None without real rows."""
+def _keep_limit(accuracy: np.ndarray, real_only: float | None, slack: float) -> dict[str, Any] | None:
+    """Largest share of wrong labels that a verifier may keep so that the rows cost at most `slack` of accuracy.
+
+    None without real rows.
+    """
     if real_only is None:
         return None
-    lead = accuracy - real_only
-    if lead[0] < -SAME:
+    lead = accuracy - real_only + slack
+    if lead[0] < 0:
         return {"keep_wrong": None, "reason": "even without a wrong label these rows lower the accuracy"}
-    fails = np.flatnonzero(lead < -SAME)
+    fails = np.flatnonzero(lead < 0)
     if not len(fails):
         return {"keep_wrong": 1.0, "reason": "no verification is needed for these rows not to hurt"}
     right = int(fails[0])
-    share = (lead[right - 1] + SAME) / (lead[right - 1] - lead[right])
+    share = lead[right - 1] / (lead[right - 1] - lead[right])
     limit = float(KEEPS[right - 1] + share * (KEEPS[right] - KEEPS[right - 1]))
     return {"keep_wrong": limit, "reason": ""}
 

@@ -39,7 +39,7 @@ def plan_of(study: Study) -> dict[str, Any]:
             num_sizes=NUM_SIZES,
             retune=False,
         )
-        seeds = Seeds(study.first_seed).child("plan")
+        seeds = Seeds(study.first_seed).child("plan mixing")
         return rows_report(rows, ask, seeds, {}, kind="run", check=CHECK)
     except (DataError, ArithmeticError) as error:
         return {"schema": 1, "plan": "mixing", "curves": None, "reason": f"{error}."}

@@ -13,7 +13,15 @@ from synthsift.cli.plan import PlanSource
 from synthsift.cli.plan_mixing import RETUNED, MixingAsk, check_verdict, plan_mixing
 from synthsift.cli.plan_rows import PlanRows, least_squares_rows, load_rows, load_run, read_audit, read_numbers
 from synthsift.cli.plan_words import check_sentence, mixing_sentences
-from synthsift.cli.plan_worlds import FOLDS, NumberWorld, Rates, RowWorld, best_real_ridge, measured_world
+from synthsift.cli.plan_worlds import (
+    FOLDS,
+    NumberWorld,
+    Rates,
+    RowWorld,
+    best_real_ridge,
+    measured_world,
+    with_intercept,
+)
 from synthsift.records import DataError
 from synthsift.seeds import Seeds
 from synthsift.theory.collapse_weights import worth_in_real_rows
@@ -31,6 +39,8 @@ LIMITS = (
     "a linear model on fixed features; for fine-tuned deep networks take it as a ranking to check with a small run",
 )
 ROW_LIMITS = (
+    "two classes, ridge regression on labels +-1 with an intercept, penalty ridge * (real + synthetic rows)",
+    "wrong labels and the verifier's mistakes do not depend on the features; synthetic rows are independent draws",
     "trained on four fifths of the real rows and judged on the rest, so all numbers are slightly pessimistic",
     "intervals hold the audit's posterior and the rows that judge; not another draw of all real rows",
     "more synthetic rows than at hand are more of the same kind",
@@ -76,10 +86,12 @@ def rows_report(
     DataError
         For options that the rows contradict, and rows that no plan can be made from.
     """
+    has_synth = len(rows.t) > 0
+    x, z = (with_intercept(rows.x), with_intercept(rows.z)) if has_synth else (rows.x, rows.z)
     ridge = numbers.get("ridge")
-    ridge = best_real_ridge(rows.x, rows.y, seeds) if ridge is None else float(ridge)
+    ridge = best_real_ridge(x, rows.y, seeds) if ridge is None else float(ridge)
     notes = [f"classes: {rows.positive} (+1) against {rows.negative} (-1)", *rows.notes]
-    if not len(rows.t):
+    if not has_synth:
         geometry = measure_geometry(rows.x, rows.y)
         world = measured_world(geometry, len(rows.y), ridge, _generator(numbers), seeds, ask.num_draws)
         notes.append(
@@ -100,7 +112,7 @@ def rows_report(
             "not tell the classes apart: label them anew"
         )
     notes += overlap_note(rows)
-    row_world = RowWorld(rows.x, rows.y, rows.z, rows.t, ridge, seeds, ask.num_draws)
+    row_world = RowWorld(x, rows.y, z, rows.t, ridge, seeds, ask.num_draws)
     ask = ask if ask.num_synth else replace(ask, num_synth=float(len(rows.t)))
     return _assembled(row_world, ask, seeds, kind, notes, row_world.check(**(check or {})), rows)
 
@@ -126,7 +138,7 @@ def _assembled(
         notes.append("no audit was given: label noise and verifier are taken as exact and have no interval")
     if isinstance(world, NumberWorld) and _is_ideal(world.options):
         notes.append("--generator-size was not given: the generator is taken as good as the truth, an upper bound")
-    lines = [*ASSUMPTIONS, *LIMITS, *(ROW_LIMITS if isinstance(world, RowWorld) else ())]
+    lines = [*(ROW_LIMITS if isinstance(world, RowWorld) else ASSUMPTIONS), *LIMITS]
     return {
         "schema": 1,
         "plan": "mixing",

@@ -54,6 +54,12 @@ def _amount(
     best = f"{points(reading['best_gain'])}{spread(curve, reading['best_index'])}"
     if not reading["helps"]:
         told.append(f"Do not add them as they are: at this ridge no number of these rows helps; {about(rows)}: {gain}.")
+    elif reading["best_gain"] < WORTH_SAYING and curve["gain"][place] > -WORTH_SAYING:
+        told.append(
+            f"They change nothing: no number of these rows brings more than {best} points; {about(rows)}: {gain}."
+        )
+    elif reading["best_gain"] < WORTH_SAYING:
+        told.append(f"They hardly help at any number (at best {best} points); {about(rows)}: {gain}.")
     elif reading["still_rising"]:
         told.append(
             f"More rows keep helping up to {about(plan['sizes'][-1])}, the end of the range: "
@@ -64,7 +70,7 @@ def _amount(
             f"Stop at about {about(reading['enough_rows'])}: beyond that you gain less than 0.1 points "
             f"(the best is {best} points over the real rows alone; {about(rows)} bring {gain})."
         )
-    if reading["break_even_rows"] is not None:
+    if reading["break_even_rows"] is not None and reading["worst_gain"] < -WORTH_SAYING:
         told.append(
             f"The first rows lower the accuracy, by up to {abs(100 * reading['worst_gain']):.1f} points; you break "
             f"even at about {about(reading['break_even_rows'])} rows, so a small trial would mislead."
