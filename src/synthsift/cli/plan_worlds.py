@@ -18,7 +18,6 @@ from synthsift.seeds import Seeds
 from synthsift.theory.measure import Geometry
 from synthsift.theory.mixing import predict_accuracy
 from synthsift.theory.mixing_curve import LARGEST_NOISE, JudgedRows, Questions, accuracy_curve
-from synthsift.theory.mixing_simulation import ridge_weights
 from synthsift.theory.mixing_sources import pilot_source
 
 RIDGES = np.geomspace(1e-4, 1e3, 29)
@@ -203,12 +202,14 @@ class RowWorld:
     def _measured(self, pool: np.ndarray, size: int, place: np.ndarray, draws: int) -> np.ndarray:
         """Share of trained classifiers (n,) that are right on each judging row."""
         right = np.zeros(len(self.y))
-        for repeat in range(draws):
-            taken = self.seeds.numpy(f"check-{size}-{repeat}").permutation(pool)[:size]
-            for fold in range(FOLDS):
-                train, judge = place != fold, place == fold
-                x, y = np.concatenate([self.x[train], self.z[taken]]), np.concatenate([self.y[train], self.t[taken]])
-                w = ridge_weights(x, y, np.ones(len(y)), self.ridge * len(y))
+        for fold in range(FOLDS):
+            train, judge = place != fold, place == fold
+            gram, pull = self.x[train].T @ self.x[train], self.x[train].T @ self.y[train]
+            penalty = self.ridge * (int(train.sum()) + size) * np.eye(len(gram))
+            for repeat in range(draws):
+                taken = self.seeds.numpy(f"check-{size}-{repeat}").permutation(pool)[:size]
+                z, t = self.z[taken], self.t[taken]
+                w = np.linalg.solve(gram + z.T @ z + penalty, pull + z.T @ t)
                 right[judge] += (self.y[judge] * (self.x[judge] @ w) > 0) / draws
         return right
 
