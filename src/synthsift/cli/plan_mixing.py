@@ -271,11 +271,12 @@ def _retuned(
     """Best ridge with and without the synthetic rows: the fair comparison."""
     keep = rates[1:] if ask.has_verifier else (1.0, 1.0)
     column = Rates.of(rates[0] if ask.knows_noise else 0.0, *keep, weight=ask.synth_weight)
-    mixed = world.accuracy(np.full(len(RETUNED), rows), column, RETUNED)[:, 0]
-    found = {"mixed_ridge": float(RETUNED[int(np.argmax(mixed))]), "mixed": float(mixed.max())}
+    ridges = np.unique(np.append(RETUNED, world.ridge))
+    mixed = world.accuracy(np.full(len(ridges), rows), column, ridges)[:, 0]
+    found = {"mixed_ridge": float(ridges[int(np.argmax(mixed))]), "mixed": float(mixed.max())}
     if world.num_real > 0:
-        alone = world.accuracy(np.zeros(len(RETUNED)), column, RETUNED)[:, 0]
-        found |= {"real_ridge": float(RETUNED[int(np.argmax(alone))]), "real_only": float(alone.max())}
+        alone = world.accuracy(np.zeros(len(ridges)), column, ridges)[:, 0]
+        found |= {"real_ridge": float(ridges[int(np.argmax(alone))]), "real_only": float(alone.max())}
     return found
 
 
