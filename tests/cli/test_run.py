@@ -59,7 +59,7 @@ def weights(run: Path) -> dict[str, np.ndarray]:
 
 def test_the_folder_holds_every_file_and_nothing_else(run: Path) -> None:
     tables = ["comparison.csv", "features.parquet", "history.parquet", "predictions.parquet", "weights.parquet"]
-    records = ["findings.json", "gallery.json", "settings.json", "summary.json", "log.txt", "report.html"]
+    records = ["findings.json", "gallery.json", "plan.json", "settings.json", "summary.json", "log.txt", "report.html"]
     model = ["model", "model/model.json", "model/model.safetensors"]
     assert sorted(str(file.relative_to(run)) for file in run.rglob("*")) == sorted([*tables, *records, *model])
 

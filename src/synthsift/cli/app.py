@@ -13,6 +13,7 @@ import typer
 from synthsift.cli.verbs.check import check
 from synthsift.cli.verbs.demo import demo
 from synthsift.cli.verbs.export import export
+from synthsift.cli.verbs.plan import plan
 from synthsift.cli.verbs.report import report
 from synthsift.cli.verbs.run import run
 
@@ -34,6 +35,7 @@ OUT_OF_MEMORY = (
 
 for verb in (demo, check, run, export, report):
     app.command()(verb)
+app.add_typer(plan, name="plan")
 
 
 @app.callback(invoke_without_command=True)

@@ -14,6 +14,7 @@ from synthsift.check.copies import test_copies
 from synthsift.check.findings import check
 from synthsift.cli.console import Console
 from synthsift.cli.outputs import finish_outputs, write_outputs
+from synthsift.cli.plan_run import write_plan
 from synthsift.cli.settings import RunSettings
 from synthsift.compare import Study, compare, make_folds, pooled
 from synthsift.data.load import data_hash, load
@@ -130,6 +131,7 @@ def execute(
                 seconds["compare"] = time.perf_counter() - started - sum(seconds.values())
                 finished = _conclude(settings, loaded, study, comparison, encoded, seconds, console)
                 finished.seconds["total"] = time.perf_counter() - started
+                write_plan(folder.path, study)
                 write_outputs(folder, settings, finished)
             if before_report is not None:
                 before_report(out)
