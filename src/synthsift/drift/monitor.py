@@ -70,6 +70,10 @@ class Alarms:
         """Level of each generation's test."""
         return stream_level(self.horizon, self.rate)
 
+    def sounds(self, seen: Seen) -> bool:
+        """Whether a generation alarms: its test rejects and, where drift is tolerated, its lower bound exceeds that."""
+        return seen.p_value <= self.level and (self.tolerated == 0 or seen.lowest > self.tolerated)
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -89,8 +93,8 @@ class Seen:
         All measures.
     p_value : float
         Of the permutation test.
-    is_alarm : bool
-        Whether it alarms.
+    lowest : float
+        Lower confidence bound of its drift, at the level of the stream's tests.
     changes : tuple of Change
         What is lost or gained, losses first.
     """
@@ -102,7 +106,7 @@ class Seen:
     noise: float
     measures: Mapping[str, Measured]
     p_value: float
-    is_alarm: bool
+    lowest: float
     changes: tuple[Change, ...]
 
 
@@ -153,9 +157,6 @@ def watch_generation(
     p_value = block_p_value(reference.blocks, blocks, rng=rng, level=promise.level)
     measures = measure_all(reference, rows, features, node)
     delta = features.mean(axis=0) - reference.features.mean(axis=0)
-    is_alarm = p_value <= promise.level
-    if is_alarm and promise.tolerated > 0:
-        is_alarm = lowest_drift(reference.features, features, promise.level) > promise.tolerated
     changes = count_changes("mode", reference.mode_shares, len(reference.rows), _modes(reference, rows))
     if labels is not None and reference.class_shares is not None:
         changes += count_changes("class", reference.class_shares, reference.num_labelled, labels)
@@ -169,7 +170,7 @@ def watch_generation(
         noise=float(features.var(axis=0, ddof=1).sum() / len(features)),
         measures=measures,
         p_value=p_value,
-        is_alarm=bool(is_alarm),
+        lowest=lowest_drift(reference.features, features, promise.level),
         changes=rank_changes(changes),
     )
 
@@ -215,7 +216,7 @@ def lowest_drift(real: np.ndarray, synth: np.ndarray, level: float) -> float:
     return float(gap @ gap - np.trace(cov) - ndtri(1 - level) * error)
 
 
-def trace_of(reference: Reference, seen: Sequence[Seen], alpha: Any) -> DriftTrace:
+def trace_of(reference: Reference, seen: Sequence[Seen], alpha: Any, alarms: Alarms | None = None) -> DriftTrace:
     """The stream so far as a `DriftTrace`.
 
     Parameters
@@ -226,6 +227,8 @@ def trace_of(reference: Reference, seen: Sequence[Seen], alpha: Any) -> DriftTra
         Generations, oldest first.
     alpha : float or array_like (g-1,)
         Fresh fraction of the mix between each generation and the next.
+    alarms : Alarms, optional
+        What the stream promises.
 
     Returns
     -------
@@ -254,5 +257,5 @@ def trace_of(reference: Reference, seen: Sequence[Seen], alpha: Any) -> DriftTra
         noise_rank=reference.noise_rank,
         tracks=tracks,
         p_value=np.array([s.p_value for s in seen]),
-        alarm=np.array([s.is_alarm for s in seen]),
+        alarm=np.array([(alarms or Alarms()).sounds(s) for s in seen]),
     )
