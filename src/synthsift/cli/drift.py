@@ -93,8 +93,13 @@ def _check_flags(settings: DriftSettings) -> None:
             "earlier command wrote"
         )
     if settings.real is None:
-        fixed = {"label": settings.label, "text": settings.text, "horizon": settings.horizon, "seed": settings.seed}
-        fixed["false-alarms"] = settings.false_alarms
+        fixed: dict[str, object] = {
+            "label": settings.label,
+            "text": settings.text,
+            "horizon": settings.horizon,
+            "seed": settings.seed,
+            "false-alarms": settings.false_alarms,
+        }
         for flag, value in fixed.items():
             if value is not None:
                 raise DataError(
@@ -271,4 +276,8 @@ def _exhibit(rows: Rows, shape: Shape, name: str, seed: int) -> dict[str, Any]:
     else:
         kind = "rows"
         content = [{f"column {c}": f"{v:.4g}" for c, v in enumerate(rows.x[k][:MAX_CELLS])} for k in some]
-    return {"name": name, "kind": kind, "items": [{"label": b, "content": c} for b, c in zip(labels, content, strict=True)]}
+    return {
+        "name": name,
+        "kind": kind,
+        "items": [{"label": b, "content": c} for b, c in zip(labels, content, strict=True)],
+    }

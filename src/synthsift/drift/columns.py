@@ -116,5 +116,7 @@ def summarize(columns: Sequence[Column]) -> tuple[ColumnSummary, ...]:
         names, counts = np.unique(column.values.astype(str), return_counts=True)
         order = [k for k in np.argsort(-counts, kind="stable").tolist() if names[k] != ""][:MOST_CATEGORIES]
         missing = float(counts[names == ""].sum() / n)
-        found.append(ColumnSummary(column.name, n, missing, shares={str(names[k]): float(counts[k] / n) for k in order}))
+        found.append(
+            ColumnSummary(column.name, n, missing, shares={str(names[k]): float(counts[k] / n) for k in order})
+        )
     return tuple(found)

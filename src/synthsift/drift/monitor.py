@@ -185,9 +185,7 @@ def digest_rows(rows: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(rows, dtype=np.float32).tobytes()).hexdigest()
 
 
-def measure_all(
-    reference: Reference, rows: np.ndarray, features: np.ndarray, node: Seeds
-) -> dict[str, Measured]:
+def measure_all(reference: Reference, rows: np.ndarray, features: np.ndarray, node: Seeds) -> dict[str, Measured]:
     """Every measure of one generation; NaN where its rows do not suffice for one."""
     rng = node.numpy("measures")
     real, some = reference.rows.astype(np.float64), thinned(rows, rng)
@@ -240,14 +238,11 @@ def trace_of(reference: Reference, seen: Sequence[Seen], alpha: Any, alarms: Ala
     DataError
         If a fraction is outside [0, 1] or their number does not fit.
     """
-    columns = {name: [s.measures[name] for s in seen] for name in seen[0].measures}
-    tracks = {
-        name: Track(
-            *(np.array([getattr(m, part) for m in values]) for part in ("value", "low", "high", "null")),
-            higher_is_better=name in HIGHER_IS_BETTER,
-        )
-        for name, values in columns.items()
-    }
+
+    def track(name: str) -> Track:
+        parts = {p: np.array([getattr(s.measures[name], p) for s in seen]) for p in ("value", "low", "high", "null")}
+        return Track(**parts, higher_is_better=name in HIGHER_IS_BETTER)
+
     return DriftTrace(
         names=tuple(s.name for s in seen),
         alpha=per_step_alpha(alpha, len(seen) - 1) if len(seen) > 1 else np.empty(0),
@@ -255,7 +250,7 @@ def trace_of(reference: Reference, seen: Sequence[Seen], alpha: Any, alarms: Ala
         noise=np.array([s.noise for s in seen]),
         reference_noise=reference.noise,
         noise_rank=reference.noise_rank,
-        tracks=tracks,
+        tracks={name: track(name) for name in seen[0].measures},
         p_value=np.array([s.p_value for s in seen]),
         alarm=np.array([(alarms or Alarms()).sounds(s) for s in seen]),
     )

@@ -1,4 +1,4 @@
-"""Everything a measured stream says about its future, in one record: forecast, plan, exchange rates, regimes, weight."""
+"""All that a measured stream says about its future, in one record: forecast, plan, exchange rates, regimes, weight."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def predict_regimes(alpha: float, J: float, kappa: float, num_rounds: int, row_n
     num_rounds : int
         t.
     row_noise : float
-        v, the sampling variance of the mean feature of one training set; a real set of alpha times its size has v/alpha.
+        v, the sampling variance of the mean feature of one training set; its real share, alpha of it, has v/alpha.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Is a generation about to become so wide, in some direction, that its chi2 to real data is infinite?
+"""How wide a generation is beside real data in its widest direction: from twice the variance on, chi2 is infinite.
 
 For Gaussians chi2(N(., S1) || N(., S0)) is finite exactly when S1 stays below 2 S0 in every direction. The widest
 direction of noisy samples looks too wide, so it is found on one half of the rows and measured on the other.

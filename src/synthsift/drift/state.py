@@ -101,9 +101,7 @@ def pack_state(stream: Stream) -> bytes:
         "exhibits": list(stream.exhibits),
     }
     text = json.dumps(plain)  # Python's own NaN and Infinity, which Python reads back
-    return save(
-        arrays, metadata={"kind": KIND, "schema": str(SCHEMA), "state": text, "digest": _digest(arrays, text)}
-    )
+    return save(arrays, metadata={"kind": KIND, "schema": str(SCHEMA), "state": text, "digest": _digest(arrays, text)})
 
 
 def _plain_seen(seen: Seen) -> dict[str, Any]:

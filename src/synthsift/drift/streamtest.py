@@ -1,4 +1,4 @@
-"""Is this generation different from real data, at a false-alarm rate that holds for the whole stream?
+"""Tests whether generations differ from real data, at a false-alarm rate that holds for the whole stream.
 
 One generation: the rows of reference and generation are relabelled at random. The statistic is the most surprising of
 the squared gaps of several feature blocks, each judged by the chi-squared law with its mean and rank; it depends on the
@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 from scipy.special import gammaincc
@@ -130,7 +131,7 @@ def block_p_value(
 def _null_moments(pool: np.ndarray, widths: np.ndarray, n: int, m: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean of |gap|^2 under relabelling and effective rank of every block (b,)."""
     means, ranks = [], []
-    for first, last in zip(widths[:-1], widths[1:], strict=True):
+    for first, last in pairwise(widths.tolist()):
         gram = (pool[:, first:last].T @ pool[:, first:last]).astype(np.float64)
         total = float(np.trace(gram))
         means.append(max(total / (n + m - 1) * (1 / n + 1 / m), 1e-300))

@@ -149,7 +149,10 @@ def draw_regimes(record: Mapping[str, Any], width: float) -> Any:
         axes.plot(range(1, len(values) + 1), values, color=REGIMES.get(name, MUTED), linewidth=1.6)
         ends.append((values[-1], len(values), name))
     axes.set_yscale("log")
-    for y, x, name in _apart(sorted(ends)):
+    axes.yaxis.set_major_formatter(lambda value, place: f"{value:.3g}")
+    axes.yaxis.set_minor_formatter(lambda value, place: "")
+    low, high = axes.get_ylim()
+    for y, x, name in _apart(sorted(ends), (high / low) ** 0.08):
         axes.annotate(
             name, (x, y), xytext=(6, 0), textcoords="offset points", va="center", color=REGIMES.get(name, MUTED)
         )
@@ -158,9 +161,9 @@ def draw_regimes(record: Mapping[str, Any], width: float) -> Any:
     return figure
 
 
-def _apart(ends: list[tuple[float, int, str]]) -> list[tuple[float, int, str]]:
-    """Heights of the names at the ends of lines, each at least a factor above the one below."""
+def _apart(ends: list[tuple[float, int, str]], factor: float) -> list[tuple[float, int, str]]:
+    """Heights of the names at the ends of lines, each at least `factor` times the one below."""
     placed: list[tuple[float, int, str]] = []
     for y, x, name in ends:
-        placed.append((max(y, placed[-1][0] * 1.25) if placed else y, x, name))
+        placed.append((max(y, placed[-1][0] * factor) if placed else y, x, name))
     return placed

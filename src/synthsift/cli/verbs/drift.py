@@ -45,7 +45,7 @@ def drift(
     quiet: flags.Quiet = False,
     debug: flags.Debug = False,
 ) -> None:
-    """How far has a generator drifted that is retrained on its own output, where will it end, what keeps it safe?"""
+    """Watch a generator that is retrained on its own output: how far it drifted, where it ends, what keeps it safe."""
     from synthsift.cli.console import Console
     from synthsift.cli.drift import DriftSettings, execute_drift
 
