@@ -13,7 +13,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from synthsift.cli.console import Console
-from synthsift.cli.drift_files import open_out, write_out
+from synthsift.cli.drift_files import check_out, write_out
 from synthsift.cli.drift_record import describe_stream
 from synthsift.data.generations import Rows, Shape, read_generation, read_real
 from synthsift.data.paths import existing_file
@@ -71,7 +71,7 @@ def execute_drift(settings: DriftSettings, console: Console) -> int:
     with threadpool_limits(max(1, min(2, os.cpu_count() or 1))):
         begun = _begin(settings, console) if settings.real is not None else _resume(settings)
         if settings.out is not None:
-            open_out(settings.out, begun, overwrite=settings.overwrite)
+            check_out(settings.out, begun, overwrite=settings.overwrite)
         stream = _measure(settings, begun, console)
         outlook = _look_ahead(stream, settings)
     record = describe_stream(stream, outlook, find_notices(stream), settings.target)

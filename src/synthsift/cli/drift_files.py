@@ -15,8 +15,8 @@ from synthsift.runs import write_csv, write_json
 FILES = (RECORD, "drift.csv", "drift.svg", "report.html")
 
 
-def open_out(path: Path, stream: Stream, *, overwrite: bool) -> None:
-    """Make the folder, or check that it may be written into.
+def check_out(path: Path, stream: Stream, *, overwrite: bool) -> None:
+    """Check that the folder may be made or written into; nothing is touched.
 
     Raises
     ------
@@ -36,7 +36,6 @@ def open_out(path: Path, stream: Stream, *, overwrite: bool) -> None:
                 f"{path} holds the record of another stream (other real rows or settings). Choose another --out, or "
                 "give --overwrite to replace it"
             )
-    path.mkdir(parents=True, exist_ok=True)
 
 
 def stream_id(stream: Stream) -> str:
@@ -46,6 +45,7 @@ def stream_id(stream: Stream) -> str:
 
 def write_out(path: Path, record: Mapping[str, Any]) -> None:
     """Write all files; the record first, as the page is made from it."""
+    path.mkdir(exist_ok=True)
     write_json(path / RECORD, record)
     write_csv(path / "drift.csv", _rows(record))
     write_drift_page(path)

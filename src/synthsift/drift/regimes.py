@@ -39,7 +39,7 @@ def predict_regimes(alpha: float, J: float, kappa: float, num_rounds: int, row_n
     Returns
     -------
     dict of str to ndarray (t,)
-        "replace", "fresh", "fixed real", "accumulate"; lower is better. "fixed real" is infinite at alpha = 0.
+        "replace", "fresh", "fixed real", "accumulate"; lower is better. At alpha = 0 the first three are the same.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def predict_regimes(alpha: float, J: float, kappa: float, num_rounds: int, row_n
     lone = np.cumsum(keep ** (2.0 * (t - 1)))  # sum of squared weights of past errors
     joint = np.cumsum(keep ** (t - 1.0)) ** 2
     fresh = size * ((1 - share) * lone + share * joint)
-    learned = (1 - keep**t) ** 2 * (noise / a if a > 0 else np.inf)
+    learned = (1 - keep**t) ** 2 * (noise / a if a > 0 else 0.0)
     return {
         "replace": size * ((1 - share) * t + share * t**2.0),
         "fresh": fresh,
