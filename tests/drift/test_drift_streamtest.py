@@ -113,6 +113,14 @@ def test_space_is_whitened_bounded_and_fixed() -> None:
     assert space.mode_share.sum() == pytest.approx(1.0) and np.all(np.diff(space.mode_share) <= 1e-12)
 
 
+def test_features_do_not_depend_on_the_precision_of_the_rows() -> None:
+    rng = np.random.default_rng(7)
+    rows = rng.binomial(3, 0.3, (500, 4)) / 3  # many rows lie as far from two modes but for rounding
+    space = learn_space(rows, Seeds(0))
+    for single, double in zip(space.blocks(rows.astype(np.float32)), space.blocks(rows), strict=True):
+        np.testing.assert_array_equal(single, double)
+
+
 def test_modes_are_the_planted_ones_and_repeated_rows_are_no_trouble() -> None:
     rng = np.random.default_rng(6)
     rows, labels = mixture(rng, 800)

@@ -2,8 +2,8 @@
 
 A forecast rests on the law delta_{i+1} = (1-alpha) delta_i + bbar + e_i with the *known* coefficient 1-alpha. Whether
 the repeating part bbar is there decides everything at small alpha: its energy is multiplied by 1/alpha^2, that of e_i
-by 1/(alpha(2-alpha)). The positive part of a noisy estimate of it is worse than none, so two thirds of the prior weight
-are on bbar = 0, the point forecast is the posterior median, and the kappa that is *reported* is 0 unless significant.
+by 1/(alpha(2-alpha)). The positive part of a noisy estimate of it is worse than none, so half of the prior weight is on
+bbar = 0, the point forecast is the posterior median, and the kappa that is *reported* is 0 unless it is significant.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Model: delta_{i+1} = (1-alpha_i) delta_i + bbar + e_i with independent e_i, measured with known noise. In `rank`
 equivalent directions the Gram matrix of the measured deltas is Wishart with covariance K(J, kappa), so a grid over the
-two numbers gives their posterior; given them, bbar and the last delta are Gaussian. The prior puts two thirds of its
-weight on kappa = 0 and spreads the rest evenly over (0, 1]; J is even in its logarithm.
+two numbers gives their posterior; given them, bbar and the last delta are Gaussian. The prior puts half its weight on
+kappa = 0 and spreads the rest evenly over (0, 1]; J is even in its logarithm.
 
 The widths that come out are those of a Gaussian model; the tests check their coverage on simulated streams.
 """
@@ -18,7 +18,6 @@ from synthsift.drift.innovation import innovations
 from synthsift.drift.traces import DriftTrace
 
 KAPPAS = np.concatenate(([0.0], np.linspace(1 / 30, 1.0, 30)))
-ODDS_OF_RANDOM = 2.0  # prior odds of kappa = 0 against all others; set on simulated streams, by what is recommended
 MAX_DIRECTIONS = 64  # more directions only narrow a chi2 law that is narrow already
 
 
@@ -84,7 +83,7 @@ def draw_posterior(trace: DriftTrace, rank: float, rng: np.random.Generator, num
     cov += 1e-12 * np.trace(fixed) * np.eye(len(fixed))
     inverse = np.linalg.inv(cov)
     fit = np.linalg.slogdet(cov)[1] + np.einsum("cij,ij->c", inverse, gram)
-    log_weight = -rank / 2 * fit + np.where(kappas == 0, np.log(ODDS_OF_RANDOM * (len(KAPPAS) - 1.0)), 0.0)
+    log_weight = -rank / 2 * fit + np.where(kappas == 0, np.log(len(KAPPAS) - 1.0), 0.0)
     weight = np.exp(log_weight - log_weight.max())
     cells = rng.choice(len(weight), size=num_draws, p=weight / weight.sum())
 

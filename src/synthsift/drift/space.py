@@ -54,17 +54,25 @@ class FeatureSpace:
 
     def compact(self, rows: np.ndarray) -> np.ndarray:
         """Whitened principal coordinates (n, c)."""
-        return (rows - self.center) @ self.directions
+        return (_single(rows) - self.center) @ self.directions
 
     def blocks(self, rows: np.ndarray) -> list[np.ndarray]:
         """Features in groups that are tested one beside the other: one a bandwidth, and the modes (n, ...)."""
-        cosines = self.fourier(rows)
+        cosines = self.fourier(_single(rows))
         place = assign_modes(self.compact(rows), self.modes)
         hits = np.zeros((len(rows), len(self.modes)), np.float32)
         hits[np.arange(len(rows)), place] = 1.0
         # Dividing by the root of the share turns the squared gap into Pearson's chi-squared.
         hits /= np.sqrt(np.maximum(self.mode_share, 1e-3)).astype(np.float32)
         return [*np.split(cosines, len(BANDWIDTHS), axis=1), hits]
+
+
+def _single(rows: np.ndarray) -> np.ndarray:
+    """Rows as they come back from single precision, in which the reference is kept.
+
+    Otherwise a row that lies as far from two modes would fall to one when it is real and to the other when generated.
+    """
+    return rows.astype(np.float32).astype(np.float64)
 
 
 def learn_space(rows: np.ndarray, seeds: Seeds) -> FeatureSpace:
