@@ -139,7 +139,9 @@ def draw_alarm() -> None:
     ahead = 5 + outlook.forecast.ahead
     start = seen[-1].measures["mmd2"].value
     ax.fill_between([5, *ahead], [start, *outlook.forecast.low], [start, *outlook.forecast.high], color=MUTED, alpha=0.18, lw=0)  # fmt: skip
-    ax.plot([5, *ahead], [start, *outlook.forecast.drift], "--", color=MUTED, lw=1.2, label="forecast if nothing changes")
+    ax.plot(
+        [5, *ahead], [start, *outlook.forecast.drift], "--", color=MUTED, lw=1.2, label="forecast if nothing changes"
+    )
     for k, s in enumerate([*seen, *later]):
         color = WARM if stream.alarms.sounds(s) else ACCENT
         ax.plot([k, k], [s.measures["mmd2"].low, s.measures["mmd2"].high], color=color)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 
 CENTERS = np.random.default_rng(7).standard_normal((4, 4)) * 3
-WORDS = np.array("river stone cloud winter apple green quiet paper road light glass horse".split())
+WORDS = np.array(
+    ["river", "stone", "cloud", "winter", "apple", "green", "quiet", "paper", "road", "light", "glass", "horse"]
+)
 
 
 def draw(seed: int, n: int = 180, lost: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
@@ -39,5 +42,6 @@ def write_table(path: Path, seed: int, lost: float = 0.0, n: int = 180) -> Path:
 def write_texts(path: Path, seed: int, words: int = 12, n: int = 180) -> Path:
     """A JSONL file of documents made of the first `words` words."""
     rng = np.random.default_rng(seed)
-    path.write_text("".join('{"text": "%s"}\n' % " ".join(rng.choice(WORDS[:words], 8)) for _ in range(n)))
+    documents = [" ".join(rng.choice(WORDS[:words], 8)) for _ in range(n)]
+    path.write_text("".join(json.dumps({"text": document}) + "\n" for document in documents))
     return path

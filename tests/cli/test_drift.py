@@ -80,9 +80,10 @@ def test_no_fresh_data_has_no_steady_state(tmp_path: Path) -> None:
     real, *generations = write_arrays(tmp_path, (0.0, 0.2, 0.4))
     ended = synthsift("drift", "--real", real, *generations, "--fresh-fraction", "0", "--target", "0.01")
     assert ended.code in (0, 1) and "never stops growing" in ended.out and "SS404" in ended.out
-    assert "no amount of data replaces fresh data" in synthsift(
-        "drift", "--real", real, *generations, "--fresh-fraction", "0", "--target", "0.01", "--json"
-    ).out
+    assert (
+        "no amount of data replaces fresh data"
+        in synthsift("drift", "--real", real, *generations, "--fresh-fraction", "0", "--target", "0.01", "--json").out
+    )
 
 
 def test_tables_with_labels_say_which_class_is_lost(tmp_path: Path) -> None:

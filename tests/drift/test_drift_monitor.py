@@ -178,7 +178,9 @@ def test_few_rows_leave_some_measures_out_and_say_so() -> None:
 
 def test_notices_of_width_horizon_fraction_and_size(stream: Stream) -> None:
     last = stream.seen[1]
-    wide = replace(last, measures={**last.measures, "widest": replace(last.measures["widest"], value=1.9, low=1.7, high=2.1)})
+    wide = replace(
+        last, measures={**last.measures, "widest": replace(last.measures["widest"], value=1.9, low=1.7, high=2.1)}
+    )
     many = replace(stream, seen=(wide,) * 21, alpha=(0.0,) * 20)
     assert {"SS402", "SS404", "SS405"} <= {f.code for f in find_notices(many)}
     large = replace(stream, seen=(replace(last, num_rows=5000),), alpha=())

@@ -9,8 +9,8 @@ from typing import Any
 from synthsift.drift.monitor import digest_rows
 from synthsift.drift.state import Stream
 from synthsift.records import DataError
-from synthsift.report.drift_page import RECORD, read_drift, write_drift_page
-from synthsift.runs import write_csv, write_json
+from synthsift.report.drift_page import RECORD, read_drift, render_files
+from synthsift.runs import write_csv, write_json, write_text
 
 FILES = (RECORD, "drift.csv", "drift.svg", "report.html")
 
@@ -48,7 +48,14 @@ def write_out(path: Path, record: Mapping[str, Any]) -> None:
     path.mkdir(exist_ok=True)
     write_json(path / RECORD, record)
     write_csv(path / "drift.csv", _rows(record))
-    write_drift_page(path)
+    write_page(path)
+
+
+def write_page(path: Path) -> Path:
+    """Rebuild the page and the picture from the record, and return where the page is."""
+    for name, text in render_files(read_drift(path)).items():
+        write_text(path / name, text)
+    return path / "report.html"
 
 
 def _rows(record: Mapping[str, Any]) -> dict[str, list[Any]]:

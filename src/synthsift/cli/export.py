@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
+from synthsift.cli.drift_files import write_page
 from synthsift.data.export import write_selected
 from synthsift.data.export_images import copy_selected
 from synthsift.data.paths import table_format
 from synthsift.records import DataError
 from synthsift.report.collect import collect
-from synthsift.report.drift_page import RECORD, read_drift, write_drift_page
+from synthsift.report.drift_page import RECORD, read_drift
 from synthsift.report.drift_table import drift_text
 from synthsift.report.render import render_json, render_markdown, write_report
 from synthsift.runs import read_summary
@@ -104,7 +105,7 @@ def _report_drift(run: Path, *, as_json: bool, markdown: bool) -> int:
         record = read_drift(run)
         sys.stdout.write((json.dumps(record, indent=1) if as_json else drift_text(record)) + "\n")
         return 0
-    sys.stdout.write(f"{write_drift_page(run)}\n")
+    sys.stdout.write(f"{write_page(run)}\n")
     return 0
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,26 +38,21 @@ def read_drift(folder: Path | str) -> dict[str, Any]:
     return record
 
 
-def write_drift_page(folder: Path | str) -> Path:
-    """Rebuild report.html and drift.svg from drift.json, each in one step.
+def render_files(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return the page and the picture of the drift, by file name.
+
+    Parameters
+    ----------
+    record : dict
+        From `read_drift`.
 
     Returns
     -------
-    Path
-        The page.
-
-    Raises
-    ------
-    DataError
-        If there is no record, or a file cannot be written.
+    dict
+        ``report.html`` and ``drift.svg``.
     """
-    folder = Path(folder)
-    record = read_drift(folder)
     figures = draw_drift_figures(record)
-    _replace(folder / "drift.svg", figures["drift"]["wide"].encode("utf-8", "replace"))
-    page = folder / "report.html"
-    _replace(page, render_drift(record, figures).encode("utf-8", "replace"))
-    return page
+    return {"drift.svg": figures["drift"]["wide"], "report.html": render_drift(record, figures)}
 
 
 def render_drift(record: Mapping[str, Any], figures: Mapping[str, Mapping[str, str]]) -> str:
@@ -95,18 +88,3 @@ def _grid(record: Mapping[str, Any]) -> dict[str, Any] | None:
     factors = sorted({factor for _, factor in cells})
     fractions = sorted({fraction for fraction, _ in cells})
     return {"factors": factors, "rows": [(a, [cells.get((a, f)) for f in factors]) for a in fractions]}
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write beside `path`, flush to the disk and rename."""
-    temporary = path.with_name(f".synthsift-{os.getpid()}-{secrets.token_hex(6)}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise DataError(f"{path} cannot be written ({error.strerror}); free some space or give the right to") from error
-    finally:
-        temporary.unlink(missing_ok=True)
