@@ -141,6 +141,8 @@ def draw_regimes(record: Mapping[str, Any], width: float) -> Any:
     regimes = record["regimes"]
     if not regimes or not any(value for values in regimes.values() for value in values if wording.is_number(value)):
         return None
+    from matplotlib.ticker import LogLocator
+
     figure = new_figure(width, 3.0)
     axes = place_axes(figure, 0.75, 0.55, width - 0.75 - 1.1, 2.25)
     finite = {n: v for n, v in regimes.items() if v and all(wording.is_number(x) for x in v)}
@@ -149,9 +151,11 @@ def draw_regimes(record: Mapping[str, Any], width: float) -> Any:
         axes.plot(range(1, len(values) + 1), values, color=REGIMES.get(name, MUTED), linewidth=1.6)
         ends.append((values[-1], len(values), name))
     axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    if high / low < 200:  # hardly a tick would have a number with powers of ten alone
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.yaxis.set_major_formatter(lambda value, place: f"{value:.3g}")
     axes.yaxis.set_minor_formatter(lambda value, place: "")
-    low, high = axes.get_ylim()
     for y, x, name in _apart(sorted(ends), (high / low) ** 0.08):
         axes.annotate(
             name, (x, y), xytext=(6, 0), textcoords="offset points", va="center", color=REGIMES.get(name, MUTED)
