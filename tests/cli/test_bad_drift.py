@@ -71,6 +71,7 @@ TWO = ("--real", "real.npy", "gen0.npy")
         ((*TWO, "--target", "nan"), ["--target", "positive"]),
         ((*TWO, "--horizon", "0"), ["horizon = 0"]),
         ((*TWO, "--false-alarms", "1"), ["rate = 1"]),
+        ((*TWO, "--horizon", "1000000000"), ["relabellings", "Shorten the horizon"]),
         ((*TWO, "--out", "no/where/run"), ["does not exist"]),
         (("--real", "few.npy", "gen0.npy"), ["49 rows", "75"]),
         (("--real", "constant.npy", "gen0.npy"), ["constant"]),

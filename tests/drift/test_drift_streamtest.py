@@ -85,6 +85,8 @@ def test_level_is_the_rate_shared_by_the_horizon() -> None:
     for horizon, rate in ((0, 0.05), (20, 0.0), (20, 1.0), (20, math.nan)):
         with pytest.raises(DataError, match="false-alarm rate"):
             stream_level(horizon, rate)
+    with pytest.raises(DataError, match="relabellings"):
+        stream_level(10**6, 0.05)
 
 
 def test_half_of_a_mode_that_is_lost_is_found_and_equal_samples_are_not() -> None:

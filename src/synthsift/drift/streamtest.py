@@ -31,6 +31,7 @@ from synthsift.records import DataError
 
 ENOUGH = 20  # exceedances after which a p-value is precise enough
 LEAST_DRAWS = 1999
+LEAST_LEVEL = 1e-5
 BATCH = 50
 
 
@@ -40,11 +41,17 @@ def stream_level(horizon: int, rate: float) -> float:
     Raises
     ------
     DataError
-        If the horizon is below 1 or the rate not in (0, 1).
+        If the horizon is below 1, the rate not in (0, 1), or the level so small that no test could reach it in time.
     """
     if horizon < 1 or not 0 < rate < 1:
         raise DataError(
             f"horizon = {horizon} and false-alarm rate = {rate}: give at least 1 generation and a rate between 0 and 1"
+        )
+    if rate / horizon < LEAST_LEVEL:
+        raise DataError(
+            f"a false-alarm rate of {rate:g} over {horizon:,} generations leaves each test a level of "
+            f"{rate / horizon:.1g}; below {LEAST_LEVEL:g} it would need more than {4 / LEAST_LEVEL:,.0f} relabellings. "
+            f"Shorten the horizon or raise the rate"
         )
     return rate / horizon
 
