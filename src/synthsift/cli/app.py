@@ -12,6 +12,7 @@ import typer
 
 from synthsift.cli.verbs.check import check
 from synthsift.cli.verbs.demo import demo
+from synthsift.cli.verbs.drift import drift
 from synthsift.cli.verbs.export import export
 from synthsift.cli.verbs.plan import plan
 from synthsift.cli.verbs.report import report
@@ -33,7 +34,7 @@ OUT_OF_MEMORY = (
     "with --embeddings."
 )
 
-for verb in (demo, check, run, export, report):
+for verb in (demo, check, run, export, report, drift):
     app.command()(verb)
 app.add_typer(plan, name="plan")
 
