@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor, nn
+
+CLASS_WIDTH = 4  # learned numbers that stand for a class,
+SOURCE_WIDTH = 2  # and for a source
 
 
 class MetaNet(nn.Module):
@@ -13,16 +15,28 @@ class MetaNet(nn.Module):
     Parameters
     ----------
     num_inputs : int
-        k.
+        k, the one-hot columns included.
     hidden : int
         Width of both hidden layers.
     generator : torch.Generator
         Decides the initial values; the last layer starts at zero, so all weights start equal.
+    num_classes, num_sources : int
+        The last columns of the inputs are a one-hot class and a one-hot source; each is replaced by a few learned
+        numbers.
     """
 
-    def __init__(self, num_inputs: int, hidden: int, generator: torch.Generator) -> None:
+    def __init__(
+        self, num_inputs: int, hidden: int, generator: torch.Generator, num_classes: int = 0, num_sources: int = 0
+    ) -> None:
         super().__init__()
-        self.first = nn.Linear(num_inputs, hidden)
+        self.num_plain = num_inputs - num_classes - num_sources
+        self.num_classes = num_classes
+        tables = {}
+        for name, size, width in (("classes", num_classes, CLASS_WIDTH), ("sources", num_sources, SOURCE_WIDTH)):
+            tables[name] = nn.Parameter(torch.randn(size, width if size else 0, generator=generator))
+        self.classes, self.sources = tables["classes"], tables["sources"]
+        width = self.num_plain + self.classes.shape[1] + self.sources.shape[1]
+        self.first = nn.Linear(width, hidden)
         self.second = nn.Linear(hidden, hidden)
         self.last = nn.Linear(hidden, 1)
         for layer in (self.first, self.second):
@@ -33,15 +47,8 @@ class MetaNet(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return log-weights (n,), at most 0."""
-        hidden = torch.tanh(self.second(torch.tanh(self.first(features))))
+        plain, onehot = features[:, : self.num_plain], features[:, self.num_plain :]
+        label, source = onehot[:, : self.num_classes], onehot[:, self.num_classes :]
+        told = torch.cat([plain, label @ self.classes, source @ self.sources], dim=1)
+        hidden = torch.tanh(self.second(torch.tanh(self.first(told))))
         return nn.functional.logsigmoid(self.last(hidden).squeeze(-1))
-
-
-def standardize(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Center and scale columns (n, k), clipped at 5 standard deviations; return them with center and scale (k,).
-
-    A constant column becomes 0.
-    """
-    center, scale = values.mean(axis=0), values.std(axis=0)
-    scale = np.where(scale > 1e-9, scale, 1.0)
-    return np.clip((values - center) / scale, -5, 5), center, scale
