@@ -140,7 +140,7 @@ def test_the_model_folder_needs_no_pickle(run: Path) -> None:
     settings = json.loads((run / "model" / "model.json").read_text())
     assert settings["learner"] == "logistic" and settings["classes"] == ["no", "yes"]
     arrays = load_file(run / "model" / "model.safetensors")
-    assert {name.split(".")[0] for name in arrays} == {"encoder", "learner", "metanet"}
+    assert {name.split(".")[0] for name in arrays} == {"encoder", "features", "learner", "metanet"}
     starts = {file.name: file.read_bytes()[:2] for file in run.rglob("*") if file.is_file()}
     assert not [name for name, start in starts.items() if start[:1] == b"\x80" or start == b"PK"]
 

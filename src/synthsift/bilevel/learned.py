@@ -30,7 +30,7 @@ from torch import Tensor
 from synthsift.bilevel.diagnostics import History, step_diagnostics
 from synthsift.bilevel.inner import InnerLearner, make_learner
 from synthsift.bilevel.inputs import PLACE_INPUTS, NetworkInputs
-from synthsift.bilevel.metanet import MetaNet
+from synthsift.bilevel.metanet import Council
 from synthsift.bilevel.objective import meta_gradient, meta_loss, shares
 from synthsift.bilevel.temper import choose_temper
 from synthsift.bilevel.trust import draw, training_rows, trusted_rows
@@ -73,13 +73,14 @@ class LearnedWeights:
     """
 
     learner: Literal["linear", "mlp"] = "linear"
-    steps: int = 100
+    steps: int = 60
     batch: int = 2048
     selector_batch: int = 8192
     trusted_batch: int = 1024
-    strength: float = 0.5
+    strength: float = 0.25
     rate: float = 2e-2
     hidden: int = 32
+    members: int = 4
     place_inputs: int = PLACE_INPUTS
     source_dropout: float = 0.1
     diagnose: bool = False
@@ -119,13 +120,13 @@ class LearnedWeights:
         training: np.ndarray,
         trusted: np.ndarray,
         seeds: Seeds,
-    ) -> tuple[np.ndarray, MetaNet, History, Outcome]:
+    ) -> tuple[np.ndarray, Council, History, Outcome]:
         """Run the meta-steps; return log-weights of all rows (n,), the network, the history, and how it ended."""
         rng, generator = seeds.numpy("batches"), seeds.torch("network")
         x = torch.as_tensor(features.embedding, dtype=torch.float32)
         y = torch.as_tensor(mixture.y)
         hidden_source = HiddenSource(told, self.source_dropout, seeds.torch("hide"))
-        network = MetaNet(f.shape[1], self.hidden, generator, told.num_classes, told.num_sources)
+        network = Council(self.members, f.shape[1], self.hidden, generator, told.num_classes, told.num_sources)
         optimizer = AdamW(network.parameters(), self.rate, self.steps, decay=1e-4)
         inner = make_learner(self.learner, x[torch.as_tensor(training)], mixture.num_classes, generator)
         history, outcome = History(), Outcome.converged
@@ -143,9 +144,9 @@ class LearnedWeights:
                 outcome = Outcome.nonfinite
                 break
             if self.diagnose and (step % 10 == 0 or step == self.steps - 1):
-                loss = float(meta_loss(log_weights, scores, self.strength))
+                loss = float(meta_loss(log_weights.mean(dim=0), scores, self.strength))
                 history.append(step, step_diagnostics(network, f[judged], scores, loss))
-            accumulate(network, chunks, meta_gradient(log_weights, scores, self.strength))
+            accumulate(network, chunks, torch.stack([meta_gradient(z, scores, self.strength) for z in log_weights]))
             optimizer.step()
         with torch.no_grad():
             final = torch.cat([network(part) for part in f.split(16 * CHUNK)]).double().numpy()
@@ -174,19 +175,19 @@ class Chunk:
 
 
 def collect(
-    network: MetaNet, inner: InnerLearner, direction: dict[str, Tensor], chunks: list[Chunk]
+    network: Council, inner: InnerLearner, direction: dict[str, Tensor], chunks: list[Chunk]
 ) -> tuple[Tensor, Tensor]:
-    """First pass: log-weights and scores (N,) of all chunks, without a graph."""
+    """First pass: log-weights (members, N) and scores (N,) of all chunks, without a graph."""
     with torch.no_grad():
-        log_weights = torch.cat([network(chunk.told) for chunk in chunks])
+        log_weights = torch.cat([network.each(chunk.told) for chunk in chunks], dim=1)
     return log_weights, torch.cat([inner.scores(direction, chunk.x, chunk.y) for chunk in chunks])
 
 
-def accumulate(network: MetaNet, chunks: list[Chunk], gradient: Tensor) -> None:
-    """Second pass: add the derivative by the network's parameters, given that by all log-weights (N,)."""
-    for chunk, part in zip(chunks, gradient.split([len(chunk.y) for chunk in chunks]), strict=True):
+def accumulate(network: Council, chunks: list[Chunk], gradient: Tensor) -> None:
+    """Second pass: add the derivative by the networks' parameters, given that by all log-weights (members, N)."""
+    for chunk, part in zip(chunks, gradient.split([len(chunk.y) for chunk in chunks], dim=1), strict=True):
         # a sum instead of backward(gradient): the latter imports a computer-algebra system on first use
-        (network(chunk.told) * part).sum().backward()
+        (network.each(chunk.told) * part).sum().backward()
 
 
 @dataclass

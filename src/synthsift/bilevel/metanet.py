@@ -52,3 +52,39 @@ class MetaNet(nn.Module):
         told = torch.cat([plain, label @ self.classes, source @ self.sources], dim=1)
         hidden = torch.tanh(self.second(torch.tanh(self.first(told))))
         return nn.functional.logsigmoid(self.last(hidden).squeeze(-1))
+
+
+class Council(nn.Module):
+    """Several meta-networks from different initial values; the log-weight of a row is their mean.
+
+    Each member follows its own meta-gradient. What they agree on is in the scores, what one alone says is mostly the
+    luck of its start.
+
+    Parameters
+    ----------
+    size : int
+        Number of members.
+    num_inputs, hidden, generator, num_classes, num_sources
+        As for `MetaNet`.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        num_inputs: int,
+        hidden: int,
+        generator: torch.Generator,
+        num_classes: int = 0,
+        num_sources: int = 0,
+    ) -> None:
+        super().__init__()
+        made = (MetaNet(num_inputs, hidden, generator, num_classes, num_sources) for _ in range(size))
+        self.members = nn.ModuleList(made)
+
+    def each(self, features: Tensor) -> Tensor:
+        """Return the log-weights (members, n) of every member."""
+        return torch.stack([member(features) for member in self.members])
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the mean log-weights (n,), at most 0."""
+        return self.each(features).mean(dim=0)

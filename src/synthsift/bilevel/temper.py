@@ -3,7 +3,8 @@
 Weights to the power 0 are equal weights, to the power 1 the learned ones; higher powers concentrate them. Every power is
 judged by cross-validated log-loss of the real training rows under a softmax model with these weights. The folds and the
 regularization strength are the same for all powers, and the fits of a fold start from each other, so that the powers
-differ in weights alone and cost little.
+differ in weights alone and cost little. Concentration needs evidence: the smallest power within one standard error (of
+the paired difference) of the best one is taken, and power 0 where it is the best.
 """
 
 from __future__ import annotations
@@ -58,26 +59,41 @@ def choose_temper(
     fold = family_folds(y, real, family if related else None, NUM_FOLDS, seeds.child("temper"))
     models: list[LinearModel | None] = [None] * NUM_FOLDS
 
-    def loss(temper: float, strength: float) -> float:
+    def losses(temper: float, strength: float) -> np.ndarray:
         weight = np.exp(temper * (log_weights - log_weights.max()))
         weight[is_real] = weight[is_real].mean()
         weight = np.maximum(weight / weight.mean(), 1e-6)
-        total = 0.0
+        lost = np.zeros(len(y))
         for j in range(NUM_FOLDS):
             train, judged = fold != j, (fold == j) & is_real
             rows = (x[train], y[train], weight[train], num_classes, strength)
             models[j] = fitted = fit_logistic(*rows, start=models[j], tolerance=CHOICE_TOLERANCE)
-            total += float(row_losses(fitted.predict_proba(x[judged]), y[judged]).sum())
-        return total
+            lost[judged] = row_losses(fitted.predict_proba(x[judged]), y[judged])
+        return lost[is_real]
 
-    tried: dict[int, float] = {}
+    tried: dict[int, np.ndarray] = {}
 
     def judge(k: int) -> float:
         if k not in tried:
-            tried[k] = loss(TEMPERS[0], STRENGTHS[k])
-        return tried[k]
+            tried[k] = losses(TEMPERS[0], STRENGTHS[k])
+        return float(tried[k].mean())
 
     best = walk_downhill(judge, usual_strength(x))
     judge(best)
-    losses = {temper: loss(temper, STRENGTHS[best]) if temper != TEMPERS[0] else tried[best] for temper in TEMPERS}
-    return min(losses, key=losses.__getitem__)
+    return mildest({t: tried[best] if t == TEMPERS[0] else losses(t, STRENGTHS[best]) for t in TEMPERS})
+
+
+def mildest(losses: dict[float, np.ndarray]) -> float:
+    """Return the smallest positive power within one standard error of the best, or 0 where that is the best.
+
+    Parameters
+    ----------
+    losses : dict of float to ndarray (m,)
+        Power -> loss of every judging row.
+    """
+    best = min(losses, key=lambda temper: float(losses[temper].mean()))
+    for temper in sorted(losses):
+        behind = losses[temper] - losses[best]
+        if temper == best or (temper > 0 and behind.mean() <= behind.std(ddof=1) / np.sqrt(len(behind))):
+            return temper
+    return best

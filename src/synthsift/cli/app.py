@@ -15,6 +15,7 @@ from synthsift.cli.verbs.demo import demo
 from synthsift.cli.verbs.export import export
 from synthsift.cli.verbs.report import report
 from synthsift.cli.verbs.run import run
+from synthsift.cli.verbs.score import score
 
 app = typer.Typer(
     add_completion=False,
@@ -32,7 +33,7 @@ OUT_OF_MEMORY = (
     "with --embeddings."
 )
 
-for verb in (demo, check, run, export, report):
+for verb in (demo, check, run, score, export, report):
     app.command()(verb)
 
 

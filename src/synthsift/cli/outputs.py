@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from synthsift.bilevel.inputs import source_names
 from synthsift.cli.gallery import make_gallery
+from synthsift.cli.model import save_model
 from synthsift.cli.settings import RunSettings
 from synthsift.compare import NUM_FOLDS
 from synthsift.numerics.metrics import metric_value, row_hits, row_losses
 from synthsift.records import Comparison, Examples, Interval, plain_finding
-from synthsift.runs import RunFolder, atomic_write, write_csv, write_json, write_parquet, write_text
+from synthsift.runs import RunFolder, write_csv, write_json, write_parquet, write_text
 from synthsift.verdict import Paired, keep_mask, paired_interval
 
 if TYPE_CHECKING:
@@ -136,23 +138,23 @@ def _prediction_rows(comparison: Comparison) -> dict[str, np.ndarray]:
 
 
 def _write_model(folder: RunFolder, finished: Finished) -> None:
-    """Save encoder, meta-network and the final learner: safetensors for arrays, JSON for the rest."""
-    from safetensors.numpy import save
-
-    model = folder.path / "model"
-    model.mkdir(exist_ok=True)
-    arrays: dict[str, np.ndarray] = {}
+    """Save encoder, feature state, meta-networks and the final learner."""
+    state, encoder = finished.encoder.state()
+    arrays = {f"encoder.{name}": value for name, value in state.items()}
     settings: dict[str, Any] = {
-        "schema": 1,
         "policy": finished.verdict.policy,
         "classes": list(finished.comparison.classes),
+        "encoder": encoder,
+        "inputs": "data" if finished.loaded.embeddings is None else "embeddings",
     }
-    if finished.encoder is not None:
-        state, settings["encoder"] = finished.encoder.state()
-        arrays |= {f"encoder.{name}": value for name, value in state.items()}
     learned = finished.weights.get("LearnedWeights")
     if learned is not None:
         arrays |= {f"metanet.{name}": value for name, value in learned.state.items()}
+        arrays |= {f"features.{name}": value for name, value in finished.description.arrays().items()}
+        names = [name for name in learned.state if name.startswith("network.") and name.endswith("first.bias")]
+        hidden = len(learned.state[names[0]])
+        sources = list(source_names(finished.loaded.mixture))
+        settings["metanet"] = {"members": len(names), "hidden": hidden, "sources": sources}
     final: Any = finished.models[finished.verdict.policy]
     if hasattr(final, "arrays"):
         arrays |= {f"learner.{name}": value for name, value in final.arrays.items()}
@@ -162,9 +164,7 @@ def _write_model(folder: RunFolder, finished: Finished) -> None:
         settings["learner"] = "logistic"
     else:
         settings["learner"] = {"refit": "settings.json", "data_hash": folder.data_hash}
-    ordered = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
-    atomic_write(model / "model.safetensors", save(ordered))
-    write_json(model / "model.json", settings)
+    save_model(folder.path / "model", arrays, settings)
 
 
 def _plain(interval: Interval) -> dict[str, float]:

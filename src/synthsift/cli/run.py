@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from synthsift.bilevel.diagnostics import in_words
 from synthsift.check.copies import test_copies
 from synthsift.check.findings import check
 from synthsift.cli.console import Console
@@ -22,8 +23,8 @@ from synthsift.data.load import data_hash, load
 from synthsift.records import Comparison, DataError, Finding, Images, Loaded, Verdict, Weights, concat_x
 from synthsift.represent.encoders import Encoder
 from synthsift.represent.encoding import Encoded, encode
-from synthsift.represent.position import Position
 from synthsift.represent.pretrained import check_encoder
+from synthsift.represent.table import Description, FeatureTable
 from synthsift.runs import RunFolder
 from synthsift.seeds import Seeds
 from synthsift.training.learners import Model, find_learner
@@ -51,6 +52,8 @@ class Finished:
     encoder : Encoder
     features : dict of str to ndarray
         Id and the named features of all rows of the mixture.
+    description : Description
+        The state that describes new rows in the same way.
     num_inputs : int
         Width of the encoded rows.
     log : list of str
@@ -67,6 +70,7 @@ class Finished:
     models: dict[str, Model]
     encoder: Encoder
     features: dict[str, np.ndarray]
+    description: Description
     num_inputs: int
     log: list[str]
     findings: tuple[Finding, ...]
@@ -147,7 +151,7 @@ def _prepare(settings: RunSettings, loaded: Loaded, learner: Any) -> tuple[Encod
         policies=pick_policies(settings.policies, settings.learner, mixture),
         mixture=mixture,
         embedding=embedding,
-        describe=Position(embedding, {name: k for k, name in enumerate(mixture.ids)}),
+        describe=FeatureTable(embedding, {name: k for k, name in enumerate(mixture.ids)}),
         learner=learner,
         num_seeds=settings.num_seeds,
         first_seed=settings.first_seed,
@@ -196,6 +200,8 @@ def _conclude(
     if any(finding.code == COPIES for finding in findings):
         verdict = replace(verdict, sentence=f"{verdict.sentence} {LEAKS_ALLOWED}")
     kept = {name: weights[name] for name in {verdict.policy, LEARNED} & set(weights)}
+    if LEARNED in kept:
+        console.say(in_words(kept[LEARNED].history))
     seconds["final"] = time.perf_counter() - started
     described = study.describe(study.mixture, Seeds(settings.first_seed).child("final", "describe"))
     features = {"id": described.ids.astype(str), **{name: described.column(name) for name in described.names}}
@@ -208,6 +214,7 @@ def _conclude(
         models=models,
         encoder=encoded.encoder,
         features=features,
+        description=described.state["description"],
         num_inputs=study.embedding.shape[1],
         log=console.lines,
         findings=findings,
