@@ -38,6 +38,10 @@ class InnerLearner(Protocol):
         """Return <grad l_i, direction> (n,) of any rows, at the parameters before the last step."""
         ...
 
+    def scores_now(self, direction: Parameters, x: Tensor, y: Tensor) -> Tensor:
+        """Return the same at the current parameters."""
+        ...
+
 
 @dataclass
 class LinearLearner:
@@ -90,6 +94,11 @@ class LinearLearner:
         """Return the exact scores of the given rows before the last step."""
         assert self.before is not None, "take a step before asking for scores"
         return linear_scores(_residual(x, y, *self.before), x, direction["slope"], direction["offset"])
+
+    def scores_now(self, direction: Parameters, x: Tensor, y: Tensor) -> Tensor:
+        """Return the exact scores of the given rows at the current parameters."""
+        residual = _residual(x, y, self.slope, self.offset)
+        return linear_scores(residual, x, direction["slope"], direction["offset"])
 
 
 def _residual(x: Tensor, y: Tensor, slope: Tensor, offset: Tensor) -> Tensor:
@@ -159,6 +168,10 @@ class NetworkLearner:
         """Return the exact scores of the given rows before the last step."""
         assert self.before is not None, "take a step before asking for scores"
         return jvp_scores(self.logits, self.before, direction, x, y)
+
+    def scores_now(self, direction: Parameters, x: Tensor, y: Tensor) -> Tensor:
+        """Return the exact scores of the given rows at the current parameters."""
+        return jvp_scores(self.logits, self.params, direction, x, y)
 
 
 def make_learner(

@@ -31,11 +31,9 @@ class MetaNet(nn.Module):
         super().__init__()
         self.num_plain = num_inputs - num_classes - num_sources
         self.num_classes = num_classes
-        tables = {}
-        for name, size, width in (("classes", num_classes, CLASS_WIDTH), ("sources", num_sources, SOURCE_WIDTH)):
-            tables[name] = nn.Parameter(torch.randn(size, width if size else 0, generator=generator))
-        self.classes, self.sources = tables["classes"], tables["sources"]
-        width = self.num_plain + self.classes.shape[1] + self.sources.shape[1]
+        self.register_parameter("classes", _table(num_classes, CLASS_WIDTH, generator))
+        self.register_parameter("sources", _table(num_sources, SOURCE_WIDTH, generator))
+        width = self.num_plain + CLASS_WIDTH * (num_classes > 0) + SOURCE_WIDTH * (num_sources > 0)
         self.first = nn.Linear(width, hidden)
         self.second = nn.Linear(hidden, hidden)
         self.last = nn.Linear(hidden, 1)
@@ -48,10 +46,18 @@ class MetaNet(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Return log-weights (n,), at most 0."""
         plain, onehot = features[:, : self.num_plain], features[:, self.num_plain :]
-        label, source = onehot[:, : self.num_classes], onehot[:, self.num_classes :]
-        told = torch.cat([plain, label @ self.classes, source @ self.sources], dim=1)
-        hidden = torch.tanh(self.second(torch.tanh(self.first(told))))
+        told = [plain]
+        if self.classes is not None:
+            told.append(onehot[:, : self.num_classes] @ self.classes)
+        if self.sources is not None:
+            told.append(onehot[:, self.num_classes :] @ self.sources)
+        hidden = torch.tanh(self.second(torch.tanh(self.first(torch.cat(told, dim=1)))))
         return nn.functional.logsigmoid(self.last(hidden).squeeze(-1))
+
+
+def _table(size: int, width: int, generator: torch.Generator) -> nn.Parameter | None:
+    """Learned numbers (size, width) for each code, none where there are no codes."""
+    return nn.Parameter(torch.randn(size, width, generator=generator)) if size else None
 
 
 class Council(nn.Module):

@@ -16,7 +16,7 @@ from synthsift.data.paths import existing_file, known_format, opened
 from synthsift.records import DataError
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    pass
 
 CHUNK_ROWS = 20_000
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from synthsift.numerics.neighbors import chunks, related_pairs
 from synthsift.records import Mixture
-from synthsift.represent.dynamics import TOP, largest
+from synthsift.represent.dynamics import largest
 from synthsift.seeds import Seeds
 
 MAX_REAL, MAX_SYNTH = 2000, 1000  # rows of the banks; larger sets are thinned out evenly over the classes
@@ -123,9 +123,7 @@ class Position:
         self._percentile(out, z, y)
         return out
 
-    def _of_class(
-        self, label: int, gram: np.ndarray, z: np.ndarray, norm: np.ndarray, related: Pairs
-    ) -> np.ndarray:
+    def _of_class(self, label: int, gram: np.ndarray, z: np.ndarray, norm: np.ndarray, related: Pairs) -> np.ndarray:
         """Columns that compare rows of one class with the banks; `gram` (n, m) are the inner products."""
         num_real = int(self.starts[0, -1])
         out, size = np.zeros((len(z), len(NAMES))), np.einsum("ij,ij->i", z, z)

@@ -42,12 +42,12 @@ class Probes:
 
     @property
     def num_checkpoints(self) -> int:
-        """t."""
+        """Number of checkpoints t."""
         return len(self.hidden)
 
     @property
     def num_probes(self) -> int:
-        """K."""
+        """Number of probes K."""
         return self.hidden.shape[1]
 
     def penultimate(self, x: np.ndarray, probe: int, checkpoint: int = -1) -> np.ndarray:

@@ -126,7 +126,8 @@ def _flat(part: Any) -> list[tuple[str, np.ndarray]]:
     found: list[tuple[str, np.ndarray]] = []
     for f in fields(part):
         entry = getattr(part, f.name)
-        found += [(f"{f.name}.{key}", array) for key, array in _flat(entry)] if isinstance(entry, Probes) else [(f.name, entry)]
+        inner = _flat(entry) if isinstance(entry, Probes) else [("", entry)]
+        found += [(f"{f.name}.{key}".rstrip("."), array) for key, array in inner]
     return found
 
 
