@@ -25,6 +25,9 @@ class MetaNet(nn.Module):
         numbers.
     """
 
+    classes: nn.Parameter | None
+    sources: nn.Parameter | None
+
     def __init__(
         self, num_inputs: int, hidden: int, generator: torch.Generator, num_classes: int = 0, num_sources: int = 0
     ) -> None:

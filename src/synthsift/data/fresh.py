@@ -36,7 +36,8 @@ def fresh_table(raw: RawFile, names: Sequence[str], numeric: Sequence[bool]) -> 
     DataError
         If a column is missing, or holds text where the run had numbers.
     """
-    values, categories = [], []
+    values: list[np.ndarray] = []
+    categories: list[tuple[str, ...] | None] = []
     for name, is_number in zip(names, numeric, strict=True):
         if name not in raw.columns:
             raise DataError(

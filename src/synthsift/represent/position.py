@@ -8,7 +8,7 @@ Rows of the mixture are described as if they were new: neither they nor their fa
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -85,16 +85,12 @@ class Position:
         counts = [np.bincount(y[kind], minlength=c) for kind in (~is_synth, is_synth)]
         median, spread = _reference(z, y, c)
         one = np.ones(1)
-        made = Position(middle, z[places], starts, *sums, *counts, median, spread, one, one)
+        made = Position(middle, z[places], starts, sums[0], sums[1], counts[0], counts[1], median, spread, one, one)
         related = related_pairs(mixture.family, np.arange(len(y)), mixture.family[places], places)
         values = made._measure(z, y, related, _shares(z, mixture))
         real, column = np.flatnonzero(~is_synth), NAMES.index
         own, center = values[:, column("own_class_distance")], values[:, column("center_distance")]
-        made = Position(
-            *(middle, made.bank, starts, *sums, *counts, median, spread),
-            typical=np.array([_middle(own[real])]),
-            spread=np.array([_middle(center[real])]),
-        )
+        made = replace(made, typical=np.array([_middle(own[real])]), spread=np.array([_middle(center[real])]))
         return made, made._scaled(values)
 
     def describe(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
