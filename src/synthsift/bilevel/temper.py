@@ -3,8 +3,8 @@
 Weights to the power 0 are equal weights, to the power 1 the learned ones; higher powers concentrate them. Every power
 is judged by cross-validated log-loss of the real training rows under a softmax model with these weights. The folds and
 the regularization strength are the same for all powers, and the fits of a fold start from each other, so that the
-powers differ in weights alone and cost little. Concentration needs evidence: the smallest power within one standard error (of
-the paired difference) of the best one is taken, and power 0 where it is the best.
+powers differ in weights alone and cost little. Concentration needs evidence: the smallest power within one standard
+error (of the paired difference) of the best one is taken, and power 0 where it is the best.
 """
 
 from __future__ import annotations
