@@ -88,6 +88,12 @@ def execute_score(run: Path, rows: NewRows, out: Path, *, overwrite: bool = Fals
 def _completed(rows: NewRows, spec: Mapping[str, Any], settings: Mapping[str, Any]) -> NewRows:
     """Take from the run what was not named; refuse what does not fit the kind of its inputs."""
     own_vectors = settings["inputs"] == "embeddings"
+    kind = settings["encoder"]["kind"]
+    if not own_vectors and kind not in ("table", "text", "array"):
+        raise DataError(
+            f"the run learned from inputs of kind {kind!r}; score reads tables, texts and arrays. For images, run with "
+            "their vectors (--embeddings) and give those of the new ones"
+        )
     if own_vectors and not rows.embeddings:
         raise DataError("the run used own vectors (--embeddings); give those of the new rows in the same way")
     if rows.embeddings and not own_vectors:
