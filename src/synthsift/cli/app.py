@@ -17,6 +17,7 @@ from synthsift.cli.verbs.export import export
 from synthsift.cli.verbs.plan import plan
 from synthsift.cli.verbs.report import report
 from synthsift.cli.verbs.run import run
+from synthsift.cli.verbs.score import score
 
 app = typer.Typer(
     add_completion=False,
@@ -34,7 +35,7 @@ OUT_OF_MEMORY = (
     "with --embeddings."
 )
 
-for verb in (demo, check, run, export, report, drift):
+for verb in (demo, check, run, score, export, report, drift):
     app.command()(verb)
 app.add_typer(plan, name="plan")
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
+from synthsift.bilevel.diagnostics import in_words
 from synthsift.check.copies import test_copies
 from synthsift.check.findings import check
 from synthsift.cli.console import Console
@@ -24,7 +25,7 @@ from synthsift.represent.encoding import Encoded
 from synthsift.represent.pretrained import check_encoder
 from synthsift.runs import RunFolder
 from synthsift.seeds import Seeds
-from synthsift.studies.road import Plan, conclude, prepare
+from synthsift.studies.road import LEARNED, Plan, conclude, prepare
 from synthsift.training.learners import Learner, Model, find_learner
 
 COPIES = "SS130"
@@ -180,6 +181,8 @@ def _conclude(
     findings = check(loaded, Seeds(settings.first_seed).child("check"), saw=settings.generator_saw, encoded=encoded)
     if any(finding.code == COPIES for finding in findings):
         verdict = replace(verdict, sentence=f"{verdict.sentence} {LEAKS_ALLOWED}")
+    if LEARNED in found.weights:
+        console.say(in_words(found.weights[LEARNED].history))
     seconds["final"] = time.perf_counter() - started
     return Finished(
         loaded=loaded,
