@@ -93,7 +93,7 @@ class JVP:
 
 def _no_forward_mode(error: Exception) -> Exception:
     """Explain a missing forward-mode rule; any other error is the user's own and stays as it is."""
-    if isinstance(error, NotImplementedError) or "forward" in str(error).lower():
+    if isinstance(error, NotImplementedError) or any(word in str(error).lower() for word in ("forward", "functorch")):
         return DataError(
             f"the model has an operation without a forward-mode derivative ({str(error).splitlines()[0]}); use "
             "scores=FiniteDifference() or scores=Ghost()"

@@ -30,7 +30,7 @@ from synthsift.bilevel.live import Noise, measure
 from synthsift.bilevel.lookahead import LookAhead, judge, scores_at
 from synthsift.bilevel.progress import restore, state_of, summarize
 from synthsift.bilevel.rowlosses import CrossEntropy, Loss, Notices, RowLosses, check_losses, scoring_mode
-from synthsift.bilevel.schedule import Keeper, Replay, RowSource, Schedule, as_source, draw
+from synthsift.bilevel.schedule import Keeper, Replay, Schedule, as_source, draw, split
 from synthsift.bilevel.selector import Selector
 from synthsift.bilevel.updates import Pullback
 from synthsift.records import DataError, Outcome
@@ -102,8 +102,11 @@ class Reweighter:
         self.l2r = objective if isinstance(objective, LearnToReweight) else None
         self.selector = features if isinstance(features, Selector) else self._selector(features, objective, seeds, group)
         self.processes = self.selector.processes
-        source = as_source(trusted, "trusted")
-        self.trusted, (self.held, self.judges) = source, self._split(source, seeds)
+        self.trusted = as_source(trusted, "trusted")
+        self.held, self.judges = split(self.trusted.count, self.schedule.held, seeds.torch("held"))
+        if len(self.judges) < self.schedule.trusted_rows:
+            wanted = self.schedule.trusted_rows
+            self.notices.say(f"{len(self.judges)} trusted rows judge, fewer than trusted_rows={wanted}: all, each time")
         self.pool = None if pool is None else as_source(pool, "pool")
         if self.schedule.batch == "fresh":
             self._check_pool()
@@ -118,18 +121,6 @@ class Reweighter:
         dtype = torch.float64 if first.dtype == torch.float64 else torch.float32
         goal = None if self.l2r else objective
         return Selector(features, goal, dtype=dtype, device=first.device, seeds=seeds, group=group)
-
-    def _split(self, source: RowSource, seeds: Any) -> tuple[Tensor, Tensor]:
-        """Places of the trusted rows that decide when to stop, and of those that judge."""
-        order = torch.randperm(source.count, generator=seeds.torch("held"))
-        num_held = round(self.schedule.held * source.count)
-        if self.schedule.held and not 0 < num_held < source.count:
-            raise DataError(f"{source.count} trusted rows cannot be split by held={self.schedule.held}; give more rows")
-        judges = order[num_held:].sort().values
-        if len(judges) < self.schedule.trusted_rows:
-            wanted = self.schedule.trusted_rows
-            self.notices.say(f"{len(judges)} trusted rows judge, fewer than trusted_rows={wanted}: all do, each time")
-        return order[:num_held], judges
 
     def _check_pool(self) -> None:
         count = 0 if self.pool is None else self.pool.count

@@ -125,6 +125,21 @@ def draw(count: int, wanted: int, generator: torch.Generator) -> Tensor:
     return torch.randperm(count, generator=generator)[:wanted]
 
 
+def split(count: int, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Return places of the trusted rows that decide when to stop, and of those that judge.
+
+    Raises
+    ------
+    DataError
+        If one of the two would be empty though a share was asked for.
+    """
+    order = torch.randperm(count, generator=generator)
+    held = round(share * count)
+    if share and not 0 < held < count:
+        raise DataError(f"{count} trusted rows cannot be split by held={share}; give more rows, or held=0")
+    return order[:held], order[held:].sort().values
+
+
 @dataclass
 class Replay:
     """Scores of earlier meta-steps: pairs of rows and scores, oldest first."""
