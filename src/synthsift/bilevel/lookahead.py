@@ -62,11 +62,14 @@ class LookAhead:
         self.optimizer.register_step_pre_hook(self._before)
         self.optimizer.register_step_post_hook(self._after)
 
-    def clear(self) -> None:
-        """Forget the step."""
-        for part in getattr(self, "parts", []):
+    def close(self) -> None:
+        """The learner's forwards and backwards of this step are over: later ones are not its business."""
+        for part in self.parts:
             if part.tape is not None:
                 part.tape.close()
+
+    def clear(self) -> None:
+        """Forget the step."""
         self.parts: list[Part] = []
         self._old: Parameters | None = None
         self._entries: dict[str, updates.GroupBefore] | None = None

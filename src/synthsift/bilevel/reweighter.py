@@ -217,6 +217,7 @@ class Reweighter:
         DataError
             If the selector's gradient is exactly zero, or ten meta-steps in a row came to nothing.
         """
+        self.ahead.close()
         try:
             if self.ahead.parts and not self.ahead.stepped:
                 self._lose("the optimizer took no step between loss() and step()")

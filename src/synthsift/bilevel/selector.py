@@ -215,4 +215,6 @@ def _checked(features: np.ndarray | Tensor) -> np.ndarray:
         raise DataError(
             f"{len(bad)} features are not finite, first in row {bad[0, 0]}, column {bad[0, 1]}; fill or drop them"
         )
+    if len(values) > 1 and (values == values[0]).all():
+        raise DataError("all rows have the same features, so nothing could be learned about any; add a feature that varies")
     return values
