@@ -65,7 +65,7 @@ def test_without_trusted_noise_it_is_the_ratio_of_the_rows() -> None:
     noise = measure(selector, rows, (s, s), M)
     assert noise.trusted == 0
     right = gsnr(selector.network, selector.features[rows], s)  # type: ignore[arg-type]
-    assert noise.gsnr == noise.gsnr_rows == pytest.approx(right, rel=1e-9)
+    assert (noise.gsnr, noise.gsnr_rows) == (pytest.approx(right, rel=1e-9), pytest.approx(right, rel=1e-9))
 
 
 def test_pure_noise_is_no_signal() -> None:

@@ -105,12 +105,12 @@ class WeightedDistributedSampler(Sampler[int]):
         """Return the places of the epoch in the order in which all processes together read them."""
         rng = Seeds(self.seed).numpy(f"epoch {self.epoch}")
         if self.replacement:
-            edges = np.cumsum(self.weights)
+            edges = np.cumsum(self.weights / self.weights.max())
             drawn = np.searchsorted(edges, rng.random(self.num_rows) * edges[-1], side="right")
             order = np.minimum(drawn, np.flatnonzero(self.weights)[-1])  # a rounding at the upper end
         else:
             with np.errstate(divide="ignore"):
-                keys = rng.standard_exponential(len(self.weights)) / self.weights
+                keys = np.log(rng.standard_exponential(len(self.weights))) - np.log(self.weights)  # infinite for 0
             order = np.argsort(keys, kind="stable")[: self.num_rows]
         total = len(self) * self.count
         return np.resize(order, total) if total > len(order) else order[:total]
