@@ -1,6 +1,6 @@
 """One of several processes of a training, as a script and as a function: the same global batches for any number.
 
-    python process_worker.py RANK COUNT FOLDER
+python process_worker.py RANK COUNT FOLDER
 """
 
 from __future__ import annotations
@@ -20,6 +20,12 @@ from synthsift.bilevel.reweighter import Reweighter
 from synthsift.bilevel.sampler import WeightedDistributedSampler
 from synthsift.bilevel.schedule import Schedule
 
+
+def each(**settings: Any) -> Schedule:
+    """A schedule whose selector steps with every step of the learner, however small the batch."""
+    return Schedule(**{"least_rows": 1, **settings})
+
+
 ROWS, BATCH, STEPS = 120, 25, 6  # 25 rows for two processes: 13 and 12
 NORMAL = np.random.default_rng(0)
 X = torch.tensor(NORMAL.normal(size=(ROWS, 5)))
@@ -27,10 +33,11 @@ Y = torch.tensor(NORMAL.integers(3, size=ROWS))
 F = NORMAL.normal(size=(ROWS, 3))
 TRUSTED = (torch.tensor(NORMAL.normal(size=(30, 5))), torch.tensor(NORMAL.integers(3, size=30)))
 VARIANTS: dict[str, dict[str, Any]] = {
-    "target": {"schedule": Schedule(diagnose=2)},
+    "target": {"schedule": each(diagnose=2)},
     "kl, adamw": {"objective": SelfNormalized(0.3), "adamw": True},
-    "fresh": {"schedule": Schedule(batch="fresh", fresh_rows=41, chunk=8), "scores": JVP, "pool": (X, Y)},
-    "replay": {"schedule": Schedule(replay=2, warmup=1, held=0.2, check=2)},
+    "fresh": {"schedule": each(batch="fresh", fresh_rows=41, chunk=8), "scores": JVP, "pool": (X, Y)},
+    "replay": {"schedule": each(replay=2, warmup=1, held=0.2, check=2)},
+    "waiting": {"schedule": Schedule(least_rows=45)},
     "values": {"objective": ValueRegression(0.6)},
     "unnormalized": {"objective": Unnormalized()},
     "l2r": {"objective": LearnToReweight()},
@@ -47,6 +54,7 @@ def train(name: str, rank: int, count: int) -> dict[str, np.ndarray]:
     optimizer = kind(learner.parameters(), lr=0.05)
     if "scores" in settings:
         settings["scores"] = settings["scores"]()
+    settings.setdefault("schedule", each())
     reweighter = Reweighter(learner, optimizer, F, TRUSTED, **settings)
     sampler = WeightedDistributedSampler(np.ones(ROWS), num_rows=BATCH * STEPS, rank=0, count=1)
     first: list[np.ndarray] = []

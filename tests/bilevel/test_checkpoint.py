@@ -23,13 +23,20 @@ from synthsift.records import DataError
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
 
+
+def each(**settings: Any) -> Schedule:
+    """A schedule whose selector steps with every step of the learner, however small the batch."""
+    return Schedule(**{"least_rows": 1, **settings})
+
+
 X = torch.randn(90, 5, generator=torch.Generator().manual_seed(1))
 Y = torch.arange(90) % 3
 F = np.random.default_rng(0).normal(size=(90, 3))
 CASES: dict[str, dict[str, Any]] = {
+    "waiting": {"schedule": Schedule(least_rows=12)},
     "plain": {},
-    "replay and held": {"schedule": Schedule(replay=3, held=0.3, check=2, patience=3, trusted_rows=10, diagnose=2)},
-    "fresh": {"schedule": Schedule(batch="fresh", fresh_rows=40, chunk=16, every=2, warmup=2), "scores": JVP},
+    "replay and held": {"schedule": each(replay=3, held=0.3, check=2, patience=3, trusted_rows=10, diagnose=2)},
+    "fresh": {"schedule": each(batch="fresh", fresh_rows=40, chunk=16, every=2, warmup=2), "scores": JVP},
     "stale": {"scores": lambda: Ghost(stale=True)},
     "values": {"objective": ValueRegression()},
 }
@@ -48,6 +55,7 @@ class Training:
         self.sampler = WeightedDistributedSampler(np.ones(90), rank=0, count=1, num_rows=60)
         if "scores" in settings:
             settings["scores"] = settings["scores"]()
+        settings.setdefault("schedule", each())
         self.reweighter = Reweighter(self.model, self.optimizer, F, (X[:40], Y[:40]), pool=(X, Y), **settings)
 
     def run(self, steps: int) -> None:
@@ -106,7 +114,11 @@ def test_everything_a_state_may_hold(tmp_path: Path) -> None:
 
 
 def test_what_has_no_place_in_a_state(tmp_path: Path) -> None:
-    for part, message in ((object(), "part is a object"), ({(1, 2): 3}, "tuple for a key"), ([lambda: 0], r"part\.0 is a function")):
+    for part, message in (
+        (object(), "part is a object"),
+        ({(1, 2): 3}, "tuple for a key"),
+        ([lambda: 0], r"part\.0 is a function"),
+    ):
         with pytest.raises(DataError, match=message):
             save(tmp_path / "s", part=part)
     with pytest.raises(DataError, match="cannot be written"):

@@ -23,6 +23,11 @@ pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated
 N, DIM = 400, 6
 
 
+def each(**settings: Any) -> Schedule:
+    """A schedule whose selector steps with every step of the learner, however small the batch."""
+    return Schedule(**{"least_rows": 1, **settings})
+
+
 class World:
     """Two classes; 40 % of the rows have the wrong label, which a noisy feature half tells."""
 
@@ -61,6 +66,7 @@ def make(world: World, model: nn.Module | None = None, **settings: Any) -> Rewei
     model = linear() if model is None else model
     optimizer = settings.pop("optimizer", None) or torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     features = settings.pop("features", world.features)
+    settings.setdefault("schedule", each())
     return Reweighter(model, optimizer, features, settings.pop("trusted", world.trusted), **settings)
 
 
@@ -78,9 +84,9 @@ LEARNING: dict[str, dict[str, Any]] = {
     "differences": {"scores": FiniteDifference(1e-2, two_sided=False)},
     "last layer": {"scores": LastLayer()},
     "stale": {"scores": Ghost(stale=True)},
-    "fresh": {"schedule": Schedule(batch="fresh", fresh_rows=200, chunk=64)},
-    "every": {"schedule": Schedule(every=3)},
-    "replay": {"schedule": Schedule(replay=4, warmup=5)},
+    "fresh": {"schedule": each(batch="fresh", fresh_rows=200, chunk=64)},
+    "every": {"schedule": each(every=3)},
+    "replay": {"schedule": each(replay=4, warmup=5)},
     "kl": {"objective": SelfNormalized(0.3)},
     "values": {"objective": ValueRegression(0.5)},
     "unnormalized": {"objective": Unnormalized()},
@@ -135,14 +141,14 @@ def test_learning_to_reweight_needs_no_features() -> None:
 
 def test_schedule() -> None:
     world = World()
-    reweighter = make(world, schedule=Schedule(warmup=4, every=3, diagnose=0))
+    reweighter = make(world, schedule=each(warmup=4, every=3, diagnose=0))
     train(reweighter, world, 12)
     assert reweighter.selector.history.columns["step"] == [4.0, 7.0, 10.0]
 
 
 def test_equal_weights_in_the_warm_up() -> None:
     world = World()
-    reweighter = make(world, schedule=Schedule(warmup=1))
+    reweighter = make(world, schedule=each(warmup=1))
     with torch.no_grad():
         reweighter.selector.network.last.weight.fill_(2.0)
     rows = torch.arange(10)
@@ -152,23 +158,36 @@ def test_equal_weights_in_the_warm_up() -> None:
     assert not torch.allclose(reweighter.loss(rows, (world.x[rows], world.y[rows])), losses.mean())
 
 
-def test_replayed_steps_are_one_batch() -> None:
-    """Three meta-steps on the same pairs of rows and scores count as the pooled batch."""
+def pooled_sizes(schedule: Schedule, steps: int) -> tuple[list[int], list[tuple[Tensor, Tensor]]]:
     world = World()
-    reweighter = make(world, schedule=Schedule(replay=2, diagnose=0))
+    reweighter = make(world, schedule=schedule)
     seen: list[tuple[Tensor, Tensor]] = []
     update = reweighter.selector.update
     reweighter.selector.update = lambda r, s: (seen.append((r, s)), update(r, s))[1]  # type: ignore[method-assign,func-returns-value]
-    train(reweighter, world, 5, batch=16)
-    assert [len(rows) for rows, _ in seen] == [16, 32, 48, 48, 48]
+    train(reweighter, world, steps, batch=16)
+    return [len(rows) for rows, _ in seen], seen
+
+
+def test_replayed_steps_are_one_batch() -> None:
+    sizes, seen = pooled_sizes(each(replay=2, diagnose=0), 5)
+    assert sizes == [16, 32, 48, 48, 48]
     assert torch.equal(seen[3][0][:32], seen[2][0][16:]) and torch.equal(seen[3][1][:32], seen[2][1][16:])
+
+
+def test_small_batches_wait_for_each_other() -> None:
+    """A step of the selector rests on so many rows at least, each of them once; or on kept ones, too."""
+    sizes, seen = pooled_sizes(Schedule(least_rows=40, diagnose=1), 7)
+    assert sizes == [48, 48] and not torch.equal(seen[0][1], seen[1][1])
+    assert pooled_sizes(Schedule(least_rows=40, replay=1, diagnose=0), 9)[0] == [48, 96, 96]
 
 
 def test_accumulated_parts_are_the_whole_batch() -> None:
     world, found = World(), []
     for parts in (1, 4):
         model = linear().double()
-        reweighter = make(world, model, schedule=Schedule(diagnose=0), trusted=(world.trusted[0].double(), world.trusted[1]))
+        reweighter = make(
+            world, model, schedule=each(diagnose=0), trusted=(world.trusted[0].double(), world.trusted[1])
+        )
         for step in range(3):
             rows = torch.arange(40) + 40 * step
             reweighter.ahead.optimizer.zero_grad()
@@ -184,7 +203,7 @@ def test_accumulated_parts_are_the_whole_batch() -> None:
 
 def test_held_rows_stop_the_selector_and_bring_back_its_best() -> None:
     world = World()
-    reweighter = make(world, schedule=Schedule(held=0.3, check=2, patience=3, trusted_rows=64))
+    reweighter = make(world, schedule=each(held=0.3, check=2, patience=3, trusted_rows=64))
     judged = set(reweighter.judges.tolist())
     assert len(reweighter.held) == 60 and judged.isdisjoint(reweighter.held.tolist()) and len(judged) == 140
     for k, loss in enumerate([1.0, 0.5, 0.7, 0.6, 0.8]):
@@ -194,7 +213,7 @@ def test_held_rows_stop_the_selector_and_bring_back_its_best() -> None:
         assert stop == (k == 4)
     assert float(reweighter.keeper.state["last.bias"]) == 1.0  # type: ignore[index]
     # and in the loop: a learner that can only get worse on the held rows
-    worse = make(world, schedule=Schedule(held=0.3, check=1, patience=4, trusted_rows=64))
+    worse = make(world, schedule=each(held=0.3, check=1, patience=4, trusted_rows=64))
     worse.keeper.best = -1.0
     worse.keeper.state = {k: v.clone() for k, v in worse.selector.network.state_dict().items()}
     start = worse.weights()
@@ -280,7 +299,10 @@ LOSSES = {
     "matrix": (lambda m, b: m(b[0]), r"returned \(8, 2\) for 8 rows"),
     "number": (lambda m, b: 1.0, "returned float"),
     "detached": (lambda m, b: m(b[0]).sum(dim=1).detach(), "carries no graph"),
-    "nan": (lambda m, b: m(b[0])[:, 0] / torch.tensor([1.0] * 6 + [0.0] * 2) * 0, r"2 of 8 rows is not finite \(places \[6, 7\]"),
+    "nan": (
+        lambda m, b: m(b[0])[:, 0] / torch.tensor([1.0] * 6 + [0.0] * 2) * 0,
+        r"2 of 8 rows is not finite \(places \[6, 7\]",
+    ),
 }
 
 
@@ -297,7 +319,12 @@ def test_features_that_are_none() -> None:
     world = World()
     spoiled = world.features.copy()
     spoiled[7, 1] = np.nan
-    for features, message in ((spoiled, "row 7, column 1"), (np.ones((N, 2)), "the same features"), (world.features[:, 0], "shape"), (np.zeros((0, 3)), "shape")):
+    for features, message in (
+        (spoiled, "row 7, column 1"),
+        (np.ones((N, 2)), "the same features"),
+        (world.features[:, 0], "shape"),
+        (np.zeros((0, 3)), "shape"),
+    ):
         with pytest.raises(DataError, match=message):
             make(world, features=features)
 
@@ -315,19 +342,24 @@ def test_rows_that_do_not_fit() -> None:
 def test_trusted_rows_that_are_none() -> None:
     world = World()
     x, y = world.trusted
-    cases: list[tuple[Any, str]] = [((x[:0], y[:0]), "no trusted rows"), ((x[:3], y), "one length"), (7, "a int"), ((), "one length")]
+    cases: list[tuple[Any, str]] = [
+        ((x[:0], y[:0]), "no trusted rows"),
+        ((x[:3], y), "one length"),
+        (7, "a int"),
+        ((), "one length"),
+    ]
     for trusted, message in cases:
         with pytest.raises(DataError, match=message):
             make(world, trusted=trusted)
     with pytest.raises(DataError, match="cannot be split"):
-        make(world, trusted=(x[:1], y[:1]), schedule=Schedule(held=0.5))
+        make(world, trusted=(x[:1], y[:1]), schedule=each(held=0.5))
 
 
 def test_fewer_rows_than_asked_for() -> None:
     """All are used, and that is said."""
     world = World()
     x, y = world.trusted
-    schedule = Schedule(batch="fresh", fresh_rows=4096)
+    schedule = each(batch="fresh", fresh_rows=4096)
     reweighter = make(world, trusted=(x[:20], y[:20]), schedule=schedule, pool=(world.x, world.y))
     train(reweighter, world, 2)
     said = " ".join(reweighter.notices.said)
@@ -439,7 +471,12 @@ def test_rows_from_a_source() -> None:
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"batch": "old"}, "'own' or 'fresh'"), ({"every": 0}, "at least 1"), ({"held": 1.0}, r"\[0, 1\)"), ({"replay": -1}, "at least 0")],
+    [
+        ({"batch": "old"}, "'own' or 'fresh'"),
+        ({"every": 0}, "at least 1"),
+        ({"held": 1.0}, r"\[0, 1\)"),
+        ({"replay": -1}, "at least 0"),
+    ],
 )
 def test_schedules_that_make_no_sense(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):

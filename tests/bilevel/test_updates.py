@@ -39,6 +39,11 @@ OPTIMIZERS: dict[str, tuple[type, dict[str, Any]]] = {
 }
 
 
+def each(**settings: Any) -> Schedule:
+    """A schedule whose selector steps with every step of the learner, however small the batch."""
+    return Schedule(**{"least_rows": 1, **settings})
+
+
 def normal(*shape: int, seed: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
@@ -133,7 +138,7 @@ def relative_error(found: Tensor, right: Tensor) -> float:
 
 
 BACKENDS = {"ghost": Ghost, "jvp": JVP}
-SCHEDULE = Schedule(trusted_rows=M, diagnose=0)
+SCHEDULE = each(trusted_rows=M, diagnose=0)
 
 
 def make_reweighter(model: nn.Module, optimizer: Any, backend: Any, schedule: Schedule = SCHEDULE) -> Reweighter:

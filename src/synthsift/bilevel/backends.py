@@ -118,29 +118,45 @@ class FiniteDifference:
     two_sided: bool = True
     exact: bool = field(default=False, init=False)
     notices: Notices = field(default_factory=Notices, repr=False)
+    _last: Any = field(default=None, init=False, repr=False)
 
     def __call__(
         self, of: RowLosses, at: Parameters, direction: Parameters, batch: Any, known: Tensor | None = None
     ) -> Tensor:
         """Return (l(at + eps d) - l(at - eps d)) / 2 eps, or (l(at + eps d) - l(at)) / eps; 0 where d is."""
-        norm = torch.sqrt(torch.stack([(d.double() ** 2).sum() for d in direction.values()]).sum())
-        if not norm > 0:
-            return torch.zeros_like(self._at(of, at, direction, batch, 0.0))
-        eps = self.length / float(norm)
+        steps = self._displaced(at, direction)
+        if steps is None:
+            return torch.zeros_like(self._losses(of, at, batch))
+        eps, ahead, behind = steps
         state = _random_state()
-        ahead = self._at(of, at, direction, batch, eps)
-        if self.two_sided:
-            _restore(state)
-            return (ahead - self._at(of, at, direction, batch, -eps)) / (2 * eps)
-        if known is None:
-            _restore(state)
-            known = self._at(of, at, direction, batch, 0.0)
-        return (ahead - known) / eps
+        losses = self._losses(of, ahead, batch)
+        if not self.two_sided and known is not None:
+            return (losses - known) / eps
+        _restore(state)
+        return (losses - self._losses(of, behind, batch)) / (2 * eps if self.two_sided else eps)
+
+    def _displaced(self, at: Parameters, direction: Parameters) -> tuple[float, Parameters, Parameters] | None:
+        """Return eps and the parameters to difference between; chunks of one meta-step share them."""
+        if self._last is None or self._last[0] is not at or self._last[1] is not direction:
+            norm = torch.sqrt(torch.stack([(d.double() ** 2).sum() for d in direction.values()]).sum())
+            eps = self.length / float(norm) if norm > 0 else 0.0
+            ahead, behind = (
+                {name: torch.add(v, direction[name], alpha=a) if name in direction else v for name, v in at.items()}
+                if a
+                else at
+                for a in (eps, -eps if self.two_sided else 0.0)
+            )
+            self._last = (at, direction, (eps, ahead, behind) if eps else None)
+        return self._last[2]
+
+    def release(self) -> None:
+        """Let go of the displaced parameters when a meta-step is over."""
+        self._last = None
 
     @staticmethod
-    def _at(of: RowLosses, at: Parameters, direction: Parameters, batch: Any, eps: float) -> Tensor:
+    def _losses(of: RowLosses, at: Parameters, batch: Any) -> Tensor:
         with torch.no_grad():
-            return of({name: v + eps * direction[name] if name in direction else v for name, v in at.items()}, batch)
+            return of(at, batch)
 
 
 def _random_state() -> tuple[Tensor, Tensor | None]:

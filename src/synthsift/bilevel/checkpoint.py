@@ -61,7 +61,9 @@ def save(path: Path | str, **parts: Any) -> None:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise DataError(f"{path} cannot be written ({error.strerror}); choose a folder that exists and has room") from error
+        raise DataError(
+            f"{path} cannot be written ({error.strerror}); choose a folder that exists and has room"
+        ) from error
 
 
 def load(path: Path | str, **parts: Any) -> dict[str, Any]:
@@ -136,7 +138,9 @@ def _planted(value: Any, tensors: dict[str, Tensor], name: str) -> Any:
         if keys:
             raise DataError(f"{name} has a {type(keys[0]).__name__} for a key; a state has texts and whole numbers")
         return {"dict": [[key, _planted(item, tensors, f"{name}.{key}")] for key, item in value.items()]}
-    raise DataError(f"{name} is a {type(value).__name__}; a state holds tensors, numbers, texts, lists and dictionaries")
+    raise DataError(
+        f"{name} is a {type(value).__name__}; a state holds tensors, numbers, texts, lists and dictionaries"
+    )
 
 
 def _grown(node: Any, tensors: dict[str, Tensor]) -> Any:

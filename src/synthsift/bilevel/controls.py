@@ -123,15 +123,19 @@ class EffectiveBatch:
     Along dz_i = s_i - E s - strength (log p_i - E log p), log B_eff changes at the rate a + strength b with
     a = -2 (E_q s - E s), b = 2 (E_q log p - E log p) >= 0, q proportional to p^2. The strength is the one, at least 0,
     for which that rate is ``log(fraction) - log(B_eff / n)``: above the target the batch may concentrate, below it is
-    pulled back.
+    pulled back. With `least` above 0 the fraction is a floor: the pull never gets weaker than that, and rows only
+    concentrate as far as features explain their scores.
 
     Parameters
     ----------
     fraction : float
         Target of B_eff / n, in (0, 1).
+    least : float
+        Smallest strength; 0 makes the fraction a target from both sides.
     """
 
     fraction: float = 0.5
+    least: float = 0.0
     normalized = True
 
     def __post_init__(self) -> None:
@@ -142,10 +146,10 @@ class EffectiveBatch:
         """Return the strength for batches of these sums."""
         slope = 2 * (sums.wwz / sums.ww - sums.wz / sums.w)
         if not sums.spread or slope <= 1e-12:  # equal weights: nothing to pull back
-            return 0.0
+            return self.least
         drift = -2 * (sums.wws / sums.ww - sums.ws / sums.w) / sums.spread
         gap = _log(self.fraction) - _log(sums.effective / sums.n)
-        return min(max((gap - drift) / slope, 0.0), 1e6)
+        return min(max((gap - drift) / slope, self.least), 1e6)
 
     def coefficients(self, outputs: Tensor, scores: Tensor, processes: Processes) -> tuple[Tensor, dict[str, float]]:
         """Return c (n,) and numbers."""

@@ -66,7 +66,9 @@ class CrossFit:
         seeds, self.pool = as_seeds(seeds), as_source(pool, "pool")
         self.selector = features if isinstance(features, Selector) else Selector(features, objective, seeds=seeds)
         if self.pool.count != self.selector.count:
-            raise DataError(f"features describe {self.selector.count} rows, the pool has {self.pool.count}; needed is one each")
+            raise DataError(
+                f"features describe {self.selector.count} rows, the pool has {self.pool.count}; needed is one each"
+            )
         relatives = _families(family, self.pool.count)
         self.folds = _split_families(np.asarray(real, dtype=np.int64), relatives, folds, seeds.numpy("folds"))
         self.reweighters: list[Reweighter] = []
@@ -77,7 +79,9 @@ class CrossFit:
             model, optimizer = make()
             own = seeds.child("learner", k)
             source = self._judges(torch.as_tensor(fold))
-            self.reweighters.append(Reweighter(model, optimizer, self.selector, source, pool=pool, seeds=own, **settings))
+            self.reweighters.append(
+                Reweighter(model, optimizer, self.selector, source, pool=pool, seeds=own, **settings)
+            )
         if min(map(len, self.allowed)) < 2:
             raise DataError("a fold and its relatives leave fewer than two rows to train on; use more folds or rows")
         self.generator, self.turn = seeds.torch("turns"), 0

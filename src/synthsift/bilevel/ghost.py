@@ -54,7 +54,8 @@ class Call:
         """Return <delta_i, A(x_i) d> of every row (n,)."""
         assert self.x is not None and self.delta is not None
         moved = with_parameters(self.module, self.x, direction, self.owns)
-        product = self.delta * moved.to(self.delta.dtype)
+        is_own = moved.dtype == self.delta.dtype and moved.is_contiguous() and not isinstance(self.module, nn.Embedding)
+        product = moved.mul_(self.delta) if is_own else self.delta * moved.to(self.delta.dtype)  # no third array
         wide = product.dtype if product.dtype == torch.float64 else torch.float32
         return product.flatten(1).sum(dim=1, dtype=wide)
 
@@ -72,10 +73,18 @@ class Tape:
         Start the graph at the layers' outputs; for a forward whose parameters carry none.
     verify : bool
         Note the parameters' gradients, too.
+    only : nn.Module, optional
+        Follow this layer alone.
     """
 
     def __init__(
-        self, of: RowLosses, direction: Parameters | None = None, *, cut: bool = False, verify: bool = False
+        self,
+        of: RowLosses,
+        direction: Parameters | None = None,
+        *,
+        cut: bool = False,
+        verify: bool = False,
+        only: nn.Module | None = None,
     ) -> None:
         self.calls: list[Call] = []
         self.roots: list[Tensor] = []
@@ -83,6 +92,8 @@ class Tape:
         self.direction, self.cut = direction, cut
         self._handles: list[Any] = []
         for name, module in of.model.named_modules():
+            if only is not None and module is not only:
+                continue
             if isinstance(module, SUPPORTED) and (owns := own_parameters(module, of)):
                 self._handles.append(module.register_forward_hook(self._noting(name, owns)))
         if verify:
@@ -253,5 +264,7 @@ class Ghost:
         if not isinstance(found, str) and not self.verified:
             named = {k: g for k, g in zip(leaves, gradients, strict=True) if g is not None}
             self.verified = agree(found, named, direction)
-            found = found if self.verified else "the check on the first batch failed; a parameter is used elsewhere, too"
+            found = (
+                found if self.verified else "the check on the first batch failed; a parameter is used elsewhere, too"
+            )
         return found if not isinstance(found, str) else self.give_up(found)(of, at, direction, batch, known)

@@ -94,7 +94,9 @@ class Noise:
         found = self.wanted()
         if found is None:
             return f"No signal shows in the meta-gradient from {seen}: use larger batches, or more telling features."
-        share = self.trusted / self.num_trusted / max(self.rows / self.num_rows + self.trusted / self.num_trusted, 1e-300)
+        share = (
+            self.trusted / self.num_trusted / max(self.rows / self.num_rows + self.trusted / self.num_trusted, 1e-300)
+        )
         source = "trusted rows" if share > 0.5 else "training rows"
         text = f"The meta-gradient has a signal-to-noise ratio of {self.gsnr:.2g} from {seen}; "
         text += f"{max(share, 1 - share):.0%} of the noise comes from the {source}. "

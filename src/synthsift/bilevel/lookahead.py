@@ -13,7 +13,14 @@ import torch
 from torch import Tensor
 
 from synthsift.bilevel import updates
-from synthsift.bilevel.backends import ScoreBackend, random_state, same_random_numbers
+from synthsift.bilevel.backends import (
+    FiniteDifference,
+    LastLayer,
+    ScoreBackend,
+    last_linear,
+    random_state,
+    same_random_numbers,
+)
 from synthsift.bilevel.ghost import Ghost, Tape, agree, why_not
 from synthsift.bilevel.rowlosses import RowLosses, check_losses, has_batch_statistics, scoring_mode
 from synthsift.bilevel.schedule import RowSource
@@ -70,6 +77,8 @@ class LookAhead:
 
     def clear(self) -> None:
         """Forget the step."""
+        if isinstance(self.backend, FiniteDifference):
+            self.backend.release()
         self.parts: list[Part] = []
         self._old: Parameters | None = None
         self._entries: dict[str, updates.GroupBefore] | None = None
@@ -85,6 +94,8 @@ class LookAhead:
 
     def _tape(self) -> Tape | None:
         ghost = self.backend
+        if isinstance(ghost, LastLayer):  # what it needs passes by anyway
+            return Tape(self.of, only=last_linear(self.of.model, self.of.trainable)[1])
         if not isinstance(ghost, Ghost) or ghost.fallback is not None:
             return None
         if (reason := why_not(self.of)) is not None:
@@ -97,7 +108,8 @@ class LookAhead:
         if not self.parts:
             return
         self._entries = updates.before_step(self.optimizer, self.of.names)
-        is_ghostly = isinstance(self.backend, Ghost) and self.backend.verified and all(p.tape for p in self.parts)
+        is_sure = isinstance(self.backend, LastLayer) or (isinstance(self.backend, Ghost) and self.backend.verified)
+        is_ghostly = is_sure and all(part.tape for part in self.parts)
         if not is_ghostly or updates.needs_old_parameters(self.optimizer):
             self._old = {name: p.detach().clone() for name, p in self.of.trainable.items()}
 
@@ -121,26 +133,29 @@ class LookAhead:
 
     def _of_part(self, part: Part, direction: Parameters) -> Tensor:
         assert part.losses is not None and part.coefficients is not None
-        if part.tape is not None and isinstance(self.backend, Ghost) and self.backend.fallback is None:
-            found = self._by_ghost(part, direction)
+        if part.tape is not None and getattr(self.backend, "fallback", None) is None:
+            found = self._by_tape(part, direction)
             if isinstance(found, Tensor):
                 return found
-            self.backend.give_up(found)
+            if isinstance(self.backend, Ghost):
+                self.backend.give_up(found)
         if self._old is None:
-            return torch.full_like(part.losses, torch.nan)  # ghost products failed late: this step is lost, not the next
+            return torch.full_like(
+                part.losses, torch.nan
+            )  # ghost products failed late: this step is lost, not the next
         known = None if any(has_batch_statistics(m) and m.training for m in self.of.model.modules()) else part.losses
         with scoring_mode(self.of.model, everything=False):
             return same_random_numbers(
                 part.random, lambda: self.backend(self.of, self._old or {}, direction, part.batch, known)
             )
 
-    def _by_ghost(self, part: Part, direction: Parameters) -> Tensor | str:
+    def _by_tape(self, part: Part, direction: Parameters) -> Tensor | str:
         """Return the scores, or why they cannot be had; the backward was of sum_i coefficient_i l_i."""
-        assert isinstance(self.backend, Ghost) and part.tape is not None and part.coefficients is not None
+        assert part.tape is not None and part.coefficients is not None
         found = part.tape.scores(direction, len(part.rows))
         if isinstance(found, str):
             return found
-        if not self.backend.verified:
+        if isinstance(self.backend, Ghost) and not self.backend.verified:
             if not agree(found, part.tape.gradients, direction):
                 return "the check on the first batch failed, so a parameter acts outside the layers that were followed"
             self.backend.verified = True
@@ -181,9 +196,7 @@ def judge(of: RowLosses, outer: Any, source: RowSource, rows: Tensor, parts: int
         pieces = losses.tensor_split(min(parts, len(rows)))
         found = []
         for k, piece in enumerate(pieces):
-            gradient = torch.autograd.grad(
-                piece.mean(), leaves, allow_unused=True, retain_graph=k < len(pieces) - 1
-            )
+            gradient = torch.autograd.grad(piece.mean(), leaves, allow_unused=True, retain_graph=k < len(pieces) - 1)
             zipped = zip(names, leaves, gradient, strict=True)
             found.append((len(piece), {n: torch.zeros_like(p) if g is None else g for n, p, g in zipped}))
     return found

@@ -33,6 +33,8 @@ def state_of(reweighter: Reweighter) -> dict[str, Any]:
         "selector": reweighter.selector.state_dict(),
         "generator": reweighter.generator.get_state(),
         "replay": [list(pair) for pair in reweighter.replay.kept],
+        "waiting": [list(pair) for pair in reweighter.replay.waiting],
+        "waiting rows": reweighter.waiting_rows,
         "keeper": {"best": keeper.best, "state": keeper.state, "misses": keeper.misses},
         "noise": None if noise is None else vars(noise),
         "stale": reweighter.ahead.stale,
@@ -49,6 +51,8 @@ def restore(reweighter: Reweighter, state: dict[str, Any]) -> None:
     reweighter.selector.load_state_dict(state["selector"])
     reweighter.generator.set_state(state["generator"])
     reweighter.replay.kept = [(rows, scores) for rows, scores in state["replay"]]
+    reweighter.replay.waiting = [(rows, scores) for rows, scores in state["waiting"]]
+    reweighter.waiting_rows = state["waiting rows"]
     keeper = reweighter.keeper
     keeper.best, keeper.misses, keeper.state = (state["keeper"][name] for name in ("best", "misses", "state"))
     reweighter.noise = None if state["noise"] is None else Noise(**state["noise"])

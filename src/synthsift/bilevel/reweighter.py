@@ -100,7 +100,11 @@ class Reweighter:
         self.backend.notices = self.notices
         self.ahead = LookAhead(self.of, optimizer, self.backend, pullback)
         self.l2r = objective if isinstance(objective, LearnToReweight) else None
-        self.selector = features if isinstance(features, Selector) else self._selector(features, objective, seeds, group)
+        if isinstance(features, Selector) and objective is not None and not self.l2r:
+            raise DataError("objective is given beside a Selector, which has its own; set it there")
+        self.selector = (
+            features if isinstance(features, Selector) else self._selector(features, objective, seeds, group)
+        )
         self.processes = self.selector.processes
         self.trusted = as_source(trusted, "trusted")
         self.held, self.judges = split(self.trusted.count, self.schedule.held, seeds.torch("held"))
@@ -112,7 +116,7 @@ class Reweighter:
             self._check_pool()
         self.generator = seeds.torch("reweighter")
         self.replay, self.keeper = Replay(self.schedule.replay), Keeper(self.schedule.patience)
-        self.time, self.lost, self.outcome = 0, 0, Outcome.converged
+        self.time, self.lost, self.waiting_rows, self.outcome = 0, 0, 0, Outcome.converged
         self.noise: Noise | None = None
 
     def _selector(self, features: Any, objective: Any, seeds: Any, group: Any) -> Selector:
@@ -130,7 +134,9 @@ class Reweighter:
                 "Pass these rows as pool="
             )
         if count < self.schedule.fresh_rows:
-            self.notices.say(f"the pool has {count} rows, fewer than fresh_rows={self.schedule.fresh_rows}: all are used")
+            self.notices.say(
+                f"the pool has {count} rows, fewer than fresh_rows={self.schedule.fresh_rows}: all are used"
+            )
 
     def loss(self, rows: Any, batch: Any, *, within: Any = None) -> Tensor:
         """Return the weighted loss of a batch, to be differentiated by the caller.
@@ -228,7 +234,8 @@ class Reweighter:
             self.time += 1
 
     def _meta_step(self) -> None:
-        is_measured = bool(self.schedule.diagnose) and self.selector.updates % self.schedule.diagnose == 0
+        is_first = not self.replay.waiting  # of the steps that one step of the selector waits for
+        is_measured = bool(self.schedule.diagnose) and is_first and self.selector.updates % self.schedule.diagnose == 0
         places = self._draw()
         gammas = judge(self.of, self._outer, self.trusted, places, 2 if is_measured else 1)
         share = [m / len(places) for m, _ in gammas]
@@ -238,12 +245,20 @@ class Reweighter:
         if isinstance(self.backend, Ghost) and self.backend.stale:
             self.ahead.stale = {k: sum(a * d[k] for a, d in zip(share, directions, strict=True)) for k in directions[0]}  # type: ignore[misc]
         scores = torch.stack([a * s for a, s in zip(share, found, strict=True)]).sum(dim=0)
-        if float(self.processes.sum((~torch.isfinite(scores)).sum().double())):
+        is_bad = (~torch.isfinite(scores)).sum().double()
+        counts = torch.stack([is_bad, torch.full_like(is_bad, len(scores))])
+        num_bad, num_rows = self.processes.sum(counts).tolist()
+        if num_bad:
             self._lose("scores were not finite", Outcome.nonfinite)
             return
         if len(found) == 2:
             self.noise = measure(self.selector, rows, (found[0], found[1]), len(places)).mixed(self.noise)
-        numbers = self.selector.update(*self.replay.pooled(rows, scores))
+        self.replay.add(rows, scores)
+        self.waiting_rows += round(num_rows)
+        if self.waiting_rows < self.schedule.least_rows:
+            return
+        self.waiting_rows = 0
+        numbers = self.selector.update(*self.replay.take())
         if numbers is None:
             self._lose("the gradient of the selector was not finite", Outcome.nonfinite)
             return

@@ -22,6 +22,7 @@ from synthsift.records import DataError
 LOGGER = logging.getLogger("synthsift.bilevel")
 Loss = Callable[[nn.Module, Any], Tensor]
 HOTTEST = 100.0  # largest temperature of the calibrated loss
+BIAS_STEPS = 20
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,14 @@ class CrossEntropy:
     ----------
     calibrated : bool
         Judge trusted rows at the best temperature (`outer`).
+    free_priors : bool
+        Judge them at the best class biases, too: then no row is rewarded for moving the learner towards the class
+        frequencies of the trusted rows, which are a small sample. Set it False where classes are truly more or less
+        frequent among trusted rows than among training rows, and the weights shall make up for that.
     """
 
     calibrated: bool = True
+    free_priors: bool = True
 
     def __call__(self, model: nn.Module, batch: Any) -> Tensor:
         """Return the loss of each row (n,)."""
@@ -53,27 +59,53 @@ class CrossEntropy:
         logits = model(x)
         if not self.calibrated:
             return nn.functional.cross_entropy(logits, y, reduction="none")
-        return nn.functional.cross_entropy(logits / best_temperature(logits.detach(), y), y, reduction="none")
+        scaled = logits / best_temperature(logits.detach(), y)
+        if self.free_priors:
+            scaled = scaled + best_biases(scaled.detach(), y).to(scaled.dtype)
+        return nn.functional.cross_entropy(scaled, y, reduction="none")
 
 
 def best_temperature(logits: Tensor, y: Tensor) -> float:
-    """Return the T in [1, 100] with the lowest mean cross-entropy of logits / T, by bisection of its derivative.
+    """Return the T in [1, 100] with the lowest mean cross-entropy of logits / T, where its derivative is 0.
 
-    The loss is convex in b = 1 / T with derivative mean(E_b[logit] - logit_y), E_b under softmax(b * logits).
+    The loss is convex in b = 1 / T with derivative mean(E_b[logit] - logit_y), E_b under softmax(b * logits);
+    the root is found by regula falsi with the Illinois rule, which keeps it between two ends of different sign.
     """
     z = logits.double()
     z = z - z.gather(1, y[:, None])  # the label's logit becomes 0
-    low, high = 1.0 / HOTTEST, 1.0
 
     def slope(b: float) -> float:
         return float((torch.softmax(b * z, dim=1) * z).sum(dim=1).mean())
 
-    if slope(high) <= 0:  # not over-confident
-        return 1.0
-    for _ in range(40):
-        middle = (low + high) / 2
-        low, high = (low, middle) if slope(middle) > 0 else (middle, high)
-    return 2.0 / (low + high)
+    low, high = 1.0 / HOTTEST, 1.0
+    at_low, at_high = 0.0, slope(high)
+    if at_high <= 0 or (at_low := slope(low)) >= 0:  # not over-confident; or beyond repair
+        return 1.0 if at_high <= 0 else HOTTEST
+    middle = high
+    for _ in range(60):
+        middle = (low * at_high - high * at_low) / (at_high - at_low)
+        found = slope(middle)
+        if abs(found) < 1e-9 * (at_high - at_low) or high - low < 1e-9:
+            break
+        if found > 0:
+            high, at_high, at_low = middle, found, at_low / 2
+        else:
+            low, at_low, at_high = middle, found, at_high / 2
+    return 1.0 / middle
+
+
+def best_biases(logits: Tensor, y: Tensor) -> Tensor:
+    """Return the b (c,) with the lowest mean cross-entropy of logits + b, plus |b|^2 / (2 m) for m rows.
+
+    Steps of the curvature's upper bound (Boehning 1992), 1/2 (I - 11'/c): b rises by twice the frequency of the class
+    minus its mean probability. The small penalty keeps classes that no row has finite.
+    """
+    z, m = logits.double(), len(logits)
+    frequency = torch.bincount(y, minlength=z.shape[1]).double() / m
+    b = torch.zeros_like(frequency)
+    for _ in range(BIAS_STEPS):
+        b = b + (frequency - torch.softmax(z + b, dim=1).mean(dim=0) - b / m) / (0.5 + 1 / m)
+    return b - b.mean()
 
 
 class RowLosses:

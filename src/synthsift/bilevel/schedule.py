@@ -30,8 +30,12 @@ class Schedule:
         Rows that are scored at a time.
     every : int
         Do the meta-step at every so-manieth step of the learner.
+    least_rows : int
+        Scores are collected over steps until so many rows, over all processes, are there; then the selector takes one
+        step on all of them. A small batch learns slowly instead of following its noise.
     replay : int
-        Also use the scores of so many meta-steps before; N grows by that factor at no cost, with older scores.
+        Also use the scores of so many steps of the selector before; N grows by that factor at no cost, with older scores.
+        Every score is then used as often, so large values fit the noise.
     warmup : int
         Steps with equal weights and no meta-step at the start.
     held : float
@@ -49,6 +53,7 @@ class Schedule:
     trusted_rows: int = 128
     chunk: int = 256
     every: int = 1
+    least_rows: int = 512
     replay: int = 0
     warmup: int = 0
     held: float = 0.0
@@ -61,7 +66,7 @@ class Schedule:
             raise DataError(f"batch is {self.batch!r}; it is 'own' or 'fresh'")
         if not 0 <= self.held < 1:
             raise DataError(f"held is {self.held}; the share of trusted rows kept for stopping lies in [0, 1)")
-        low = {"fresh_rows": 2, "trusted_rows": 1, "chunk": 1, "every": 1, "check": 1, "patience": 1}
+        low = {"fresh_rows": 2, "trusted_rows": 1, "chunk": 1, "every": 1, "least_rows": 1, "check": 1, "patience": 1}
         for name, least in {**low, "replay": 0, "warmup": 0, "diagnose": 0}.items():
             if getattr(self, name) < least:
                 raise DataError(f"{name} is {getattr(self, name)}; it is at least {least}")
@@ -101,12 +106,16 @@ def as_source(data: Any, what: str) -> RowSource:
         values = list(data.values()) if isinstance(data, Mapping) else list(data)
         lengths = {len(v) for v in values if isinstance(v, Tensor)}
         if len(lengths) != 1 or not all(isinstance(v, Tensor) for v in values):
-            raise DataError(f"the {what} rows are {[type(v).__name__ for v in values]} with lengths {sorted(lengths)}; "
-                            "needed are tensors of one length, or a RowSource(count, fetch)")
+            raise DataError(
+                f"the {what} rows are {[type(v).__name__ for v in values]} with lengths {sorted(lengths)}; "
+                "needed are tensors of one length, or a RowSource(count, fetch)"
+            )
         source = RowSource(lengths.pop(), lambda places: _take(data, places))
     else:
-        raise DataError(f"the {what} rows are a {type(data).__name__}; give a tuple of tensors such as (inputs, "
-                        "labels), or a RowSource(count, fetch)")
+        raise DataError(
+            f"the {what} rows are a {type(data).__name__}; give a tuple of tensors such as (inputs, "
+            "labels), or a RowSource(count, fetch)"
+        )
     if source.count < 1:
         raise DataError(f"there are no {what} rows; give at least one, better a few hundred")
     return source
@@ -142,17 +151,33 @@ def split(count: int, share: float, generator: torch.Generator) -> tuple[Tensor,
 
 @dataclass
 class Replay:
-    """Scores of earlier meta-steps: pairs of rows and scores, oldest first."""
+    """Pairs of rows and scores: those that wait for a step of the selector, and those of its steps before.
+
+    Parameters
+    ----------
+    size : int
+        Steps of the selector that are kept.
+    """
 
     size: int
+    waiting: list[tuple[Tensor, Tensor]] = field(default_factory=list)
     kept: list[tuple[Tensor, Tensor]] = field(default_factory=list)
 
-    def pooled(self, rows: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
-        """Add a meta-step and return rows and scores of all that are kept, this one included."""
-        if not self.size:
-            return rows, scores
-        self.kept = [*self.kept, (rows, scores)][-self.size - 1 :]
-        return torch.cat([r for r, _ in self.kept]), torch.cat([s for _, s in self.kept])
+    def add(self, rows: Tensor, scores: Tensor) -> None:
+        """Let the scores of a step of the learner wait."""
+        self.waiting.append((rows, scores))
+
+    def take(self) -> tuple[Tensor, Tensor]:
+        """Return rows and scores of all that wait or are kept, and keep the former for the next times."""
+        new = _joined(self.waiting)
+        everything = _joined([*self.kept, new])
+        self.kept = [*self.kept, new][-self.size :] if self.size else []
+        self.waiting = []
+        return everything
+
+
+def _joined(pairs: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    return torch.cat([rows for rows, _ in pairs]), torch.cat([scores for _, scores in pairs])
 
 
 @dataclass

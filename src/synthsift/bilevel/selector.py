@@ -124,11 +124,13 @@ class Selector:
         rows, scores : Tensor (n,)
             Of this process; n may differ between processes, but none may be empty.
         """
-        rows = rows.to(self.device)
-        c, numbers = self.objective.coefficients(self.outputs(rows), scores.to(self.device), self.processes)
+        rows, scores = rows.to(self.device), scores.to(self.device)
         self.optimizer.zero_grad(set_to_none=True)
+        first = self.network(self.features[rows]) if len(rows) <= ROWS_AT_ONCE else None  # both passes in one
+        outputs = self.outputs(rows) if first is None else first.detach()
+        c, numbers = self.objective.coefficients(outputs, scores, self.processes)
         for part, of in zip(rows.split(ROWS_AT_ONCE), c.split(ROWS_AT_ONCE), strict=True):
-            out = self.network(self.features[part])  # (chunk,)
+            out = self.network(self.features[part]) if first is None else first  # (chunk,)
             # a sum instead of backward(gradient): the latter imports a computer-algebra system on first use
             (out * of.to(out.dtype)).sum().backward()
         self._sum_gradients()
@@ -216,5 +218,7 @@ def _checked(features: np.ndarray | Tensor) -> np.ndarray:
             f"{len(bad)} features are not finite, first in row {bad[0, 0]}, column {bad[0, 1]}; fill or drop them"
         )
     if len(values) > 1 and (values == values[0]).all():
-        raise DataError("all rows have the same features, so nothing could be learned about any; add a feature that varies")
+        raise DataError(
+            "all rows have the same features, so nothing could be learned about any; add a feature that varies"
+        )
     return values

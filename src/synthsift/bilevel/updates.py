@@ -106,7 +106,11 @@ def needs_old_parameters(optimizer: Any) -> bool:
 
 def pull_back(factors: dict[str, Tensor | float], gamma: Parameters) -> Parameters:
     """Return J_U^T Gamma; parameters that did not move are left out."""
-    return {name: factor * gamma[name] for name, factor in factors.items() if name in gamma}
+    return {
+        name: gamma[name] if isinstance(factor, float) and factor == 1.0 else factor * gamma[name]
+        for name, factor in factors.items()
+        if name in gamma
+    }
 
 
 def _sgd(entry: GroupBefore) -> float:
