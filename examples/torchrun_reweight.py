@@ -56,9 +56,8 @@ def main() -> None:
     weights = reweighter.weights()
     if not dist.is_initialized() or dist.get_rank() == 0:
         np.save(arguments.out, weights)
-        print(
-            f"{count} processes: mean weight of good rows {weights[~bad].mean():.3f}, of bad ones {weights[bad].mean():.3f}"
-        )
+        good, wrong = weights[~bad].mean(), weights[bad].mean()
+        print(f"{count} processes: mean weight of good rows {good:.3f}, of bad ones {wrong:.3f}")
     if count > 1:
         dist.destroy_process_group()
 

@@ -297,7 +297,7 @@ def test_an_operation_without_forward_mode_is_named() -> None:
             return Own.apply(self.layer(x))
 
     of, batch, direction = make((Odd, rows(4)))
-    with pytest.raises(DataError, match="forward-mode.*FiniteDifference"):
+    with pytest.raises(DataError, match=r"forward-mode.*FiniteDifference"):
         JVP()(of, of.parameters(), direction, batch)
     right = by_rows(of, batch, direction)
     assert error(FiniteDifference()(of, of.parameters(), direction, batch), right) < 1e-3

@@ -1,4 +1,4 @@
-"""Coefficients of every objective against automatic differentiation, targets that are met, and splits that do not matter."""
+"""Objectives against automatic differentiation, targets that are met, and splits that do not matter."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_self_normalized_is_the_meta_gradient_of_the_whole_batch(strength: float
 @pytest.mark.parametrize("fraction", [0.1, 0.5, 0.9])
 def test_effective_batch_moves_towards_its_target(fraction: float) -> None:
     """The promised rate, by a small step of the flow of free logits; then the whole flow arrives."""
-    goal = EffectiveBatch(fraction)
+    goal = EffectiveBatch(fraction, least=0.0)
     z = Z.clone()
 
     def flow(z: Tensor) -> Tensor:
@@ -74,7 +74,7 @@ def test_effective_batch_moves_towards_its_target(fraction: float) -> None:
 
 def test_the_bare_objective_ends_at_a_vertex_and_the_controlled_one_does_not() -> None:
     ends = {}
-    for goal in (SelfNormalized(0.0), SelfNormalized(0.5), EffectiveBatch(0.5)):
+    for goal in (SelfNormalized(0.0), SelfNormalized(0.5), EffectiveBatch(0.5, least=0.0)):
         z = torch.zeros(N, dtype=torch.float64, requires_grad=True)
         for _ in range(4000):
             c, _ = goal.coefficients(z.detach(), S, ALONE)

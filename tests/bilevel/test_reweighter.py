@@ -120,7 +120,7 @@ def test_negative_control() -> None:
 
 def test_the_target_of_the_effective_batch_is_kept() -> None:
     world = World()
-    reweighter = make(world, features=Selector(world.features, EffectiveBatch(0.7), rate=2e-2))
+    reweighter = make(world, features=Selector(world.features, EffectiveBatch(0.7, least=0.0), rate=2e-2))
     train(reweighter, world, 200)
     assert np.mean(reweighter.selector.history.columns["effective_fraction"][-50:]) == pytest.approx(0.7, abs=0.08)
 

@@ -1,7 +1,7 @@
 """The meta-gradient of the engine against unrolled automatic differentiation, through every optimizer it knows.
 
 The twin writes each optimizer's step out as a formula of the shares, keeps the graph, and differentiates the trusted
-loss through it; the formula is first checked against ``torch.optim``. All in float64: 1e-10 is a few thousand roundings.
+loss through it; the formula is first checked against ``torch.optim``. All in float64.
 """
 
 from __future__ import annotations
@@ -227,6 +227,6 @@ def test_plain_gamma_under_adam_is_another_gradient() -> None:
 def test_an_unknown_optimizer_is_refused_or_explained() -> None:
     model = make_model()
     unknown = torch.optim.RMSprop(model.parameters())
-    with pytest.raises(DataError, match="RMSprop.*SGD, Adam and AdamW.*pullback="):
+    with pytest.raises(DataError, match=r"RMSprop.*SGD, Adam and AdamW.*pullback="):
         check_optimizer(unknown)
     Reweighter(model, unknown, FEATURES, TRUSTED, pullback=lambda gamma: gamma)

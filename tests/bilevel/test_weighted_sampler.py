@@ -99,7 +99,7 @@ def test_resuming_in_the_middle() -> None:
 def test_in_a_loader() -> None:
     sampler = make(num_rows=20)
     batches = [batch.tolist() for batch in DataLoader(np.arange(6), batch_size=4, sampler=sampler)]  # type: ignore[arg-type]
-    assert sum(batches, []) == list(make(num_rows=20)) and len(batches) == 5
+    assert [k for batch in batches for k in batch] == list(make(num_rows=20)) and len(batches) == 5
 
 
 @pytest.mark.parametrize(

@@ -38,8 +38,12 @@ ATTENTION = "attention was scored with torch's math kernel: the fused one has no
 class ScoreBackend(Protocol):
     """What the engine asks of a backend; `notices` receives what it had to do differently."""
 
-    exact: bool
     notices: Notices
+
+    @property
+    def exact(self) -> bool:
+        """Whether scores are right to rounding."""
+        ...
 
     def __call__(
         self, of: RowLosses, at: Parameters, direction: Parameters, batch: Any, known: Tensor | None = None

@@ -127,7 +127,7 @@ def _planted(value: Any, tensors: dict[str, Tensor], name: str) -> Any:
         return {"float": value.hex()}  # every bit, and infinities
     if isinstance(value, Tensor | np.ndarray | np.generic):
         is_array = not isinstance(value, Tensor)
-        tensor = torch.from_numpy(np.array(value)) if is_array else value.detach()
+        tensor = value.detach() if isinstance(value, Tensor) else torch.from_numpy(np.array(value))
         tensors[name] = tensor.cpu().contiguous().clone()  # a copy: tied parameters may not share memory in the file
         return {"array" if is_array else "tensor": name}
     if isinstance(value, list | tuple):

@@ -129,13 +129,13 @@ class EffectiveBatch:
     Parameters
     ----------
     fraction : float
-        Target of B_eff / n, in (0, 1).
+        Target, or floor, of B_eff / n, in (0, 1).
     least : float
         Smallest strength; 0 makes the fraction a target from both sides.
     """
 
     fraction: float = 0.5
-    least: float = 0.0
+    least: float = 1.0
     normalized = True
 
     def __post_init__(self) -> None:

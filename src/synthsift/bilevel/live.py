@@ -87,6 +87,10 @@ class Noise:
         m = WANTED / self.signal * (self.trusted + cross * math.sqrt(c_n / c_m))
         return max(math.ceil(n), 1), max(math.ceil(m), 1)
 
+    def numbers(self) -> dict[str, float]:
+        """Return what the history keeps."""
+        return {"gsnr": self.gsnr, "gsnr_rows": self.gsnr_rows, "largest_share": self.largest_share}
+
     def sentence(self) -> str:
         """Say it in words."""
         n, m = f"{self.num_rows:,.0f}", f"{self.num_trusted:,.0f}"

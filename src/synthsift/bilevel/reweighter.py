@@ -7,7 +7,7 @@
         optimizer.step()                              # theta -> theta'
         reweighter.step()                             # Gamma at theta', scores at theta, one step of the selector
 
-The learner's own step is the inner step of the bi-level problem: nothing is unrolled, no step is simulated, and only one
+The learner's own step is the inner step of the bi-level problem: nothing is unrolled, no step is simulated, and one
 number a row passes from the learner to the selector.
 
 References
@@ -27,10 +27,10 @@ from synthsift.bilevel.backends import ScoreBackend
 from synthsift.bilevel.controls import LearnToReweight, Objective
 from synthsift.bilevel.ghost import Ghost
 from synthsift.bilevel.live import Noise, measure
-from synthsift.bilevel.lookahead import LookAhead, judge, scores_at
+from synthsift.bilevel.lookahead import LookAhead, judge
 from synthsift.bilevel.progress import restore, state_of, summarize
 from synthsift.bilevel.rowlosses import CrossEntropy, Loss, Notices, RowLosses, check_losses, scoring_mode
-from synthsift.bilevel.schedule import Keeper, Replay, Schedule, as_source, draw, split
+from synthsift.bilevel.schedule import Keeper, Replay, Schedule, as_source, checked_rows, draw, split
 from synthsift.bilevel.selector import Selector
 from synthsift.bilevel.updates import Pullback
 from synthsift.records import DataError, Outcome
@@ -96,7 +96,8 @@ class Reweighter:
         self.wrapped, self.loss_of = model, CrossEntropy() if loss is None else loss
         self.of = RowLosses(model, self.loss_of)
         self.schedule, seeds = schedule or Schedule(), as_seeds(seeds)
-        self.notices, self.backend = Notices(), Ghost() if scores is None else scores
+        self.notices = Notices()
+        self.backend: ScoreBackend = Ghost() if scores is None else scores
         self.backend.notices = self.notices
         self.ahead = LookAhead(self.of, optimizer, self.backend, pullback)
         self.l2r = objective if isinstance(objective, LearnToReweight) else None
@@ -134,9 +135,8 @@ class Reweighter:
                 "Pass these rows as pool="
             )
         if count < self.schedule.fresh_rows:
-            self.notices.say(
-                f"the pool has {count} rows, fewer than fresh_rows={self.schedule.fresh_rows}: all are used"
-            )
+            wanted = self.schedule.fresh_rows
+            self.notices.say(f"the pool has {count} rows, fewer than fresh_rows={wanted}: all are used")
 
     def loss(self, rows: Any, batch: Any, *, within: Any = None) -> Tensor:
         """Return the weighted loss of a batch, to be differentiated by the caller.
@@ -155,11 +155,11 @@ class Reweighter:
         DataError
             If rows and batch do not fit, or the loss is not one finite number a row.
         """
-        rows = self._checked(rows)
+        rows = checked_rows(rows, self.selector.count)
         if self.l2r:
             return self._learn_to_reweight(self.l2r, rows, batch)
         w = self._weights_of(rows)
-        total = w if within is None else self._weights_of(self._checked(within))
+        total = w if within is None else self._weights_of(checked_rows(within, self.selector.count))
         if not self._warming and not self.selector.objective.normalized:
             total = torch.ones_like(total)
         coefficients = self.processes.count * w / self.processes.sum(total.sum())  # DDP divides by the count
@@ -183,17 +183,6 @@ class Reweighter:
         if self._warming:
             return torch.ones(len(rows), dtype=torch.float64, device=self.selector.device)
         return self.selector.log_weights(rows).exp()
-
-    def _checked(self, rows: Any) -> Tensor:
-        rows = torch.as_tensor(rows).detach().cpu().long().reshape(-1)
-        if not len(rows):
-            raise DataError("the batch is empty; a step needs at least one row, better several")
-        if int(rows.min()) < 0 or int(rows.max()) >= self.selector.count:
-            raise DataError(
-                f"rows run from {int(rows.min())} to {int(rows.max())}; features describe rows 0 to "
-                f"{self.selector.count - 1}. Pass the places of the batch's rows in features"
-            )
-        return rows
 
     def _learn_to_reweight(self, rule: LearnToReweight, rows: Tensor, batch: Any) -> Tensor:
         """Weigh the batch by its own scores at the learner as it is."""
@@ -263,7 +252,7 @@ class Reweighter:
             self._lose("the gradient of the selector was not finite", Outcome.nonfinite)
             return
         self.lost = 0
-        self.selector.history.append(self.time, numbers | self._noise_numbers())
+        self.selector.history.append(self.time, numbers | ({} if self.noise is None else self.noise.numbers()))
         self._look_at_held()
 
     def _rows_to_score(self) -> Tensor:
@@ -290,12 +279,6 @@ class Reweighter:
                 f"{LOST} meta-steps in a row came to nothing: {reason}. Call loss(), backward(), optimizer.step() and "
                 "step() in this order, with the optimizer that was given"
             )
-
-    def _noise_numbers(self) -> dict[str, float]:
-        if self.noise is None:
-            return {}
-        noise = self.noise
-        return {"gsnr": noise.gsnr, "gsnr_rows": noise.gsnr_rows, "largest_share": noise.largest_share}
 
     def _look_at_held(self) -> None:
         """Stop when the rows that no meta-step sees have not gained for a while."""

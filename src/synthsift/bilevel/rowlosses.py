@@ -126,16 +126,17 @@ class RowLosses:
 
     def __init__(self, model: nn.Module, loss: Loss) -> None:
         is_wrapped = isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel)
-        self.model: nn.Module = model.module if is_wrapped else model
+        inner: Any = model.module if is_wrapped else model
+        self.model: nn.Module = inner
         self.loss = loss
-        self.trainable = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
+        self.trainable: Parameters = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
         if not self.trainable:
             total = sum(1 for _ in self.model.parameters())
             raise DataError(
                 f"the model has {total} parameters and none that requires a gradient, so no training row can change "
                 "it; unfreeze at least its last layer"
             )
-        self.names = {p: name for name, p in self.trainable.items()}
+        self.names: dict[Tensor, str] = {p: name for name, p in self.trainable.items()}
         self._bound = _Bound(self.model, loss)
 
     def parameters(self) -> Parameters:

@@ -34,8 +34,8 @@ class Schedule:
         Scores are collected over steps until so many rows, over all processes, are there; then the selector takes one
         step on all of them. A small batch learns slowly instead of following its noise.
     replay : int
-        Also use the scores of so many steps of the selector before; N grows by that factor at no cost, with older scores.
-        Every score is then used as often, so large values fit the noise.
+        Also use the scores of so many steps of the selector before: N grows by that factor at no cost, with older
+        scores. Every score is then used as often, so large values fit the noise.
     warmup : int
         Steps with equal weights and no meta-step at the start.
     held : float
@@ -53,7 +53,7 @@ class Schedule:
     trusted_rows: int = 128
     chunk: int = 256
     every: int = 1
-    least_rows: int = 512
+    least_rows: int = 1024
     replay: int = 0
     warmup: int = 0
     held: float = 0.0
@@ -132,6 +132,25 @@ def draw(count: int, wanted: int, generator: torch.Generator) -> Tensor:
     if wanted >= count:
         return torch.arange(count)
     return torch.randperm(count, generator=generator)[:wanted]
+
+
+def checked_rows(rows: Any, count: int) -> Tensor:
+    """Return places (n,) as whole numbers.
+
+    Raises
+    ------
+    DataError
+        If there are none, or one lies outside 0 .. count - 1.
+    """
+    rows = torch.as_tensor(rows).detach().cpu().long().reshape(-1)
+    if not len(rows):
+        raise DataError("the batch is empty; a step needs at least one row, better several")
+    if int(rows.min()) < 0 or int(rows.max()) >= count:
+        raise DataError(
+            f"rows run from {int(rows.min())} to {int(rows.max())}; features describe rows 0 to {count - 1}. Pass the "
+            "places of the batch's rows in features"
+        )
+    return rows
 
 
 def split(count: int, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -4,8 +4,8 @@
     pass 2   chunk by chunk, outputs with a graph, and the backward of sum_i c_i out_i
 
 The coefficients are normalized over all rows first, so chunks and processes only split a sum: a selector batch of any
-size costs the memory of a chunk, and is not an average of small batches (which is biased; Du, Zhao, Li 2026 need several
-GPUs for a batch of 1,024).
+size costs the memory of a chunk, and is not an average of small batches (which is biased; Du, Zhao, Li 2026 need
+several GPUs for a batch of 1,024).
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ class Selector:
             )
         if bool((scores == scores[0]).all()):
             return "all scores are equal; is the loss the same number for every row?"
-        if bool((self.features[rows.to(self.device)] == self.features[rows[0].item()]).all()):
+        if bool((self.features[rows.to(self.device)] == self.features[int(rows[0])]).all()):
             return "all rows of the batch have the same features, so they cannot be told apart; add features"
         return "the network does not answer to its parameters; does it run under no_grad, or is its output constant?"
 

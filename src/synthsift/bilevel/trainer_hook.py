@@ -116,7 +116,7 @@ def _as_source(trusted: Any, collate: Any, device: torch.device) -> Any:
 
 def _transformers_trainer() -> type:
     try:
-        from transformers import Trainer
+        from transformers import Trainer  # type: ignore[import-not-found,unused-ignore]
     except ImportError as error:
         raise DataError(f"transformers cannot be imported ({error}); install synthsift[train]") from error
     return Trainer

@@ -1,7 +1,7 @@
-"""Values of rows from two models: how much lower is a row's loss for a model of the trusted rows?
+"""Values of rows from two models: how much lower a row's loss is for a model of the trusted rows.
 
-Pointwise value matching (Du et al. 2026, arXiv 2610.02092): train U on the training rows and W on the trusted rows plus
-a share alpha of the training loss, from the same start; the target of row i is l_i(U) - l_i(W), and the selector fits it
+Pointwise value matching (Du et al. 2026, arXiv 2610.02092): train U on the training rows and W on the trusted rows
+plus a share alpha of the training loss, from the same start; the target of row i is l_i(U) - l_i(W), and the selector fits it
 by least squares. Nothing is normalized by the batch, so no row can take the weight of others, and the fitted selector
 scores rows that neither model has seen.
 """
@@ -24,11 +24,10 @@ from synthsift.seeds import Seeds, as_seeds
 
 def row_losses_of(model: nn.Module, loss: Loss, pool: object, chunk: int = 256) -> Tensor:
     """Return the loss of every row of the pool (rows,), in evaluation mode, a chunk at a time."""
-    source, parts = as_source(pool, "pool"), []
+    source = as_source(pool, "pool")
+    pieces = torch.arange(source.count).split(chunk)
     with torch.no_grad(), scoring_mode(model, everything=True):
-        for places in torch.arange(source.count).split(chunk):
-            parts.append(check_losses(loss(model, source.fetch(places)), len(places)))
-    return torch.cat(parts)
+        return torch.cat([check_losses(loss(model, source.fetch(places)), len(places)) for places in pieces])
 
 
 def difference_of_models(of_training: nn.Module, of_trusted: nn.Module, loss: Loss, pool: object) -> Tensor:
@@ -82,7 +81,8 @@ def fit_values(
         raise DataError(f"the selector's objective is {selector.objective!r}; targets are fitted by ValueRegression()")
     if targets.shape != (selector.count,) or not bool(torch.isfinite(targets).all()):
         raise DataError(
-            f"targets have shape {tuple(targets.shape)}; needed are {selector.count} finite numbers, one a row of features"
+            f"targets have shape {tuple(targets.shape)}; needed are {selector.count} finite numbers, one a row of "
+            "features"
         )
     standard = (targets.double() - targets.double().mean()) / max(float(targets.double().std()), 1e-300)
     generator = as_seeds(seeds).torch("values")
