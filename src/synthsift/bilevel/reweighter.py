@@ -131,8 +131,8 @@ class Reweighter:
         count = 0 if self.pool is None else self.pool.count
         if count != self.selector.count:
             raise DataError(
-                f"fresh batches are drawn from the {self.selector.count} rows that features describe; pool has {count}. "
-                "Pass these rows as pool="
+                f"fresh batches come from the {self.selector.count} rows that features describe; pool has {count}: "
+                "pass these rows as pool="
             )
         if count < self.schedule.fresh_rows:
             wanted = self.schedule.fresh_rows

@@ -1,9 +1,9 @@
 """Values of rows from two models: how much lower a row's loss is for a model of the trusted rows.
 
 Pointwise value matching (Du et al. 2026, arXiv 2610.02092): train U on the training rows and W on the trusted rows
-plus a share alpha of the training loss, from the same start; the target of row i is l_i(U) - l_i(W), and the selector fits it
-by least squares. Nothing is normalized by the batch, so no row can take the weight of others, and the fitted selector
-scores rows that neither model has seen.
+plus a share alpha of the training loss, from the same start; the target of row i is l_i(U) - l_i(W), and the selector
+fits it by least squares. Nothing is normalized by the batch, so no row can take the weight of others, and the fitted
+selector scores rows that neither model has seen.
 """
 
 from __future__ import annotations
