@@ -265,7 +265,7 @@ def test_class_frequencies_of_trusted_rows_are_no_reward() -> None:
         of = RowLosses(model, CrossEntropy(free_priors=free))
         gamma = torch.autograd.grad(of.loss.outer(model, (x, y)).mean(), list(model.parameters()))  # type: ignore[attr-defined]
         s = JVP()(of, of.parameters(), dict(zip(of.trainable, gamma, strict=True)), (rows, labels))
-        gaps[free] = abs(float((s[labels == 1].mean() - s[labels == 0].mean())))
+        gaps[free] = abs(float(s[labels == 1].mean() - s[labels == 0].mean()))
     assert gaps[True] < 0.05 * gaps[False]
 
 

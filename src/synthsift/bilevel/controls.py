@@ -60,8 +60,10 @@ class Sums:
     def of(z: Tensor, s: Tensor, processes: Processes) -> Sums:
         """Take them, in one reduction; z, s (n,) are float64 log-weights and scores."""
         w = z.exp()
-        terms = [torch.ones_like(w), w, w * s, w * z, s, s * s, w * w, w * w * s, w * w * z]
-        return Sums(*processes.sum(torch.stack([term.sum() for term in terms])).tolist())
+        ww = w * w  # products of vectors, so that no more than two are made
+        terms = [w.sum(), w @ s, w @ z, s.sum(), s @ s, ww.sum(), ww @ s, ww @ z]
+        count = torch.full_like(terms[0], len(w))
+        return Sums(*processes.sum(torch.stack([count, *terms])).tolist())
 
     @property
     def spread(self) -> float:

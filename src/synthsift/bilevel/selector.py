@@ -23,7 +23,7 @@ from synthsift.bilevel.processes import Processes
 from synthsift.records import DataError
 from synthsift.seeds import Seeds
 
-ROWS_AT_ONCE = 4096  # of the small network
+ROWS_AT_ONCE = 2048  # of the small network
 
 
 class ValueNet(MetaNet):
