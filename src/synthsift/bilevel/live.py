@@ -143,7 +143,7 @@ def measure(selector: Selector, rows: Tensor, halves: tuple[Tensor, Tensor], num
     v = noise[0]
     u = max(float((g_d**2).sum()) - noise[1] / looked, 0.0) / 4 * num_trusted
     signal = float((g**2).sum()) - v / looked - u / num_trusted
-    return Noise(signal, v, u, count, float(num_trusted), selector.processes.max(float(w_all.max())) / total)
+    return Noise(signal, v, u, count, float(num_trusted), selector.processes.max(w_all.max()) / total)
 
 
 def row_gradients(selector: Selector, rows: Tensor) -> Tensor:

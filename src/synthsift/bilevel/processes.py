@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 import torch.distributed as dist
 from torch import Tensor
 
@@ -45,10 +44,8 @@ class Processes:
             dist.all_reduce(values, group=self.group)
         return values
 
-    def max(self, value: float) -> float:
-        """Return the largest `value` of all processes."""
-        if not self.several:
-            return value
-        values = torch.tensor([value], dtype=torch.float64)
-        dist.all_reduce(values, op=dist.ReduceOp.MAX, group=self.group)
-        return float(values)
+    def max(self, value: Tensor) -> float:
+        """Return the largest `value` of all processes; it stays on its device, as some backends need."""
+        if self.several:
+            dist.all_reduce(value, op=dist.ReduceOp.MAX, group=self.group)
+        return float(value)
