@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from synthsift.bilevel.controls import EffectiveBatch, Objective, ValueRegression
 from synthsift.bilevel.diagnostics import History
-from synthsift.bilevel.metanet import MetaNet, standardize
+from synthsift.bilevel.metanet import MetaNet
 from synthsift.bilevel.processes import Processes
 from synthsift.records import DataError
 from synthsift.seeds import Seeds
@@ -78,7 +78,7 @@ class Selector:
     ) -> None:
         self.objective: Objective = EffectiveBatch() if objective is None else objective
         self.processes = Processes(group)
-        values, self.center, self.scale = standardize(_checked(features))
+        values = _standardized(_checked(features))
         self.features = torch.as_tensor(values, dtype=dtype, device=device)  # (rows, k)
         if network is None:
             generator = (seeds if isinstance(seeds, Seeds) else Seeds(seeds)).torch("selector")
@@ -206,6 +206,12 @@ class Selector:
         self.optimizer.load_state_dict(state["optimizer"])
         self.history = History({name: list(values) for name, values in state["history"].items()})
         self.updates, self.frozen = state["updates"], state["frozen"]
+
+
+def _standardized(values: np.ndarray) -> np.ndarray:
+    """Columns (rows, k) with mean 0 and standard deviation 1, clipped at 5; a constant one becomes 0."""
+    scale = values.std(axis=0)
+    return np.clip((values - values.mean(axis=0)) / np.where(scale > 1e-9, scale, 1.0), -5, 5)
 
 
 def _checked(features: np.ndarray | Tensor) -> np.ndarray:
