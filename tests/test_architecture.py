@@ -73,6 +73,7 @@ IN_FUNCTIONS = {
     "data": {"pandas", "pyarrow", "PIL", "sklearn"},
     "represent": {"safetensors", "PIL"},
     "drift": {"torch", "safetensors"},
+    "bilevel": {"safetensors", "transformers"},
     "compare": {"pandas"},
     "verdict": {"pandas"},
     "runs": {"pandas", "pyarrow", "safetensors"},

@@ -18,6 +18,10 @@ _HOME = {
     ),
     "Seeds": "seeds",
     "SyntheticDataSelector": "estimator",
+    # the bi-level engine, for an own training loop
+    "Reweighter": "bilevel.reweighter",
+    "Schedule": "bilevel.schedule",
+    "WeightedDistributedSampler": "bilevel.sampler",
 }
 
 __all__ = sorted([*_HOME, "__version__"])

@@ -1,0 +1,239 @@
+"""Ways to get the score s_i = <grad l_i, d> of every row of a batch, d = J_U^T Gamma, behind one call.
+
+A backend is called as ``backend(of, at, direction, batch, known)`` and returns (n,):
+
+    of         the row losses as a function of the parameters (`rowlosses.RowLosses`)
+    at         parameters at which to differentiate
+    direction  d, for the trainable parameters that the step moved
+    known      the losses at `at`, where the step has computed them anyway
+
+    JVP               exact, any model; about 3 forwards a row
+    Ghost             exact, layers with linear parameters; 1 forward on the step's own batch, 3 on another (ghost.py)
+    FiniteDifference  1 or 2 forwards; relative error about 1e-3 in float64, more in lower precision
+    LastLayer         1 forward, 0 on the step's own batch; the last linear layer only (rank correlation about .95)
+
+References
+----------
+Du, Zhao, Li 2026 (arXiv 2606.00571) use two-sided differences of length 1e-2 / |Gamma|; forward mode: Baydin et al.
+2018 (arXiv 1502.05767); ghost products: Wang et al. 2025 (arXiv 2406.11011).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from synthsift.bilevel.rowlosses import Notices, RowLosses
+from synthsift.bilevel.scores import Parameters
+from synthsift.records import DataError
+
+ATTENTION = "attention was scored with torch's math kernel: the fused one has no forward-mode derivative"
+
+
+class ScoreBackend(Protocol):
+    """What the engine asks of a backend; `notices` receives what it had to do differently."""
+
+    notices: Notices
+
+    @property
+    def exact(self) -> bool:
+        """Whether scores are right to rounding."""
+        ...
+
+    def __call__(
+        self, of: RowLosses, at: Parameters, direction: Parameters, batch: Any, known: Tensor | None = None
+    ) -> Tensor:
+        """Return the scores (n,), detached."""
+        ...
+
+
+@dataclass
+class JVP:
+    """Forward-mode differentiation: the directional derivative itself, to rounding."""
+
+    exact: bool = field(default=True, init=False)
+    notices: Notices = field(default_factory=Notices, repr=False)
+    _math: bool = field(default=False, init=False, repr=False)
+
+    def __call__(
+        self, of: RowLosses, at: Parameters, direction: Parameters, batch: Any, known: Tensor | None = None
+    ) -> Tensor:
+        """Return the scores (n,).
+
+        Raises
+        ------
+        DataError
+            If an operation of the model has no forward-mode derivative.
+        """
+        fixed = {name: value for name, value in at.items() if name not in direction}
+        moving = {name: at[name] for name in direction}
+
+        def losses(params: Parameters) -> Tensor:
+            return of({**fixed, **params}, batch)
+
+        def derivative() -> Tensor:
+            with torch.no_grad():
+                return torch.func.jvp(losses, (moving,), (direction,))[1]
+
+        if not self._math:
+            try:
+                return derivative()
+            except (RuntimeError, NotImplementedError) as error:
+                if "attention" not in str(error):
+                    raise _no_forward_mode(error) from error
+                self._math = True
+                self.notices.say(ATTENTION)
+        try:
+            with sdpa_kernel(SDPBackend.MATH):
+                return derivative()
+        except (RuntimeError, NotImplementedError) as error:
+            raise _no_forward_mode(error) from error
+
+
+def _no_forward_mode(error: Exception) -> Exception:
+    """Explain a missing forward-mode rule; any other error is the user's own and stays as it is."""
+    if isinstance(error, NotImplementedError) or any(word in str(error).lower() for word in ("forward", "functorch")):
+        return DataError(
+            f"the model has an operation without a forward-mode derivative ({str(error).splitlines()[0]}); use "
+            "scores=FiniteDifference() or scores=Ghost()"
+        )
+    return error
+
+
+@dataclass
+class FiniteDifference:
+    """Differences of row losses along d.
+
+    Parameters
+    ----------
+    length : float
+        Norm of the displacement, in parameter units: eps = length / |d|. 1e-2 suits float64 and bfloat16, 1e-3
+        float32 with rectified units.
+    two_sided : bool
+        Central differences; one-sided ones reuse the losses of the step where it has them.
+    """
+
+    length: float = 1e-2
+    two_sided: bool = True
+    exact: bool = field(default=False, init=False)
+    notices: Notices = field(default_factory=Notices, repr=False)
+    _last: Any = field(default=None, init=False, repr=False)
+
+    def __call__(
+        self, of: RowLosses, at: Parameters, direction: Parameters, batch: Any, known: Tensor | None = None
+    ) -> Tensor:
+        """Return (l(at + eps d) - l(at - eps d)) / 2 eps, or (l(at + eps d) - l(at)) / eps; 0 where d is."""
+        steps = self._displaced(at, direction)
+        if steps is None:
+            return torch.zeros_like(self._losses(of, at, batch))
+        eps, ahead, behind = steps
+        state = _random_state()
+        losses = self._losses(of, ahead, batch)
+        if not self.two_sided and known is not None:
+            return (losses - known) / eps
+        _restore(state)
+        return (losses - self._losses(of, behind, batch)) / (2 * eps if self.two_sided else eps)
+
+    def _displaced(self, at: Parameters, direction: Parameters) -> tuple[float, Parameters, Parameters] | None:
+        """Return eps and the parameters to difference between; chunks of one meta-step share them."""
+        if self._last is None or self._last[0] is not at or self._last[1] is not direction:
+            norm = torch.sqrt(torch.stack([(d.double() ** 2).sum() for d in direction.values()]).sum())
+            eps = self.length / float(norm) if norm > 0 else 0.0
+            ahead, behind = (
+                {name: torch.add(v, direction[name], alpha=a) if name in direction else v for name, v in at.items()}
+                if a
+                else at
+                for a in (eps, -eps if self.two_sided else 0.0)
+            )
+            self._last = (at, direction, (eps, ahead, behind) if eps else None)
+        return self._last[2]
+
+    def release(self) -> None:
+        """Let go of the displaced parameters when a meta-step is over."""
+        self._last = None
+
+    @staticmethod
+    def _losses(of: RowLosses, at: Parameters, batch: Any) -> Tensor:
+        with torch.no_grad():
+            return of(at, batch)
+
+
+def _random_state() -> tuple[Tensor, Tensor | None]:
+    """Generators that dropout draws from."""
+    return torch.get_rng_state(), torch.cuda.get_rng_state() if torch.cuda.is_available() else None
+
+
+def _restore(state: tuple[Tensor, Tensor | None]) -> None:
+    torch.set_rng_state(state[0])
+    if state[1] is not None:
+        torch.cuda.set_rng_state(state[1])
+
+
+def same_random_numbers(state: tuple[Tensor, Tensor | None] | None, call: Callable[[], Tensor]) -> Tensor:
+    """Run `call` with the generators at `state` (dropout repeats its mask) and put them back afterwards."""
+    if state is None:
+        return call()
+    now = _random_state()
+    _restore(state)
+    try:
+        return call()
+    finally:
+        _restore(now)
+
+
+random_state = _random_state
+
+
+@dataclass
+class LastLayer:
+    """The part of the score that the last linear layer carries: delta_i . (W_d x_i + b_d), delta the logit gradient."""
+
+    exact: bool = field(default=False, init=False)
+    notices: Notices = field(default_factory=Notices, repr=False)
+
+    def __call__(
+        self, of: RowLosses, at: Parameters, direction: Parameters, batch: Any, known: Tensor | None = None
+    ) -> Tensor:
+        """Return the approximate scores (n,).
+
+        Raises
+        ------
+        DataError
+            If the model has no linear layer that the step moved.
+        """
+        name, layer = last_linear(of.model, direction)
+        seen: list[tuple[Tensor, Tensor]] = []
+
+        def cut(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+            leaf = output.detach().requires_grad_()
+            seen.append((inputs[0].detach(), leaf))
+            return leaf.clone()  # the model may go on in place, which a leaf does not allow
+
+        handle = layer.register_forward_hook(cut)
+        try:
+            with torch.enable_grad():
+                losses = of({k: v.detach() for k, v in at.items()}, batch)
+                deltas = torch.autograd.grad(losses.sum(), [leaf for _, leaf in seen])
+        finally:
+            handle.remove()
+        total = torch.zeros_like(losses.detach())
+        for (x, _), delta in zip(seen, deltas, strict=True):
+            moved = nn.functional.linear(
+                x, direction.get(f"{name}weight", torch.zeros_like(layer.weight)), direction.get(f"{name}bias")
+            )
+            total += (delta * moved).flatten(1).sum(dim=1)
+        return total
+
+
+def last_linear(model: nn.Module, direction: Parameters) -> tuple[str, nn.Linear]:
+    """Return the last linear layer that `direction` moves, with the prefix of its parameters' names."""
+    for name, module in reversed(list(model.named_modules())):
+        prefix = f"{name}." if name else ""
+        if isinstance(module, nn.Linear) and {f"{prefix}weight", f"{prefix}bias"} & direction.keys():
+            return prefix, module
+    raise DataError("the model has no trained linear layer to read last-layer scores from; use scores=JVP()")

@@ -1,0 +1,162 @@
+"""The signal and the two noises of a meta-gradient, from the batch it was computed on, and what to do about them.
+
+With h_i = grad_phi out_i, shares p, relative weights pi_i = n p_i and G = E[(s_i - E s)(h_i - E h)] under p,
+
+    psi_i = pi_i [(s_i - E s)(h_i - E h) - G],      variance from rows          V / N,  V = mean |psi_i|^2
+    G_a, G_b from the two halves of the trusted rows,  variance from trusted rows  U / M = |G_a - G_b|^2 / 4
+    GSNR = (|G|^2 - V/N - U/M) / (V/N + U/M)
+
+The difference G_a - G_b is taken on the same training rows, so their noise cancels up to its own V / N, which is
+subtracted. A ratio of t asks for V/N + U/M <= |G|^2 / t; at c_N and c_M the cost of a row, the cheapest such N and M
+have N / M = sqrt(c_M V / (c_N U)).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from synthsift.bilevel.controls import ValueRegression
+from synthsift.bilevel.selector import Selector
+
+MAX_ROWS = 1024  # whose gradients are taken, per process
+AT_ONCE = 256
+FORGET = 0.7  # share of the past in the running means
+COSTS = (1.0, 3.0)  # forwards of a scored row (own batch) and of a trusted row
+WANTED = 1.0  # signal to noise
+
+
+@dataclass(frozen=True)
+class Noise:
+    """One measurement.
+
+    Parameters
+    ----------
+    signal : float
+        Unbiased |G|^2; may be negative where noise hides it.
+    rows, trusted : float
+        V and U, variances of one row's and of one trusted row's contribution.
+    num_rows, num_trusted : float
+        N and M.
+    largest_share : float
+        max p.
+    """
+
+    signal: float
+    rows: float
+    trusted: float
+    num_rows: float
+    num_trusted: float
+    largest_share: float
+
+    @property
+    def gsnr(self) -> float:
+        """Signal over both noises; 0 where the signal is hidden."""
+        noise = self.rows / self.num_rows + self.trusted / self.num_trusted
+        return max(self.signal, 0.0) / noise if noise > 0 else 0.0
+
+    @property
+    def gsnr_rows(self) -> float:
+        """Signal over the rows' noise alone: what infinitely many trusted rows would give."""
+        return max(self.signal, 0.0) * self.num_rows / self.rows if self.rows > 0 else 0.0
+
+    def mixed(self, before: Noise | None) -> Noise:
+        """Return the running mean of signal and variances."""
+        if before is None:
+            return self
+        keep, add = FORGET, 1 - FORGET
+        return Noise(
+            keep * before.signal + add * self.signal,
+            keep * before.rows + add * self.rows,
+            keep * before.trusted + add * self.trusted,
+            self.num_rows,
+            self.num_trusted,
+            self.largest_share,
+        )
+
+    def wanted(self) -> tuple[int, int] | None:
+        """Return the cheapest N and M for a ratio of `WANTED`, or None where no signal shows."""
+        if self.signal <= 0:
+            return None
+        c_n, c_m = COSTS
+        cross = math.sqrt(self.rows * self.trusted)
+        n = WANTED / self.signal * (self.rows + cross * math.sqrt(c_m / c_n))
+        m = WANTED / self.signal * (self.trusted + cross * math.sqrt(c_n / c_m))
+        return max(math.ceil(n), 1), max(math.ceil(m), 1)
+
+    def numbers(self) -> dict[str, float]:
+        """Return what the history keeps."""
+        return {"gsnr": self.gsnr, "gsnr_rows": self.gsnr_rows, "largest_share": self.largest_share}
+
+    def sentence(self) -> str:
+        """Say it in words."""
+        n, m = f"{self.num_rows:,.0f}", f"{self.num_trusted:,.0f}"
+        seen = f"N = {n} rows and M = {m} trusted rows"
+        found = self.wanted()
+        if found is None:
+            return f"No signal shows in the meta-gradient from {seen}: use larger batches, or more telling features."
+        share = (
+            self.trusted / self.num_trusted / max(self.rows / self.num_rows + self.trusted / self.num_trusted, 1e-300)
+        )
+        source = "trusted rows" if share > 0.5 else "training rows"
+        text = f"The meta-gradient has a signal-to-noise ratio of {self.gsnr:.2g} from {seen}; "
+        text += f"{max(share, 1 - share):.0%} of the noise comes from the {source}. "
+        if self.gsnr >= WANTED:
+            return text + f"About N = {found[0]:,} and M = {found[1]:,} would do for a ratio of {WANTED:g}."
+        return text + f"For a ratio of {WANTED:g} take about N = {found[0]:,} and M = {found[1]:,}."
+
+
+def measure(selector: Selector, rows: Tensor, halves: tuple[Tensor, Tensor], num_trusted: int) -> Noise:
+    """Measure the meta-gradient of a batch; of many rows at most `MAX_ROWS` a process are looked at.
+
+    Parameters
+    ----------
+    rows : Tensor (n,)
+        Places of this process's rows.
+    halves : tuple of Tensor (n,)
+        Scores by the first and by the second half of the trusted rows; the score is their mean.
+    num_trusted : int
+        M.
+    """
+    sums, device = selector.processes.sum, selector.device
+    some = torch.linspace(0, len(rows) - 1, min(len(rows), MAX_ROWS)).long()
+    z = selector.log_weights(rows)
+    w_all = z.exp()
+    total, count = sums(torch.stack([w_all.sum(), torch.full_like(w_all.sum(), len(rows))])).tolist()
+    h = row_gradients(selector, rows[some]).double()  # (m, P)
+    is_plain = isinstance(selector.objective, ValueRegression)  # every row counts the same there
+    w = torch.ones(len(some), dtype=torch.float64, device=device) if is_plain else w_all[some.to(device)]
+    a, b = (half.to(device)[some.to(device)].double() for half in halves)
+    top = sums(torch.stack([w.sum(), (w * (a + b) / 2).sum(), (w * (a - b)).sum(), torch.ones_like(w).sum()]))
+    weight, looked = top[0], float(top[3])
+    mean_h = sums(w @ h) / weight
+    s, d = (a + b) / 2 - top[1] / weight, a - b - top[2] / weight
+    centered = h - mean_h
+    g, g_d = (sums(w @ (x[:, None] * centered)) / weight for x in (s, d))
+    noise = []
+    for x, mean in ((s, g), (d, g_d)):
+        psi = (looked * w / weight)[:, None] * (x[:, None] * centered - mean)
+        noise.append(float(sums((psi**2).sum())) / looked)
+    v = noise[0]
+    u = max(float((g_d**2).sum()) - noise[1] / looked, 0.0) / 4 * num_trusted
+    signal = float((g**2).sum()) - v / looked - u / num_trusted
+    return Noise(signal, v, u, count, float(num_trusted), selector.processes.max(w_all.max()) / total)
+
+
+def row_gradients(selector: Selector, rows: Tensor) -> Tensor:
+    """Return the gradient of each row's output by the network's parameters (n, P)."""
+    network = selector.network
+    params = {k: v.detach() for k, v in network.named_parameters()}
+
+    def output(at: dict[str, Tensor], row: Tensor) -> Tensor:
+        return torch.func.functional_call(network, at, (row[None],))[0]
+
+    per_row = torch.func.vmap(torch.func.grad(output), in_dims=(None, 0))
+    parts = []
+    for part in rows.to(selector.device).split(AT_ONCE):
+        found = per_row(params, selector.features[part])
+        parts.append(torch.cat([g.reshape(len(part), -1) for g in found.values()], dim=1))
+    return torch.cat(parts)

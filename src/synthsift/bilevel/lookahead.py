@@ -1,0 +1,202 @@
+"""One step of the learner as the inner step of the bi-level problem: what is kept of it, and the scores it gives.
+
+The real step theta -> theta' serves as the look-ahead, so no step is simulated. Of theta only what the score backend
+needs is kept: nothing but activations for ghost products, one copy of the parameters for the others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from synthsift.bilevel import updates
+from synthsift.bilevel.backends import (
+    FiniteDifference,
+    LastLayer,
+    ScoreBackend,
+    last_linear,
+    random_state,
+    same_random_numbers,
+)
+from synthsift.bilevel.ghost import Ghost, Tape, agree, why_not
+from synthsift.bilevel.rowlosses import RowLosses, check_losses, has_batch_statistics, scoring_mode
+from synthsift.bilevel.schedule import RowSource
+from synthsift.bilevel.scores import Parameters
+from synthsift.records import DataError
+
+
+@dataclass
+class Part:
+    """Rows that the coming step rests on: all of its batch, or one of several accumulated parts."""
+
+    rows: Tensor
+    batch: Any
+    tape: Tape | None
+    random: Any
+    losses: Tensor | None = None
+    coefficients: Tensor | None = None
+
+
+class LookAhead:
+    """Follows the learner's optimizer around one step at a time.
+
+    Parameters
+    ----------
+    of : RowLosses
+        The learner.
+    optimizer : torch.optim.Optimizer
+        Gets two hooks around its step.
+    backend : ScoreBackend
+        How scores are taken.
+    pullback : callable, optional
+        Replaces `updates`.
+    """
+
+    def __init__(
+        self, of: RowLosses, optimizer: Any, backend: ScoreBackend, pullback: updates.Pullback | None = None
+    ) -> None:
+        self.of, self.backend, self.pullback = of, backend, pullback
+        self.optimizer = getattr(optimizer, "optimizer", optimizer)  # accelerate wraps it
+        if pullback is None:
+            updates.check_optimizer(self.optimizer)
+        if not {p for group in self.optimizer.param_groups for p in group["params"]} & set(of.names):
+            raise DataError("the optimizer holds none of the model's trainable parameters; make it from this model")
+        self.stale: Parameters | None = None
+        self.clear()
+        self.optimizer.register_step_pre_hook(self._before)
+        self.optimizer.register_step_post_hook(self._after)
+
+    def close(self) -> None:
+        """The learner's forwards and backwards of this step are over: later ones are not its business."""
+        for part in self.parts:
+            if part.tape is not None:
+                part.tape.close()
+
+    def clear(self) -> None:
+        """Forget the step."""
+        if isinstance(self.backend, FiniteDifference):
+            self.backend.release()
+        self.parts: list[Part] = []
+        self._old: Parameters | None = None
+        self._entries: dict[str, updates.GroupBefore] | None = None
+        self._factors: dict[str, Tensor | float] = {}
+
+    def follow(self, rows: Tensor, batch: Any, *, own: bool) -> Part:
+        """Get ready for a forward and backward on a batch; `own`: its rows will be scored."""
+        if self.parts and self.parts[-1].tape is not None:
+            self.parts[-1].tape.close()  # its backward has passed
+        random = random_state() if own and self.of.model.training else None
+        self.parts.append(Part(rows, batch, self._tape() if own else None, random))
+        return self.parts[-1]
+
+    def _tape(self) -> Tape | None:
+        ghost = self.backend
+        if isinstance(ghost, LastLayer):  # what it needs passes by anyway
+            return Tape(self.of, only=last_linear(self.of.model, self.of.trainable)[1])
+        if not isinstance(ghost, Ghost) or ghost.fallback is not None:
+            return None
+        if (reason := why_not(self.of)) is not None:
+            ghost.give_up(reason)
+            return None
+        return Tape(self.of, self.stale if ghost.stale and ghost.verified else None, verify=not ghost.verified)
+
+    def _before(self, *_: Any) -> None:
+        """Keep what the optimizer is about to overwrite."""
+        if not self.parts:
+            return
+        self._entries = updates.before_step(self.optimizer, self.of.names)
+        is_sure = isinstance(self.backend, LastLayer) or (isinstance(self.backend, Ghost) and self.backend.verified)
+        is_ghostly = is_sure and all(part.tape for part in self.parts)
+        if not is_ghostly or updates.needs_old_parameters(self.optimizer):
+            self._old = {name: p.detach().clone() for name, p in self.of.trainable.items()}
+
+    def _after(self, *_: Any) -> None:
+        """Read how the step answers to its gradient, while the gradient is there."""
+        if self._entries is not None and self.pullback is None:
+            self._factors = updates.multipliers(self.optimizer, self.of.names, self._entries, self._old or {})
+
+    @property
+    def stepped(self) -> bool:
+        """Whether the optimizer has stepped since `follow`."""
+        return self._entries is not None
+
+    def direction(self, gamma: Parameters) -> Parameters:
+        """Return J_U^T Gamma."""
+        return self.pullback(gamma) if self.pullback is not None else updates.pull_back(self._factors, gamma)
+
+    def own_scores(self, direction: Parameters) -> Tensor:
+        """Return the scores (n,) of the step's own rows along `direction`, part by part in order."""
+        return torch.cat([self._of_part(part, direction) for part in self.parts])
+
+    def _of_part(self, part: Part, direction: Parameters) -> Tensor:
+        assert part.losses is not None and part.coefficients is not None
+        if part.tape is not None and getattr(self.backend, "fallback", None) is None:
+            found = self._by_tape(part, direction)
+            if isinstance(found, Tensor):
+                return found
+            if isinstance(self.backend, Ghost):
+                self.backend.give_up(found)
+        if self._old is None:
+            return torch.full_like(
+                part.losses, torch.nan
+            )  # ghost products failed late: this step is lost, not the next
+        known = None if any(has_batch_statistics(m) and m.training for m in self.of.model.modules()) else part.losses
+        with scoring_mode(self.of.model, everything=False):
+            return same_random_numbers(
+                part.random, lambda: self.backend(self.of, self._old or {}, direction, part.batch, known)
+            )
+
+    def _by_tape(self, part: Part, direction: Parameters) -> Tensor | str:
+        """Return the scores, or why they cannot be had; the backward was of sum_i coefficient_i l_i."""
+        assert part.tape is not None and part.coefficients is not None
+        found = part.tape.scores(direction, len(part.rows))
+        if isinstance(found, str):
+            return found
+        if isinstance(self.backend, Ghost) and not self.backend.verified:
+            if not agree(found, part.tape.gradients, direction):
+                return "the check on the first batch failed, so a parameter acts outside the layers that were followed"
+            self.backend.verified = True
+        c = part.coefficients.to(found.dtype)
+        return torch.where(c != 0, found / torch.where(c != 0, c, 1.0), torch.zeros_like(found))
+
+    def other_scores(self, direction: Parameters, source: RowSource, rows: Tensor, chunk: int) -> Tensor:
+        """Return the scores (n,) of any rows at the parameters before the step, a chunk in memory at a time."""
+        return scores_at(self.of, self.backend, self._old or {}, direction, source, rows, chunk)
+
+
+def scores_at(
+    of: RowLosses,
+    backend: ScoreBackend,
+    at: Parameters,
+    direction: Parameters,
+    source: RowSource,
+    rows: Tensor,
+    chunk: int,
+) -> Tensor:
+    """Return the scores (n,) of the rows at these places, in evaluation mode, `chunk` rows at a time."""
+    with scoring_mode(of.model, everything=True):
+        parts = [backend(of, at, direction, source.fetch(part)).detach() for part in rows.split(chunk)]
+    return torch.cat(parts)
+
+
+def judge(of: RowLosses, outer: Any, source: RowSource, rows: Tensor, parts: int) -> list[tuple[int, Parameters]]:
+    """Return the number of rows and the gradient of their mean judging loss, for each of `parts` parts of the rows.
+
+    Raises
+    ------
+    DataError
+        If the judging loss is not one finite number a row.
+    """
+    names, leaves = list(of.trainable), list(of.trainable.values())
+    with scoring_mode(of.model, everything=True), torch.enable_grad():
+        losses = check_losses(outer(of.model, source.fetch(rows)), len(rows))
+        pieces = losses.tensor_split(min(parts, len(rows)))
+        found = []
+        for k, piece in enumerate(pieces):
+            gradient = torch.autograd.grad(piece.mean(), leaves, allow_unused=True, retain_graph=k < len(pieces) - 1)
+            zipped = zip(names, leaves, gradient, strict=True)
+            found.append((len(piece), {n: torch.zeros_like(p) if g is None else g for n, p, g in zipped}))
+    return found

@@ -1,0 +1,64 @@
+"""Where a `Reweighter` stands: in sentences for its user, and as a state to go on from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from synthsift.bilevel.ghost import Ghost
+from synthsift.bilevel.live import Noise
+from synthsift.records import Outcome
+
+if TYPE_CHECKING:
+    from synthsift.bilevel.reweighter import Reweighter
+
+
+def summarize(reweighter: Reweighter) -> list[str]:
+    """Return sentences on concentration, noise and what to change, and the notices."""
+    columns, said = reweighter.selector.history.columns, []
+    if columns.get("effective_batch"):
+        said.append(
+            f"Effective batch {columns['effective_batch'][-1]:,.0f} ({columns['effective_fraction'][-1]:.0%} of the "
+            f"rows), mean weight {columns['mean_weight'][-1]:.2g}."
+        )
+    if reweighter.noise is not None:
+        said.append(f"The largest share of a row is {reweighter.noise.largest_share:.2%}.")
+        said.append(reweighter.noise.sentence())
+    return [*said, *(f"Note: {notice}." for notice in reweighter.notices.said)]
+
+
+def state_of(reweighter: Reweighter) -> dict[str, Any]:
+    """Return tensors, numbers and texts from which `restore` goes on."""
+    keeper, noise = reweighter.keeper, reweighter.noise
+    return {
+        "selector": reweighter.selector.state_dict(),
+        "generator": reweighter.generator.get_state(),
+        "replay": [list(pair) for pair in reweighter.replay.kept],
+        "waiting": [list(pair) for pair in reweighter.replay.waiting],
+        "waiting rows": reweighter.waiting_rows,
+        "keeper": {"best": keeper.best, "state": keeper.state, "misses": keeper.misses},
+        "noise": None if noise is None else vars(noise),
+        "stale": reweighter.ahead.stale,
+        "verified": getattr(reweighter.backend, "verified", False),
+        "notices": list(reweighter.notices.said),
+        "time": reweighter.time,
+        "lost": reweighter.lost,
+        "outcome": reweighter.outcome.name,
+    }
+
+
+def restore(reweighter: Reweighter, state: dict[str, Any]) -> None:
+    """Put a reweighter made with the same arguments where `state` was taken."""
+    reweighter.selector.load_state_dict(state["selector"])
+    reweighter.generator.set_state(state["generator"])
+    reweighter.replay.kept = [(rows, scores) for rows, scores in state["replay"]]
+    reweighter.replay.waiting = [(rows, scores) for rows, scores in state["waiting"]]
+    reweighter.waiting_rows = state["waiting rows"]
+    keeper = reweighter.keeper
+    keeper.best, keeper.misses, keeper.state = (state["keeper"][name] for name in ("best", "misses", "state"))
+    reweighter.noise = None if state["noise"] is None else Noise(**state["noise"])
+    reweighter.ahead.stale = state["stale"]
+    if isinstance(reweighter.backend, Ghost):
+        reweighter.backend.verified = state["verified"]
+    reweighter.notices.said = list(state["notices"])
+    reweighter.time, reweighter.lost = state["time"], state["lost"]
+    reweighter.outcome = Outcome[state["outcome"]]
