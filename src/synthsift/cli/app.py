@@ -13,6 +13,7 @@ import typer
 from synthsift.cli.verbs.demo import demo
 from synthsift.cli.verbs.export import export
 from synthsift.cli.verbs.report import report
+from synthsift.cli.verbs.reproduce import reproduce
 from synthsift.cli.verbs.run import run
 
 app = typer.Typer(
@@ -31,7 +32,7 @@ OUT_OF_MEMORY = (
     "with --embeddings."
 )
 
-for verb in (demo, run, export, report):
+for verb in (demo, run, export, report, reproduce):
     app.command()(verb)
 
 
