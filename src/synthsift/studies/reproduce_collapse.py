@@ -1,8 +1,8 @@
 """The figures of "Strong Model Collapse" (arXiv 2410.04840), rebuilt: formula, simulation and printed values.
 
-The paper prints the label quality as c^2 = (1/d) tr(Sigma Delta), with which its own corollary would be off by the
-factor d; that reading is drawn beside ours and simulation. The exact grids of the published toy figures are not known:
-sizes here are those of our specification's tables. The MNIST figures are rebuilt by ``python -m benchmarks.theory``; the
+The paper prints the label quality as c^2 = (1/d) tr(Sigma Delta), with which its own corollary would be off by d;
+that reading is drawn beside ours and simulation. The exact grids of the published toy figures are not known: sizes here
+are those of our specification's tables. The MNIST figures are rebuilt by ``python -m benchmarks.theory``; the
 language models (BabiStories) are not, for want of data.
 """
 
@@ -119,7 +119,7 @@ def _draw_floor(figure: Figure, table: Table, dim: int | None) -> None:
         axes.plot(
             *table.where("rows", "error", fraction=fraction, curve="predicted"),
             color=color,
-            label=f"{fraction:.1%} synthetic",
+            label=f"{100 * fraction:g} % synthetic",
         )
         axes.plot(*table.where("rows", "error", fraction=fraction, curve="simulated"), "o", color=color)
         axes.plot(*table.where("rows", "error", fraction=fraction, curve="as printed"), ":", color=color)
@@ -142,9 +142,7 @@ def rebuild_power(seeds: Seeds, *, quick: bool = False) -> Rebuilt:
     dim, table, checks = 1000, Table(), []
     options = {**power_law(1.5, dim, 0.25), "ridge": 1e-8, "real_noise_variance": 0.01}
     for fraction in (0.0, 0.01, 0.1, 0.5):
-        below, above = np.geomspace(60, 800, 25), np.geomspace(1300, 1e6, 40)
-        for part in (below, above):  # between them lies the peak at n = d
-            _add_curve(table, fraction, part, dim, **options)
+        _add_curve(table, fraction, np.geomspace(60, 1e6, 150), dim, **options)
         for size, printed in zip(POWER_ROWS, POWER_PRINTED[fraction], strict=True):
             ours = _mixed_error(size, fraction, dim, **options)
             drawn: tuple[float | None, float | None] = (None, None)
@@ -219,7 +217,7 @@ def _draw_descent(figure: Figure, table: Table) -> None:
 def rebuild_against_real(seeds: Seeds, *, quick: bool = False) -> Rebuilt:
     """Error with the mix against error with real rows only, one point a width (the opening figure), n = 500."""
     dim, rows, table = 600, 500, Table()
-    widths = np.unique(np.round(np.geomspace(20, 4000, 40)))
+    widths = np.unique(np.round(np.geomspace(20, 4000, 200)))
     simulated = (60, 250, 1000) if quick else (30, 60, 125, 250, 400, 700, 1000, 2000)
     for fraction, mismatch in ((0.1, 1.0), (0.5, 0.2), (0.5, 1.0), (0.9, 1.0)):
         options = {"ridge": 1e-3, "real_noise_variance": 0.1}

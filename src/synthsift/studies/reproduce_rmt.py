@@ -91,7 +91,13 @@ def rebuild_toy(seeds: Seeds, *, quick: bool = False) -> Rebuilt:
             noise = 1.0 - float(clean.mean)  # the public code ties the label noise to m like this
             for verifier, keep_wrong in (("oracle", 0.0), ("weak", 1.0)):
                 options: dict[str, Any] = {"label_noise": noise, "keep_wrong": keep_wrong}
-                row = {"dim": dim, "share": share, "num_synth": size, "verifier": verifier, "label_noise": noise}
+                row: dict[str, Any] = {
+                    "dim": dim,
+                    "share": share,
+                    "num_synth": size,
+                    "verifier": verifier,
+                    "label_noise": noise,
+                }
                 row |= _toy_predictions(size, dim, options)
                 row |= {"simulated": None, "standard_error": None}
                 if share in simulated:
@@ -130,20 +136,21 @@ def _toy_predictions(size: int, dim: int, options: dict[str, Any]) -> dict[str, 
 
 def _draw_toy(figure: Figure, table: Table, dims: tuple[int, ...]) -> None:
     lines = {
-        "published": ("published formula", ":"),
         "exact_mean": ("ours, class mean known (as published)", "-"),
         "estimated_mean": ("ours, mean estimated from n other rows", "--"),
         "fitted_on_training_rows": ("ours, generator fitted on the training rows", "-."),
+        "published": ("published formula (dots on the line above where they agree)", "k:"),
     }
     axes = figure.subplots(1, len(dims), sharey=True, squeeze=False)[0]
     for panel, dim in zip(axes, dims, strict=True):
         for verifier, color in (("oracle", COLORS[0]), ("weak", COLORS[1])):
             for name, (_, style) in lines.items():
-                panel.plot(*table.where("share", name, dim=dim, verifier=verifier), style, color=color)
+                shown = {} if style.startswith("k") else {"color": color}
+                panel.plot(*table.where("share", name, dim=dim, verifier=verifier), style, **shown)
             panel.plot(*table.where("share", "simulated", dim=dim, verifier=verifier), "o", color=color)
         label_axes(panel, f"p = {dim}", "share of synthetic rows", "accuracy" if panel is axes[0] else "")
     for label, style in lines.values():
-        axes[0].plot([], [], style, color="#555555", label=label)
+        axes[0].plot([], [], style.removeprefix("k"), color="k", label=label)
     axes[0].plot([], [], "o", color="#555555", label="simulated, class mean known")
     axes[0].plot([], [], "-", color=COLORS[0], label="oracle verifier")
     axes[0].plot([], [], "-", color=COLORS[1], label="no verifier")
@@ -157,7 +164,8 @@ def rebuild_phase(seeds: Seeds, *, quick: bool = False) -> Rebuilt:
     fine = np.round(np.linspace(0.0, 1.0, 101), 4)
     ratios = (1.0, 0.1) if quick else (1.0, 0.1, 0.01)
     for ratio, printed in PHASE_PRINTED.items():
-        size, options = round(dim / ratio), {"keep_right": phi, "keep_wrong": rho}
+        size = round(dim / ratio)
+        options: dict[str, Any] = {"keep_right": phi, "keep_wrong": rho}
         curve = predict_accuracy(0, size, dim, 1.0, 1.0, label_noise=fine, **options).mean
         for noise, value in zip(fine, curve, strict=True):
             table.add(
@@ -194,7 +202,7 @@ def _draw_phase(figure: Figure, table: Table, critical: float) -> None:
     ends = [float(infinite_verified_accuracy(1.0, noise, 0.8, 0.3)) for noise in (0.0, 1.0)]
     axes.step(
         [0.0, critical, 1.0],
-        [ends[0], ends[0], ends[1]],
+        [ends[0], ends[1], ends[1]],
         color="#555555",
         linestyle=":",
         label="p/m to 0",
@@ -211,7 +219,7 @@ def rebuild_pruning(seeds: Seeds, *, quick: bool = False) -> Rebuilt:
     table, checks = Table(), []
     for setting, printed in SOFT_PRINTED.items():
         dim, size, mean_norm, ridge, noise, phi, rho = setting
-        rates = {"label_noise": noise, "keep_right": phi, "keep_wrong": rho}
+        rates: dict[str, Any] = {"label_noise": noise, "keep_right": phi, "keep_wrong": rho}
         theirs = published_accuracy(0, size, dim, mean_norm, ridge, **rates)
         ours = float(predict_accuracy(0, size, dim, mean_norm, ridge, **rates).mean)
         place = seeds.child("pruning", *setting)

@@ -63,12 +63,12 @@ def rebuild_mnist(seeds: Seeds, folder: Path | None, missing: str, *, quick: boo
     if folder is None:
         table.add(line="", num_synth=0, printed=None, accuracy=None)
         return Rebuilt("mnist", TITLE, table.columns, _draw_nothing, note=f"Left out: {missing}")
-    train, test = (read_digits(folder, part) for part in ("train", "test"))  # type: ignore[arg-type]
+    train, test = (read_digits(folder, part) for part in ("train", "test"))
     digits = {c: train[0][train[1] == c].reshape(-1, 784) / 255.0 for c in range(10)}
     trial = Trial(digits, (test[0].reshape(-1, 784) / 255.0, test[1]))
     # The real rows and the network's start are those of every line, as the printed first column suggests.
     real_only = trial.accuracy(Setting(), 0, seeds)
-    checks = []
+    checks: list[Check] = []
     for name, (setting, printed) in LINES.items():
         if quick and name not in QUICK:
             continue
@@ -82,11 +82,13 @@ def rebuild_mnist(seeds: Seeds, folder: Path | None, missing: str, *, quick: boo
     known = table.columns
     rank = float(spearmanr(known["printed"], known["accuracy"]).statistic)
     note = (
-        f"One run each, as printed (no intervals there either); rank correlation of the {len(known['line'])} values with "
-        f"the printed ones {rank:.2f}. Pixel scale and momentum are not known and left plain, so that levels differ. The "
-        "GAN and the feature verifier are not rebuilt."
+        f"One run each, as printed (no intervals there either); rank correlation with the {len(known['line'])} printed "
+        f"values {rank:.2f}. Pixel scale and momentum are not known and left plain, so levels differ. The GAN and the "
+        "feature verifier are not rebuilt."
     )
-    return Rebuilt("mnist", TITLE, table.columns, lambda f: _draw(f, table), (8.0, 4.2), tuple(checks), False, note)
+    return Rebuilt(
+        "mnist", TITLE, table.columns, lambda f: _draw(f, table), (8.0, 4.2), tuple(checks), is_exact=False, note=note
+    )
 
 
 @dataclass(frozen=True)

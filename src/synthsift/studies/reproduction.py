@@ -146,7 +146,6 @@ def draw_files(rebuilt: Rebuilt) -> dict[str, bytes]:
         "axes.spines.right": False,
         "axes.titlesize": 9.5,
         "axes.titlelocation": "left",
-        "axes.prop_cycle": matplotlib.cycler(color=COLORS),
         "legend.frameon": False,
         "legend.fontsize": 8.0,
         "lines.linewidth": 1.5,
@@ -233,8 +232,8 @@ def compare_lines(rebuilt: Sequence[Rebuilt]) -> list[str]:
             lines += [_check_line(check) for check in one.checks]
         if one.simulated:
             lines.append(
-                f"  simulated: {len(one.simulated)} of them; beyond 4 standard errors and {one.slack:.1%} of our formula: "
-                f"{len(one.disagreeing)}"
+                f"  simulated: {len(one.simulated)} of them; beyond 4 standard errors and {one.slack:.1%} of our "
+                f"formula: {len(one.disagreeing)}"
             )
         if one.note:
             lines.append(f"  {one.note}")
