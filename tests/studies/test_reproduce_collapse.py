@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import pytest
 
@@ -27,9 +28,7 @@ def test_the_floor_has_its_printed_values_and_simulations_agree(monkeypatch: pyt
     check_printed(floor, 1e-4)
     assert len(floor.checks) == 30 and len(floor.simulated) == 9 and floor.disagreeing == []
     rows = [dict(zip(floor.columns, values, strict=True)) for values in zip(*floor.columns.values(), strict=True)]
-    ends = {
-        row["curve"]: row["error"] for row in rows if row["fraction"] == 0.5 and row["rows"] == pytest.approx(1e8)
-    }
+    ends = {row["curve"]: row["error"] for row in rows if row["fraction"] == 0.5 and row["rows"] == pytest.approx(1e8)}
     # p_2^2 c^2, and what the paper's printed c^2 = (1/d) tr(Sigma Delta) would make of it
     assert ends["predicted"] == pytest.approx(0.25, rel=1e-4) and ends["as printed"] == pytest.approx(0.0025, rel=1e-3)
 
@@ -69,12 +68,6 @@ def test_generations_have_their_printed_errors_and_simulations_agree() -> None:
     assert len(generations.simulated) == 8 and generations.disagreeing == []
 
 
-class _Drawn:
-    """Stands in where only the formula is looked at."""
-
-    mean = 1.0
-    terms = {"total_se": 1.0}
-
-
-def _no_simulation(*arguments: object, **options: object) -> _Drawn:
-    return _Drawn()
+def _no_simulation(*arguments: object, **options: object) -> SimpleNamespace:
+    """Stand in where only the formula is looked at."""
+    return SimpleNamespace(mean=1.0, terms={"total_se": 1.0})

@@ -1,4 +1,4 @@
-"""Figures of the mixing paper: the public code's formula at known values, ours beside it, and MNIST's table in small."""
+"""Figures of the mixing paper: the public code's formula at known values, ours beside it, MNIST's table in small."""
 
 from __future__ import annotations
 

@@ -132,8 +132,8 @@ def write_rebuilt(rebuilt: Rebuilt, out: Path) -> None:
         atomic_write(out / f"{rebuilt.name}.{ending}", content)
 
 
-def draw_files(rebuilt: Rebuilt) -> dict[str, bytes]:
-    """The figure as "png" and "svg", the same bytes every time."""
+def draw_files(rebuilt: Rebuilt, endings: Sequence[str] = ("png", "svg")) -> dict[str, bytes]:
+    """The figure in each form, the same bytes every time."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -158,9 +158,10 @@ def draw_files(rebuilt: Rebuilt) -> dict[str, bytes]:
         FigureCanvasAgg(figure)
         rebuilt.draw(figure)
         files = {}
-        for ending, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
+        unsigned: dict[str, Any] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
+        for ending in endings:
             buffer = io.BytesIO()
-            figure.savefig(buffer, format=ending, dpi=140, metadata=metadata)
+            figure.savefig(buffer, format=ending, dpi=140, metadata=unsigned[ending])
             files[ending] = buffer.getvalue()
     return files
 
