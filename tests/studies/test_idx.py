@@ -43,7 +43,7 @@ def test_the_folder_is_found_in_three_ways(folder: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("SYNTHSIFT_DATA", str(outer))
     assert mnist_folder(None) == outer / "mnist"
     monkeypatch.delenv("SYNTHSIFT_DATA")
-    with pytest.raises(DataError, match="no data folder is given.*--data FOLDER"):
+    with pytest.raises(DataError, match=r"no data folder is given.*--data FOLDER"):
         mnist_folder(None)
     with pytest.raises(DataError, match="holds no MNIST files"):
         mnist_folder(tmp_path / "nowhere")
@@ -69,7 +69,7 @@ def test_a_broken_file_is_refused(folder: Path, name: str, content: bytes, messa
 
 
 def test_a_missing_file_is_named(folder: Path) -> None:
-    with pytest.raises(DataError, match="t10k-images-idx3-ubyte.gz is missing"):
+    with pytest.raises(DataError, match=r"t10k-images-idx3-ubyte\.gz is missing"):
         read_digits(folder, "test")
 
 

@@ -1,4 +1,4 @@
-"""The list of cases holds fast, a cell that is stored is not computed again, and a small cell predicts what it measures."""
+"""The list of cases holds fast, a stored cell is not computed again, a small cell predicts what it measures."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-
 from benchmarks import theory, theory_page
 from benchmarks.theory_accuracy import run_mixing
 from benchmarks.theory_cases import DEVELOPMENT, DEVELOPMENT_MIXING, REPORTED, MixingCase, fingerprint
