@@ -84,13 +84,15 @@ def worlds(rows: pd.DataFrame, permuted: pd.DataFrame | None) -> str:
     half_all = (rows["everything_high"] - rows["everything_low"]) / 2
     regret = np.maximum(rows["best_gain"], 0) - rows["true_gain"]
     low, middle, high = np.percentile(rows["best_gain"], [5, 50, 95])
+    near = rows["best_gain"].abs() <= 5
+    wrong = use & (rows["true_gain"] < 0)
     lines = [
         "## Simulated worlds",
         "",
         "`python -m benchmarks.verdicts`, then `--collect`. Random worlds of 300 to 2,000 real rows, the default policies, two",
-        f"repetitions of the 5 folds. {rows['skipped_draws'].iloc[0]} draws were skipped as too large for this machine (rows x",
-        "inputs x classes above 2.5e5). Truth: accuracy of the final fits on 20,000 fresh rows. Best true gain, 5 / 50 / 95 %",
-        f"of worlds: {low:.1f} / {middle:.1f} / {high:.1f} points.",
+        f"repetitions of the 5 folds; {len(rows)} worlds, {rows['skipped_draws'].iloc[0]} draws were skipped as too large (rows x",
+        "inputs x classes above 4e6). Truth: accuracy of the final fits on 20,000 fresh rows. Best true gain, 5 / 50 / 95 %",
+        f"of worlds: {low:.1f} / {middle:.1f} / {high:.1f} points; it lies in [-5, 5] in {int(near.sum())} worlds.",
         "",
         "| what | value |",
         "| --- | --- |",
@@ -99,7 +101,8 @@ def worlds(rows: pd.DataFrame, permuted: pd.DataFrame | None) -> str:
         f"| interval of the verdict's gain holds the truth, 'use' worlds | {share(inside[use])} |",
         f"| its median half-width | {half[use].median():.2f} points |",
         f"| 'use' | {share(use)} |",
-        f"| 'use' although the true gain is below 0, of all worlds | {share(use & (rows['true_gain'] < 0))} |",
+        f"| 'use' although the true gain is below 0, of all worlds | {share(wrong)} |",
+        f"| the same, of worlds whose best true gain lies in [-5, 5] | {share(wrong[near])} |",
         f"| 'use' where the best true gain is at least 3 points | {share(use[rows['best_gain'] >= 3])} |",
         "| ... and there are at least 1,000 real rows | "
         f"{share(use[(rows['best_gain'] >= 3) & (rows['num_real'] >= 1000)])} |",
@@ -107,12 +110,12 @@ def worlds(rows: pd.DataFrame, permuted: pd.DataFrame | None) -> str:
     ]
     if permuted is not None:
         lines.append(f"| 'use' with all synthetic labels permuted | {share(permuted['use'].astype(bool))} |")
-    lines += ["", "Share of 'use' where the best true gain is at least 1 point, by number of real rows:", ""]
-    lines += ["| real rows | 'use' |", "| --- | --- |"]
-    helpful = rows["best_gain"] >= 1
-    for first, last in ((300, 500), (500, 800), (800, 1200), (1200, 2001)):
-        inside_range = helpful & (rows["num_real"] >= first) & (rows["num_real"] < last)
-        lines.append(f"| {first}-{last - 1} | {share(use[inside_range])} |")
+    lines += ["", "Power: share of 'use' by the best true gain and the number of real rows.", ""]
+    lines += ["| real rows | gain 1 to 2 points | 2 to 3 | at least 3 |", "| --- | --- | --- | --- |"]
+    for first, last in ((300, 500), (500, 800), (800, 1000), (1000, 1400), (1400, 2001)):
+        sized = (rows["num_real"] >= first) & (rows["num_real"] < last)
+        gains = [(rows["best_gain"] >= a) & (rows["best_gain"] < b) for a, b in ((1, 2), (2, 3), (3, np.inf))]
+        lines.append(f"| {first}-{last - 1} | " + " | ".join(share(use[sized & gain]) for gain in gains) + " |")
     return "\n".join(lines)
 
 

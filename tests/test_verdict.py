@@ -15,13 +15,13 @@ from synthsift.baselines.scored import TrustedMargin
 from synthsift.baselines.simple import Everything, RealOnly
 from synthsift.compare import Study, compare
 from synthsift.data.worlds import World, harmful_labels, same_law
+from synthsift.numerics.choice import LEAVE_REAL, Chooser, recommend
 from synthsift.numerics.resampling import bootstrap_counts
 from synthsift.records import Comparison, Interval, Verdict
 from synthsift.represent.position import Position
 from synthsift.seeds import Seeds
 from synthsift.training.learners import Logistic
 from synthsift.verdict import (
-    LEAVE_REAL,
     METRIC_WORDS,
     WIDEN_FIXED,
     Paired,
@@ -32,7 +32,6 @@ from synthsift.verdict import (
     keep_mask,
     metric_gains,
     paired_interval,
-    recommend,
     with_weights,
 )
 
@@ -159,6 +158,22 @@ def test_metric_gains_against_direct_computation(metric: str, classes: int) -> N
             pairs = zip(prob, base, strict=True)
             right = np.mean([direct(metric, y, p[rows]) - direct(metric, y, q[rows]) for p, q in pairs])
             assert gain == pytest.approx(100 * right, abs=1e-9)
+
+
+def test_choosing_counts_groups_as_often_as_they_are_independent() -> None:
+    """Five copies of each row as one group choose as the single rows do; as rows of their own they are surer."""
+    rng = np.random.default_rng(5)
+    differ = 0
+    for _ in range(200):
+        single = np.column_stack([np.zeros(40), rng.normal(0.1, 1.0, (40, 3))])
+        copies, group = np.repeat(single, 5, axis=0), np.repeat(np.arange(40), 5).astype(str)
+        shuffled = rng.permutation(200)
+        counts = rng.multinomial(40, np.full(40, 1 / 40))
+        choose = Chooser.of(copies[shuffled], group[shuffled])
+        assert choose(np.repeat(counts, 5)[shuffled]) == recommend(single, counts)
+        assert Chooser.of(copies, None)(np.repeat(counts, 5)) == recommend(copies, np.repeat(counts, 5))
+        differ += recommend(single, counts) != recommend(copies, np.repeat(counts, 5))
+    assert differ > 20
 
 
 def test_paired_interval_is_centered_on_the_gain_and_widened() -> None:

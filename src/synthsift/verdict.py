@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from synthsift.numerics.choice import Chooser
 from synthsift.numerics.metrics import class_balance, metric_value, row_hits, row_losses
 from synthsift.numerics.resampling import bootstrap_counts
 from synthsift.records import Comparison, Interval, Verdict
@@ -24,7 +25,6 @@ NORMAL_95 = 1.959964
 # only where it is significant is, on average, a lucky one.
 WIDEN_FIXED = 1.1  # for a policy that was fixed beforehand
 WIDEN_CHOSEN = 1.3  # for the policy that was chosen
-LEAVE_REAL = 1.0  # standard errors by which log-loss must improve before RealOnly stops being the best bet
 LEFT_OUT = 0.368  # share of rows that a bootstrap sample misses: the SD over draws is that of 36.8 % of the rows
 
 
@@ -58,31 +58,6 @@ class Paired:
             loss.append((base_loss[:k] - np.array([row_losses(p, y) for p in prob])).mean(axis=0))
             hits.append((np.array([row_hits(p, y) for p in prob]) - base_hits[:k]).mean(axis=0))
         return Paired(tuple(comparison.probabilities), np.array(loss).T, np.array(hits).T)
-
-
-def recommend(loss: np.ndarray, counts: np.ndarray) -> int:
-    """Return the place of the recommended policy.
-
-    RealOnly (place 0) is left only if the best policy by log-loss is better by more than `LEAVE_REAL` standard errors
-    of the paired difference. Then the simplest policy within one standard error of the best is taken.
-
-    Parameters
-    ----------
-    loss : ndarray (n, p)
-        Gains in log-loss over RealOnly, simplest policy first, RealOnly at place 0.
-    counts : ndarray (n,)
-        How often each row counts.
-    """
-    total = counts.sum()
-    mean = counts @ loss / total
-    best = int(np.argmax(mean))
-    gap = mean[best] - mean
-    error = np.sqrt(counts @ (loss[:, [best]] - loss - gap) ** 2 / total / total)
-    if gap[0] <= LEAVE_REAL * error[0]:
-        return 0
-    near = gap <= error
-    near[0] = False
-    return int(np.argmax(near))
 
 
 def metric_gains(comparison: Comparison, paired: Paired, metric: str, counts: np.ndarray, policy: int) -> np.ndarray:
@@ -139,7 +114,8 @@ def bias_corrected(comparison: Comparison, paired: Paired, metric: str, counts: 
     out = (counts == 0).astype(np.float64)
     needed = 2 if metric == "auc" else 1  # classes among the rows left out
     usable = [b for b in range(len(counts)) if len(np.unique(comparison.y[counts[b] == 0])) >= needed]
-    chosen = np.array([recommend(paired.loss, counts[b]) for b in usable])
+    choose = Chooser.of(paired.loss, comparison.group)
+    chosen = np.array([choose(counts[b]) for b in usable])
     gains, losses, beyond = np.empty(len(usable)), np.empty(len(usable)), np.empty(len(usable))
     for policy in np.unique(chosen):
         rows = np.flatnonzero(chosen == policy)
@@ -170,8 +146,9 @@ METRIC_WORDS = {
 def decide(comparison: Comparison, metric: str, seeds: Seeds) -> Verdict:
     """Name the best bet, grade the evidence, and recommend using synthetic rows only where there is evidence.
 
-    The best bet is chosen by out-of-fold log-loss, a proper score (`recommend`). Synthetic rows are recommended
-    (``use``) if its gain is proven in the metric, or likely: proven in log-loss and not negative in the metric.
+    The best bet is chosen by out-of-fold log-loss, a proper score (`numerics.choice.recommend`). Synthetic rows are
+    recommended (``use``) if its gain is proven in the metric, or likely: proven in log-loss and not negative in the
+    metric.
 
     Parameters
     ----------
@@ -188,7 +165,7 @@ def decide(comparison: Comparison, metric: str, seeds: Seeds) -> Verdict:
     """
     paired = Paired.of(comparison)
     counts = bootstrap_counts(len(comparison.y), NUM_DRAWS, seeds.numpy("bootstrap"), comparison.group)
-    policy = recommend(paired.loss, np.ones(len(comparison.y)))
+    policy = Chooser.of(paired.loss, comparison.group)(np.ones(len(comparison.y)))
     corrected = bias_corrected(comparison, paired, metric, counts)
     everything = paired_interval(comparison, paired, metric, paired.names.index("Everything"), counts)
     evidence = _grade(corrected, everything, policy)

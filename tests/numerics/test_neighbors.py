@@ -7,7 +7,7 @@ import pytest
 
 from reference import nearest_by_loops, neighbor_utility, shapley_by_orders
 from synthsift.numerics import neighbors
-from synthsift.numerics.neighbors import knn_shapley, nearest, squared_distances
+from synthsift.numerics.neighbors import ascending, knn_shapley, nearest, squared_distances
 
 
 def test_squared_distances_agree_with_the_definition_and_are_never_negative() -> None:
@@ -95,3 +95,12 @@ def test_a_row_of_the_wrong_label_is_worth_less_than_none() -> None:
     said[:20] = 1 - said[:20]
     value = knn_shapley(x[:100], said[:100], x[100:], y[100:], 5)
     assert value[:20].mean() < 0 < value[20:].mean() and value[:20].max() < value[20:].mean()
+
+
+def test_ascending_is_a_stable_sort() -> None:
+    rng = np.random.default_rng(0)
+    block = rng.integers(0, 40, (20, 300)) / 8.0  # exact in single precision, with many ties
+    block[3, 7:20] = np.inf
+    assert np.array_equal(ascending(block), np.argsort(block, axis=1, kind="stable"))
+    tiny = np.array([[3e38, 0.0, 1e-45, 1e-38, 2.0]])  # also below the smallest normal number
+    assert ascending(tiny).tolist() == [[1, 2, 3, 4, 0]]

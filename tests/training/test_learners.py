@@ -112,3 +112,16 @@ def test_what_is_no_learner_is_refused_with_a_reason(name: str, message: str) ->
     with pytest.raises(DataError) as error:
         find_learner(name)
     assert message in str(error.value)
+
+
+class Stubborn(LinearSVC):
+    """A learner with a fault of its own."""
+
+    def fit(self, x: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None) -> Stubborn:
+        raise RuntimeError("cannot cope")
+
+
+def test_a_learner_that_fails_is_named_with_what_it_was_given() -> None:
+    rows, _ = mixed_rows()
+    with pytest.raises(DataError, match=r"Stubborn failed on 240 rows of 6 numbers and 3 classes: .*cannot cope"):
+        Wrapped(Stubborn).fit(rows, 3, Seeds(0))

@@ -106,16 +106,25 @@ def knn_shapley(
         block = squared_distances(judge_x[rows], train_x)
         mine = (judges >= rows.start) & (judges < rows.start + len(block))
         block[judges[mine] - rows.start, related[mine]] = np.inf  # sorted behind the rows that take part
-        order = np.argsort(block, axis=1, kind="stable")
-        hits = (train_y[order] == judge_y[rows][:, None]).astype(np.float64)
-        left = num_left[rows][:, None]
-        last = np.take_along_axis(hits, left - 1, axis=1)  # (b, 1), hit of the farthest row that takes part
-        outside = np.arange(n) >= left
-        hits = np.where(outside, last, hits)  # equal hits make no steps
-        values = np.empty_like(hits)
-        values[:, -1:] = last * np.minimum(k, left) / (k * left)
-        steps = (hits[:, :-1] - hits[:, 1:]) * factor
-        values[:, :-1] = values[:, -1:] + np.cumsum(steps[:, ::-1], axis=1)[:, ::-1]
-        values[outside] = 0.0
-        total += np.bincount(order.ravel(), weights=values.ravel(), minlength=n)
+        for label, left, order in zip(judge_y[rows], num_left[rows], ascending(block), strict=True):
+            order = order[:left]
+            hits = train_y[order] == label
+            values = np.empty(left)
+            values[-1] = hits[-1] * min(k, left) / (k * left)
+            values[:-1] = (hits[:-1].view(np.int8) - hits[1:].view(np.int8)) * factor[: left - 1]
+            total[order] += np.cumsum(values[::-1])[::-1]  # a judge meets every row once
     return total / np.maximum(counted, 1)
+
+
+def ascending(block: np.ndarray) -> np.ndarray:
+    """Return the order (b, n) of each row of non-negative `block` (b, n), rounded to single precision.
+
+    Equal values keep their order. The bits of non-negative floats are ordered as the numbers are, so the bits in front
+    of the place make one integer, and sorting plain integers is several times faster than sorting places by value.
+    """
+    keys = block.astype(np.float32).view(np.uint32).astype(np.uint64)
+    keys <<= np.uint64(32)
+    keys |= np.arange(block.shape[1], dtype=np.uint64)
+    keys.sort(axis=1)
+    keys &= np.uint64(0xFFFFFFFF)
+    return keys.view(np.int64)

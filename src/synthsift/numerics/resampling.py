@@ -33,8 +33,8 @@ def group_folds(y: np.ndarray, group: np.ndarray, num_folds: int, rng: np.random
     ValueError
         If there are fewer groups than folds.
     """
-    names = np.where(group == "", np.char.add("\0row", np.arange(len(y)).astype(str)), group)
-    _, member, size = np.unique(names, return_inverse=True, return_counts=True)
+    member = members(group)
+    size = np.bincount(member)
     if len(size) < num_folds:
         raise ValueError(f"there are {len(size)} groups; {num_folds} folds need at least as many")
     order = rng.permutation(len(size))
@@ -50,6 +50,12 @@ def group_folds(y: np.ndarray, group: np.ndarray, num_folds: int, rng: np.random
     return fold_of[member]
 
 
+def members(group: np.ndarray) -> np.ndarray:
+    """Return the number (n,) of each row's group, from 0; "" is a group of its own."""
+    names = np.where(group == "", np.char.add("\0row", np.arange(len(group)).astype(str)), group)
+    return np.unique(names, return_inverse=True)[1]
+
+
 def bootstrap_counts(
     num_rows: int, num_draws: int, rng: np.random.Generator, group: np.ndarray | None = None
 ) -> np.ndarray:
@@ -59,7 +65,6 @@ def bootstrap_counts(
     """
     if group is None:
         return rng.multinomial(num_rows, np.full(num_rows, 1.0 / num_rows), size=num_draws)
-    names = np.where(group == "", np.char.add("\0row", np.arange(num_rows).astype(str)), group)
-    _, member = np.unique(names, return_inverse=True)
+    member = members(group)
     k = int(member.max()) + 1
     return rng.multinomial(k, np.full(k, 1.0 / k), size=num_draws)[:, member]

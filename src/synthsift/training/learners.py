@@ -89,11 +89,28 @@ class Wrapped:
     make: Callable[[], Any]
 
     def fit(self, rows: Rows, num_classes: int, seeds: Seeds) -> Model:
-        """Fit a fresh estimator; its ``random_state`` is set where it has one."""
+        """Fit a fresh estimator; its ``random_state`` is set where it has one.
+
+        Raises
+        ------
+        DataError
+            If the estimator's own ``fit`` raises; the message names it and says what it was given.
+        """
         estimator = self.make()
         if "random_state" in estimator.get_params():
             estimator.set_params(random_state=seeds.integer("fit"))
-        return _Spread(estimator.fit(rows.x, rows.y, sample_weight=rows.weight), num_classes)
+        try:
+            fitted = estimator.fit(rows.x, rows.y, sample_weight=rows.weight)
+        except (MemoryError, DataError):
+            raise
+        except Exception as error:  # the user's own code may raise anything
+            name = type(estimator).__name__
+            raise DataError(
+                f"the learner {name} failed on {rows.x.shape[0]} rows of {rows.x.shape[1]} numbers and "
+                f"{len(np.unique(rows.y))} classes: {type(error).__name__}: {error}. Try it alone on such data, or "
+                "take another --learner"
+            ) from error
+        return _Spread(fitted, num_classes)
 
 
 @dataclass(frozen=True)

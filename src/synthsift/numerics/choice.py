@@ -1,0 +1,72 @@
+"""Which of several candidates to take when their differences are noisy: the simplest within one standard error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from synthsift.numerics.resampling import members
+
+LEAVE_REAL = 1.0  # standard errors by which log-loss must improve before RealOnly stops being the best bet
+
+
+def recommend(loss: np.ndarray, counts: np.ndarray, size: np.ndarray | None = None) -> int:
+    """Return the place of the recommended policy.
+
+    The reference (place 0, RealOnly) is left only if the best policy by log-loss is better by more than `LEAVE_REAL`
+    standard errors of the paired difference. Then the simplest policy within one standard error of the best is taken.
+
+    Parameters
+    ----------
+    loss : ndarray (n, p)
+        Gains in log-loss over RealOnly, simplest policy first, RealOnly at place 0. A row is a real row, or the sum
+        over a group: rows of a group are not independent, so the standard error is that of a mean over groups.
+    counts : ndarray (n,)
+        How often each counts.
+    size : ndarray (n,), optional
+        Real rows in each; one if not given.
+    """
+    size = np.ones(len(loss)) if size is None else size
+    total = counts @ size
+    mean = counts @ loss / total
+    best = int(np.argmax(mean))
+    gap = mean[best] - mean
+    error = np.sqrt(counts @ (loss[:, [best]] - loss - size[:, None] * gap) ** 2 / total / total)
+    if gap[0] <= LEAVE_REAL * error[0]:
+        return 0
+    near = gap <= error
+    near[0] = False
+    return int(np.argmax(near))
+
+
+@dataclass(frozen=True)
+class Chooser:
+    """`recommend` over independent units: rows, or groups of rows where there are any.
+
+    Parameters
+    ----------
+    loss : ndarray (g, p)
+        Sums of row-wise gains over each unit.
+    first : ndarray (g,)
+        A row of each unit; rows of a unit share their bootstrap counts.
+    size : ndarray (g,)
+    """
+
+    loss: np.ndarray
+    first: np.ndarray
+    size: np.ndarray
+
+    @staticmethod
+    def of(loss: np.ndarray, group: np.ndarray | None) -> Chooser:
+        """Sum row-wise gains (n, p) over groups."""
+        if group is None:
+            return Chooser(loss, np.arange(len(loss)), np.ones(len(loss)))
+        member = members(group)
+        _, first, size = np.unique(member, return_index=True, return_counts=True)
+        order = np.argsort(member, kind="stable")
+        return Chooser(np.add.reduceat(loss[order], np.cumsum(size) - size, axis=0), first, size.astype(float))
+
+    def __call__(self, counts: np.ndarray) -> int:
+        """Return the place of the recommended policy when row i counts ``counts[i]`` times (n,)."""
+        return recommend(self.loss, counts[self.first], self.size)
