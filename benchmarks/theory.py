@@ -1,8 +1,8 @@
 """Does the theory predict trained models on real data? The cases of `theory_cases`, one stored file a cell.
 
-    python -m benchmarks.theory --data ../shared/data --out runs/theory --workers 2    # resumable, about 25 CPU minutes
+    python -m benchmarks.theory --data ../shared/data --out runs/theory --workers 2    # resumable, about 15 CPU minutes
     python -m benchmarks.theory --collect runs/theory      # -> docs/results/theory-*.parquet
-    python -m benchmarks.theory_page                       # -> docs/results/theory.md and its figures
+    python -m benchmarks.tables                            # -> docs/results/theory.md and its figures
     python -m benchmarks.theory --development --out runs/theory-dev    # other cases, seeds below 100
 
 A cell is one case and one seed; a killed run repeats at most the cells it was in. Processes run at low priority.

@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.theory_cases import MixingCase
-from synthsift.records import Table
 from synthsift.seeds import Seeds
 from synthsift.studies.idx import read_digits
 
@@ -116,12 +115,6 @@ def _digits(name: str, data: Path) -> tuple[np.ndarray, np.ndarray]:
 
     loaded = load_digits()
     return loaded.data, loaded.target.astype(str)
-
-
-def _as_table(frame: pd.DataFrame) -> Table:
-    columns = tuple(frame.columns)
-    kinds = tuple("number" if pd.api.types.is_numeric_dtype(frame[c]) else "category" for c in columns)
-    return Table(columns, kinds, tuple(frame[c].to_numpy() for c in columns))
 
 
 @cache
