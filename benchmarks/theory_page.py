@@ -209,8 +209,8 @@ def _collapse_remarks(points: pd.DataFrame) -> list[str]:
     lines = [
         f"Goal for random features: {'met' if missed.empty else '**missed**'} ({len(missed)} of {len(features)} points beyond 10 %). "
         f"Mean absolute error with at least half synthetic rows {mixed['error'].abs().mean():.1f} %, below that "
-        f"{features[features['fraction'] < 0.5]['error'].abs().mean():.1f} %: what the features cannot express is no independent noise, as "
-        "the formula has it, and least so near the threshold."
+        f"{features[features['fraction'] < 0.5]['error'].abs().mean():.1f} %. A likely reason, not tested: what the "
+        "features cannot express is no independent noise, as the formula has it."
     ]
     rows = networks[networks["width"].groupby(networks["case"]).transform("nunique") == 1]
     last = rows[rows["rows"] == rows["rows"].max()].set_index("fraction")["measured"]
