@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from benchmarks.theory_cases import REPORTED, VERIFIERS, fingerprint
 from synthsift.studies.reproduction import COLORS, Rebuilt, draw_files, label_axes
@@ -48,7 +49,8 @@ def mixing_points(rows: pd.DataFrame) -> pd.DataFrame:
     points = rows.groupby(keys, sort=False)[names].mean()
     gap = (rows["predicted"] - rows["ridge"]).groupby([rows[key] for key in keys], sort=False)
     points["se"] = gap.std(ddof=1) / np.sqrt(gap.count())
-    points["ridge_se"] = rows.groupby(keys, sort=False)["ridge"].sem()
+    count = rows.groupby(keys, sort=False)["ridge"].count()
+    points["ridge_half"] = stats.t.ppf(0.975, count - 1) * rows.groupby(keys, sort=False)["ridge"].sem()
     points = points.reset_index()
     alone = points[points["num_synth"] == 0].set_index(["case", "verifier"])
     for name in names:
@@ -299,7 +301,7 @@ def draw_mixing(figure: Figure, rows: pd.DataFrame) -> None:
             line = pd.concat([alone, part[(part["verifier"] == verifier) & (part["num_synth"] > 0)]])
             x = np.arange(len(line))
             panel.plot(x, line["predicted"], color=color)
-            panel.errorbar(x, line["ridge"], yerr=1.96 * line["ridge_se"], fmt="o", color=color, elinewidth=0.8)
+            panel.errorbar(x, line["ridge"], yerr=line["ridge_half"], fmt="o", color=color, elinewidth=0.8)
             panel.plot(x, line["logistic"], "x", color=color, alpha=0.5)
             panel.set_xticks(x, [f"{n}" for n in line["num_synth"]])
         label_axes(panel, "\n".join(case.split(", ", 1)), "", "")
@@ -316,7 +318,7 @@ def draw_mixing(figure: Figure, rows: pd.DataFrame) -> None:
 
 
 def draw_collapse(figure: Figure, rows: pd.DataFrame) -> None:
-    """One panel a case: predicted lines and measured dots."""
+    """One panel a case: predicted lines and measured dots with two standard errors, where there are several seeds."""
     points = collapse_points(rows)
     cases = list(dict.fromkeys(points["case"]))
     for panel, case in zip(figure.subplots(2, 2).ravel(), cases, strict=False):
@@ -324,8 +326,11 @@ def draw_collapse(figure: Figure, rows: pd.DataFrame) -> None:
         across = "width" if part["width"].nunique() > 1 else "rows"
         for color, (fraction, line) in zip(COLORS, part.groupby("fraction"), strict=False):
             panel.plot(line[across], line["predicted"], color=color, label=f"{100 * fraction:g} %")
-            panel.errorbar(line[across], line["measured"], yerr=1.96 * line["se"], fmt="o", color=color, elinewidth=0.8)
+            panel.errorbar(line[across], line["measured"], yerr=2 * line["se"], fmt="o", color=color, elinewidth=0.8)
         label_axes(panel, case, across, "squared error", logs="xy")
+        places = list(dict.fromkeys(part[across]))
+        panel.set_xticks(places, [str(place) for place in places])
+        panel.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
         panel.legend(title="synthetic", fontsize=6.5, title_fontsize=6.5)
 
 
