@@ -21,7 +21,6 @@ from pathlib import Path
 
 import numpy as np
 
-from synthsift.cli.policies import policy_names
 from synthsift.compare import Study, compare, final_fits
 from synthsift.data.worlds import World, permute_synthetic_labels
 from synthsift.data.worlds_random import random_world
@@ -30,6 +29,7 @@ from synthsift.records import concat_x
 from synthsift.represent.encoders import fit_encoder
 from synthsift.represent.position import Position
 from synthsift.seeds import Seeds
+from synthsift.studies.policies import policy_names
 from synthsift.training.learners import Logistic
 from synthsift.verdict import decide
 

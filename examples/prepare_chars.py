@@ -1,45 +1,32 @@
-"""Letters from street photographs with rendered font glyphs: gradient histograms as arrays, then the command to run.
+"""Letters from street photographs with rendered font glyphs, as arrays or as folders of images, and the command to run.
 
-Histograms of oriented gradients (Dalal, Triggs, CVPR 2005) in plain NumPy: a 32 x 32 gray image becomes 4 x 4 cells of
-9 unsigned directions (unsigned, because a sign may be light on dark), grouped into 3 x 3 overlapping blocks of 2 x 2
-cells that are normalized each: 324 numbers. Neighboring photographs of a class often show the same sign, so blocks of
-neighboring file numbers are written as groups, which never straddle a split.
+As arrays: gradient histograms (see `synthsift.represent.gradients`). Neighboring photographs of a class often show the
+same sign, so blocks of neighboring file numbers are written as groups, which never straddle a split. With --images:
+one folder a class of PNG files, for the cnn learner; folders of images have no groups.
 
     python examples/prepare_chars.py --data ../shared/data --out data/chars
+    python examples/prepare_chars.py --data ../shared/data --out data/chars-images --images
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from PIL import Image
 
-BINS, CELL, SIGN = 9, 8, 5
+from synthsift.represent.gradients import gradient_histograms
+
+SIGN = 5
 TRAIN, VALID, TEST = 0, 1, 2
 COMMAND = """synthsift run \\
     --real {out}/real.npz --valid {out}/valid.npz --test {out}/test.npz --synthetic {out}/fonts.npz \\
     --label y --group group --metric accuracy --generator-saw none --out runs/chars"""
-
-
-def gradient_histograms(images: np.ndarray) -> np.ndarray:
-    """Return features (n, 324) of gray images (n, 32, 32)."""
-    down, right = np.gradient(images.astype(np.float32) / 255, axis=(1, 2))
-    strength = np.hypot(down, right)  # (n, 32, 32)
-    place = np.mod(np.arctan2(down, right), np.pi) / np.pi * BINS - 0.5  # bin centers lie at whole numbers
-    low = np.floor(place)
-    share = (place - low).astype(np.float32)
-    cells = np.zeros((len(images), 4, 4, BINS), np.float32)
-    for direction in range(BINS):
-        votes = np.where(low % BINS == direction, 1 - share, 0) + np.where((low + 1) % BINS == direction, share, 0)
-        cells[..., direction] = (votes * strength).reshape(-1, 4, CELL, 4, CELL).sum(axis=(2, 4))
-    blocks = [cells[:, i : i + 2, j : j + 2].reshape(len(images), -1) for i in range(3) for j in range(3)]
-    return np.concatenate([normalize(normalize(block).clip(max=0.2)) for block in blocks], axis=1)
-
-
-def normalize(block: np.ndarray) -> np.ndarray:
-    """Scale each row to length 1; the constant keeps flat patches near zero."""
-    return block / np.sqrt((block**2).sum(axis=1, keepdims=True) + 1e-3)
+COMMAND_IMAGES = """synthsift run \\
+    --real {out}/real --valid {out}/valid --test {out}/test --synthetic {out}/fonts \\
+    --metric accuracy --generator-saw none --learner cnn --budget 60 --out runs/chars-images"""
 
 
 def some_per_class(y: np.ndarray, rows: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -48,15 +35,33 @@ def some_per_class(y: np.ndarray, rows: np.ndarray, count: int, rng: np.random.G
     return np.sort(np.concatenate(chosen))
 
 
+def write_arrays(out: Path, part: str, images: np.ndarray, labels: np.ndarray, rows: np.ndarray, **more: Any) -> None:
+    """Write gradient histograms of gray images."""
+    gray = images.mean(axis=3) if images.ndim == 4 else images
+    x = gradient_histograms(gray)
+    np.savez_compressed(out / f"{part}.npz", x=x, y=labels, number=rows, **more)
+    print(f"wrote {out / part}.npz: {len(x):,} rows of {x.shape[1]} numbers")
+
+
+def write_images(out: Path, part: str, images: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> None:
+    """Write one PNG file an image, in one folder a class."""
+    for image, label, row in zip(images, labels.tolist(), rows.tolist(), strict=True):
+        place = out / part / label / f"{row:05d}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(place)
+    print(f"wrote {out / part}: {len(images):,} images in {len(set(labels.tolist()))} folders")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder with chars74k_font_scene")
     parser.add_argument("--out", type=Path, default=Path("data/chars"), help="folder to write to")
     parser.add_argument("--seed", type=int, default=0, help="seed of the draw of letters and glyphs")
+    parser.add_argument("--images", action="store_true", help="write folders of images instead of arrays")
     arguments = parser.parse_args()
     rng = np.random.default_rng(arguments.seed)
     with np.load(arguments.data / "chars74k_font_scene" / "scene.npz") as scene:
-        photos, y, names = scene["x"].mean(axis=3), scene["y"], scene["classes"]
+        photos, y, names = scene["x"], scene["y"], scene["classes"]
         split = np.where(scene["good"] == 1, scene["split"], -1)
         sign = np.char.add(np.char.add(names[y].astype(str), "-"), (scene["number"] // SIGN).astype(str))
     with np.load(arguments.data / "chars74k_font_scene" / "fonts.npz") as fonts:
@@ -69,11 +74,13 @@ def main() -> None:
     }
     arguments.out.mkdir(parents=True, exist_ok=True)
     for part, (images, labels, rows) in parts.items():
-        x = gradient_histograms(images[rows])
-        group = {} if part == "fonts" else {"group": sign[rows]}
-        np.savez_compressed(arguments.out / f"{part}.npz", x=x, y=names[labels[rows]], number=rows, **group)
-        print(f"wrote {arguments.out / part}.npz: {len(rows):,} rows of {x.shape[1]} numbers")
-    print(f"Now run:\n\n{COMMAND.format(out=arguments.out)}")
+        if arguments.images:
+            write_images(arguments.out, part, images[rows], names[labels[rows]], rows)
+        else:
+            group = {} if part == "fonts" else {"group": sign[rows]}
+            write_arrays(arguments.out, part, images[rows], names[labels[rows]], rows, **group)
+    command = COMMAND_IMAGES if arguments.images else COMMAND
+    print(f"Now run:\n\n{command.format(out=arguments.out)}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import pytest
 
 from synthsift.baselines.simple import Everything, RandomSubset, RealOnly, RealTimes
 from synthsift.compare import (
-    NEAR_COPY,
     NUM_FOLDS,
     PROTECTED,
     MemoryStore,
@@ -24,6 +23,7 @@ from synthsift.compare import (
     pooled,
 )
 from synthsift.data.worlds import copies, harmful_labels, same_law
+from synthsift.numerics.closeness import NEAR_COPY
 from synthsift.numerics.metrics import metric_value
 from synthsift.records import DataError, Examples, Features, Mixture, Weigher, Weights
 from synthsift.seeds import Seeds

@@ -17,6 +17,7 @@ _HOME = {
         "records",
     ),
     "Seeds": "seeds",
+    "SyntheticDataSelector": "estimator",
 }
 
 __all__ = sorted([*_HOME, "__version__"])

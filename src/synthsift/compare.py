@@ -16,8 +16,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from synthsift.numerics.closeness import COARSE, close_pairs, usual_spacing
 from synthsift.numerics.metrics import metric_value, row_losses
-from synthsift.numerics.neighbors import nearest
 from synthsift.numerics.resampling import group_folds, stratified_folds
 from synthsift.records import Comparison, DataError, Describe, Examples, Features, Mixture, Weigher, Weights
 from synthsift.seeds import Seeds
@@ -27,8 +27,6 @@ NUM_FOLDS = 5
 PROTECTED = ("RealOnly", "Everything")  # never stopped by racing: every sentence compares with them
 CLEAR_LOSS = 3.0  # standard errors behind the best at which racing stops a policy
 FINAL_SPLITS = 1.5  # the final fits, on all rows, cost about as much as so many splits
-NEAR_COPY = 0.02  # of the median distance between neighboring real rows
-COARSE = 0.05  # share of real rows with an equal from which on equal content proves nothing
 MAX_COPIES = 1000  # of one row that are looked for, to bound memory
 
 
@@ -69,7 +67,7 @@ class Study:
         Simplest first; must contain "RealOnly" and "Everything".
     mixture : Mixture
     embedding : ndarray (n, d)
-        The learner's inputs for all rows, in the order of ``mixture.ids``.
+        What leaks are looked for in, for all rows in the order of ``mixture.ids``.
     describe : Describe
         Called inside every split.
     learner : Learner
@@ -80,6 +78,8 @@ class Study:
         the protected policies allows.
     workers : int
         Threads that fit policies side by side.
+    inputs : Images or ndarray (n, ...), optional
+        What the learner sees of all rows, where that is not the embedding of the features: pixels, for instance.
     """
 
     policies: Mapping[str, Weigher]
@@ -91,6 +91,7 @@ class Study:
     first_seed: int = 0
     budget_seconds: float = float("inf")
     workers: int = 1
+    inputs: Any = None
 
 
 @dataclass
@@ -174,13 +175,13 @@ def find_leaks(mixture: Mixture, embedding: np.ndarray) -> Leaks:
     num_pool = len(mixture.real) + len(mixture.valid)
     embedding = embedding.astype(np.float64)  # the distance of a copy must come out as 0
     pool = embedding[:num_pool]
-    own = np.ones(1)
-    if num_pool > 1:  # the difference itself: distances from inner products leave rounding where there should be 0
-        own = np.linalg.norm(pool - pool[nearest(pool, pool, 1, skip=np.arange(num_pool))[1][:, 0]], axis=1)
-    coarse = bool(np.mean(own <= 1e-9) > COARSE)
+    spacing = usual_spacing(pool, Seeds(0).numpy("spacing"))
     row, judged = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-    if not coarse:
-        row, judged = _close_pairs(embedding, pool, NEAR_COPY * float(np.median(own)))
+    if not spacing.coarse:
+        most = min(
+            max(10, int(COARSE * num_pool) + 1), MAX_COPIES
+        )  # a cluster of equals is smaller, or data are coarse
+        row, judged = close_pairs(embedding, pool, spacing.limit, most=most)
         row, judged = row[row != judged], judged[row != judged]
     num_copies = len(row)
     parent = mixture.synth.parent
@@ -192,22 +193,7 @@ def find_leaks(mixture: Mixture, embedding: np.ndarray) -> Leaks:
         if pairs:
             made, real = np.array(pairs).T
             row, judged = np.concatenate([row, made]), np.concatenate([judged, real])
-    return Leaks(row, judged, num_copies, num_parents, coarse)
-
-
-def _close_pairs(embedding: np.ndarray, pool: np.ndarray, limit: float) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of a row and a pooled row at most `limit` apart; rows whose neighbors are all close are asked for more."""
-    rows, k = np.arange(len(embedding)), 10
-    most = min(max(k, int(COARSE * len(pool)) + 1), MAX_COPIES)  # a cluster of equals is smaller, or data are coarse
-    row, judged = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
-    while len(rows):
-        distance, near = nearest(embedding[rows], pool, k)
-        close = distance <= limit
-        done = ~close[:, -1] | (k == most)
-        row.append(np.repeat(rows[done], close[done].sum(axis=1)))
-        judged.append(near[done][close[done]])
-        rows, k = rows[~done], min(4 * k, most)
-    return np.concatenate(row), np.concatenate(judged)
+    return Leaks(row, judged, num_copies, num_parents, spacing.coarse)
 
 
 def restrict(mixture: Mixture, keep: np.ndarray) -> Mixture:
@@ -223,11 +209,12 @@ def restrict(mixture: Mixture, keep: np.ndarray) -> Mixture:
 
 @dataclass(frozen=True)
 class Split:
-    """One judged fold: what may be looked at, and what is judged."""
+    """One judged fold: what may be looked at (`mixture`, whose rows are `rows` of the study), and what is judged."""
 
     study: Study
     seeds: Seeds
     mixture: Mixture
+    rows: np.ndarray
     judged: np.ndarray
     memo: dict[str, Any] = field(default_factory=dict)
 
@@ -245,8 +232,9 @@ class Split:
 
     def fit(self, weights: Weights) -> Model:
         """Train the learner on the weighted rows."""
-        m = self.mixture
-        rows = Rows(self.features.embedding, m.y, weights.values, ~m.is_synth, m.family)
+        m, inputs = self.mixture, self.study.inputs
+        x = self.features.embedding if inputs is None else inputs[self.rows]
+        rows = Rows(x, m.y, weights.values, ~m.is_synth, m.family)
         return fit_weighted(self.study.learner, rows, m.num_classes, self.seeds.child("fit"))
 
 
@@ -302,7 +290,8 @@ def compare(study: Study, *, store: CellStore | None = None, progress: Progress 
 def _make_split(study: Study, leaks: Leaks, fold_of: np.ndarray, seed: int, fold: int) -> Split:
     is_judged = fold_of == fold
     keep = leaks.keep(len(study.mixture.ids), is_judged)
-    return Split(study, Seeds(seed).child("fold", fold), restrict(study.mixture, keep), np.flatnonzero(is_judged))
+    rows, judged = np.flatnonzero(keep), np.flatnonzero(is_judged)
+    return Split(study, Seeds(seed).child("fold", fold), restrict(study.mixture, keep), rows, judged)
 
 
 def _judge(split: Split, names: list[str], seed: int, fold: int, store: CellStore) -> dict[str, dict[str, np.ndarray]]:
@@ -311,7 +300,7 @@ def _judge(split: Split, names: list[str], seed: int, fold: int, store: CellStor
     open_names = [name for name in names if name not in cells]
     if not open_names:
         return cells
-    x = split.study.embedding[split.judged]
+    x = (split.study.embedding if split.study.inputs is None else split.study.inputs)[split.judged]
     started = time.perf_counter()
     shared = split.features  # noqa: F841 - described once, before threads share it
     describe_seconds = (time.perf_counter() - started) / len(open_names)
@@ -426,9 +415,19 @@ class _Race:
 
 
 def judge_test(
-    study: Study, test: Examples, test_embedding: np.ndarray, metric: str, policies: list[str] | None = None
+    study: Study, test: Examples, test_inputs: Any, metric: str, policies: list[str] | None = None
 ) -> tuple[list[dict[str, Any]], dict[str, Weights], dict[str, Model]]:
     """Fit every policy on all rows and open the test set, once; nothing is chosen here.
+
+    Parameters
+    ----------
+    study : Study
+    test : Examples
+    test_inputs : ndarray (m, d) or Images
+        What the learner sees of the test rows: encoded as ``study.embedding``, or of the kind of ``study.inputs``.
+    metric : str
+    policies : list of str, optional
+        Their names; all by default.
 
     Returns
     -------
@@ -444,7 +443,7 @@ def judge_test(
         {
             "name": name,
             "metric": metric,
-            "value": metric_value(metric, test.y, models[name].predict_proba(test_embedding), counts),
+            "value": metric_value(metric, test.y, models[name].predict_proba(test_inputs), counts),
         }
         for name in names
     ]
@@ -453,7 +452,8 @@ def judge_test(
 
 def final_fits(study: Study, names: list[str]) -> tuple[dict[str, Weights], dict[str, Model]]:
     """Return the weights and models of `names` from all rows of the mixture."""
-    split = Split(study, Seeds(study.first_seed).child("final"), study.mixture, np.zeros(0, dtype=np.int64))
+    rows, judged = np.arange(len(study.mixture.ids)), np.zeros(0, dtype=np.int64)
+    split = Split(study, Seeds(study.first_seed).child("final"), study.mixture, rows, judged)
     weights = {name: split.weigh(name) for name in names}
     with ThreadPoolExecutor(max(study.workers, 1)) as threads:
         models = threads.map(lambda name: split.fit(weights[name]), names)

@@ -7,7 +7,7 @@ Every record checks its invariants once, when it is made, and holds NumPy arrays
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from functools import cached_property
 from typing import Any, Protocol
@@ -70,13 +70,63 @@ class Table:
         return np.array(["" if c < 0 else categories[c] for c in values], dtype=object)
 
 
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Pictures of one size: places in a store that many parts share, so that taking rows copies no pixel.
+
+    Parameters
+    ----------
+    store : ndarray (m, p, p, 3) of uint8
+        Decoded pictures, red, green, blue; in memory, or mapped from a file.
+    place : ndarray (n,) of int64
+        Where each of these pictures lies in `store`.
+    reread : callable, optional
+        ``reread(places, pixels)`` decodes the files at some places of the store (k,) again, at another size:
+        (k, pixels, pixels, 3).
+    """
+
+    store: np.ndarray
+    place: np.ndarray
+    reread: Callable[[np.ndarray, int], np.ndarray] | None = None
+
+    def __post_init__(self) -> None:
+        shape = self.store.shape
+        if self.store.dtype != np.uint8 or len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3:
+            raise DataError(f"pictures must be uint8 of shape (n, p, p, 3), not {self.store.dtype} of {shape}")
+
+    @property
+    def pixels(self) -> int:
+        """Side p of the pictures."""
+        return self.store.shape[1]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape (n, p, p, 3) of the pixels."""
+        return (len(self.place), *self.store.shape[1:])
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the pixels, uint8."""
+        return self.store.dtype
+
+    def __len__(self) -> int:
+        return len(self.place)
+
+    def __getitem__(self, rows: Any) -> Images:
+        return replace(self, place=self.place[rows])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """The pixels (n, p, p, 3): always a copy, so take few rows at a time where there are many."""
+        return np.asarray(self.store[self.place], dtype)
+
+
 @dataclass(frozen=True)
 class Examples:
     """Labelled rows with their provenance.
 
     Parameters
     ----------
-    x : Table, ndarray (n, ...), or object ndarray of str (n,)
+    x : Table, Images, ndarray (n, ...), or object ndarray of str (n,)
         Inputs; anything with a length and ``x[rows]``.
     y : ndarray (n,) of int64
         Codes into `Mixture.classes`.
@@ -138,7 +188,7 @@ def concat_x(parts: Sequence[Any]) -> Any:
     Raises
     ------
     DataError
-        If the parts are of different kinds, or tables with different columns.
+        If the parts are of different kinds, tables with different columns, or pictures of different sizes.
     """
     parts = [part for part in parts if len(part)] or list(parts[:1])
     if all(isinstance(part, Table) for part in parts):
@@ -152,7 +202,20 @@ def concat_x(parts: Sequence[Any]) -> Any:
         )
     if all(isinstance(part, np.ndarray) for part in parts):
         return np.concatenate(parts)
+    if all(isinstance(part, Images) for part in parts):
+        return _concat_images(parts)
     raise DataError(f"inputs of different kinds cannot be joined: {sorted({type(p).__name__ for p in parts})}")
+
+
+def _concat_images(parts: Sequence[Images]) -> Images:
+    """Join pictures; only those of different stores are copied."""
+    store = parts[0].store
+    if any(part.pixels != parts[0].pixels for part in parts):
+        raise DataError(f"pictures of different sizes cannot be joined: {sorted({p.pixels for p in parts})} pixels")
+    if any(part.store is not store for part in parts):
+        joined = np.concatenate([np.asarray(part) for part in parts])
+        return Images(joined, np.arange(len(joined)))
+    return replace(parts[0], place=np.concatenate([part.place for part in parts]))
 
 
 def _family_names(part: Examples) -> np.ndarray:
@@ -256,6 +319,11 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.code} {self.severity.name}: {self.title}. {self.seen} {self.why} {self.advice}"
+
+
+def plain_finding(finding: Finding) -> dict[str, str]:
+    """Return a finding as findings.json holds it."""
+    return {**asdict(finding), "severity": finding.severity.name}
 
 
 @dataclass(frozen=True)

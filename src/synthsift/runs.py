@@ -47,6 +47,7 @@ FILES = (
     "history.parquet",
     "findings.json",
     "gallery.json",
+    "planted.json",
     "log.txt",
     "report.html",
 )

@@ -270,6 +270,6 @@ def _sentence(verdict: Verdict, real_times: float, num_real: int, words: str) ->
     way = f"{100 * verdict.keep_fraction:.0f} % of the synthetic rows with {words}{times}"
     opening = f"Use {way}" if verdict.use else f"Not shown to help; the best bet is to use {way}"
     gain = f"{_range(verdict.gain)} {metric} over real data alone ({verdict.evidence}; {basis})."
-    calibrated = verdict.evidence == "likely" and verdict.gain.mean < 0.25 * (verdict.gain.high - verdict.gain.low)
+    calibrated = verdict.evidence == "likely" and verdict.gain.mean <= 0.25 * (verdict.gain.high - verdict.gain.low)
     calm = f" No better in {METRIC_WORDS[verdict.metric]}, better calibrated." if calibrated else ""
     return f"{opening}: {gain}{calm}" + ("" if verdict.policy == "Everything" else f" {unweighted}.")

@@ -13,12 +13,12 @@ from synthsift.baselines.scored import KNNShapley, TrustedMargin
 from synthsift.baselines.simple import Everything, RandomSubset, RealOnly, RealTimes
 from synthsift.baselines.sources import BestSources
 from synthsift.bilevel.learned import LearnedWeights
-from synthsift.cli.policies import policy_names
 from synthsift.data.worlds import WORLDS, World, harmful_labels, one_good_source, same_law
 from synthsift.numerics.metrics import metric_value
 from synthsift.records import Features, Mixture, Outcome, Weigher, Weights
 from synthsift.represent.position import Position
 from synthsift.seeds import Seeds
+from synthsift.studies.policies import policy_names
 
 SMALL = {"num_real": 40, "num_valid": 20, "num_synth": 90, "dim": 5}
 STUDIED = ("harmful_labels", "copies", "one_good_source", "shifted_covariates")

@@ -31,7 +31,11 @@ def test_the_demo_gives_a_verdict_and_finds_planted_rows(tmp_path: Path) -> None
     assert verdict["sentence"] in ended.out and verdict["gain"]["metric"] == "accuracy"
     page = (out / "run" / "report.html").read_text()
     assert page.count("<svg") >= 8 and "<script" not in page
+    assert f"<b>{found}</b> are spoiled ones" in page, "what was found is in the page, too"
+    assert page.count("<img ") >= 100 and 'class="bad"' in page, "pictures of both ends, the spoiled ones marked"
     before = snapshot(out)
+    (out / "run" / "planted.json").unlink()
+    (out / "run" / "report.html").unlink()  # as if it had been killed before the last step
     again = synthsift("demo", "--out", out, "--quiet")
     assert again.code == 0 and again.out.startswith(verdict["sentence"]) and told[0] in again.out
     assert snapshot(out) == before

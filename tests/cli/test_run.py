@@ -82,9 +82,50 @@ def test_summary(summary: dict[str, Any]) -> None:
         "real": 120, "valid": 30, "test": 60, "synth": 150
     }  # fmt: skip
     assert summary["data"]["sources"] == {"good": 90, "wrong": 60}
-    assert {"effective_fraction", "gsnr"} <= set(summary["diagnostics"])
+    diagnostics = summary["diagnostics"]
+    assert {"effective_fraction", "keep_fraction", "learned_effective_fraction", "learned_keep_fraction"} <= set(
+        diagnostics
+    )
+    assert {"gsnr", "mean_weight", "largest_share", "effective_batch", "loss", "temper", "step"} <= set(diagnostics)
+    assert diagnostics["outcome"] == diagnostics["learned_outcome"] == "finished as intended"
     assert {"synthsift", "numpy", "torch", "python"} <= set(summary["versions"])
     assert {"load", "encode", "compare", "final", "total"} == set(summary["seconds"])
+
+
+def test_summary_says_who_gains_and_what_the_learned_weights_go_by(run: Path, summary: dict[str, Any]) -> None:
+    assert [row["label"] for row in summary["per_class"]] == ["no", "yes"] and summary["per_group"] == []
+    for row in summary["per_class"]:
+        for name, other in (("gain", "policy"), ("everything_gain", "everything")):
+            assert row[name]["low"] <= row[name]["mean"] <= row[name]["high"]
+            assert row[name]["mean"] == pytest.approx(row[other] - row["real_only"])
+    described = set(columns_of(run / "features.parquet")) - {"id"}
+    shares = {row["name"]: row["share"] for row in summary["importance"]}
+    assert set(shares) == described | {"class", "source"}
+    assert list(shares.values()) == sorted(shares.values(), reverse=True)
+    items = json.loads((run / "gallery.json").read_text())["items"]
+    assert {(item["source"], item["label"], item["end"]) for item in items} == {
+        (source, label, end) for source in ("good", "wrong") for label in ("no", "yes") for end in ("highest", "lowest")
+    }
+
+
+def test_groups_are_judged_one_by_one(tmp_path: Path) -> None:
+    columns = draw(60, 1)
+    columns["who"] = [f"group {k // 6}" for k in range(60)]
+    ended = synthsift(*two_files(tmp_path, "--group", "who", real=columns))
+    assert ended.code == 0, ended.err
+    rows = json.loads((tmp_path / "run" / "summary.json").read_text())["per_group"]
+    assert {row["group"] for row in rows} == set(columns["who"]) and {row["n"] for row in rows} == {6}
+    predictions = columns_of(tmp_path / "run" / "predictions.parquet")
+    right = {name: [] for name in columns["who"]}
+    for policy, group, label, no, yes in zip(
+        *(predictions[name] for name in ("policy", "group", "label", "p_no", "p_yes")), strict=True
+    ):
+        if policy == "RealOnly":
+            right[group].append((yes > no) == (label == "yes"))
+    for row in rows:
+        assert row["real_only"] == pytest.approx(100 * np.mean(right[row["group"]])), (
+            "predictions.parquet holds them, too"
+        )
 
 
 def test_weights_hold_each_example_once(run: Path, weights: dict[str, np.ndarray]) -> None:

@@ -17,9 +17,11 @@ from synthsift.data.load import DataSpec, load
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-def run(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
+def run(
+    name: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *more: str
+) -> dict[str, str]:
     """Run a script on `folder`/shared and return the flags of the command it prints."""
-    monkeypatch.setattr("sys.argv", [name, "--data", str(folder / "shared"), "--out", str(folder / "out")])
+    monkeypatch.setattr("sys.argv", [name, "--data", str(folder / "shared"), "--out", str(folder / "out"), *more])
     runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
     words = shlex.split(capsys.readouterr().out.split("Now run:")[1].replace("\\\n", " "))
     assert words[:2] == ["synthsift", "run"] and len(words) % 2 == 0
@@ -77,19 +79,37 @@ def test_texts_keep_their_parents(
     assert loaded.test is not None and len(loaded.test) == (6 if name == "prepare_agnews" else 7)
 
 
-def test_letters_become_histograms_that_do_not_tell_dark_from_light(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    rng = np.random.default_rng(0)
-    folder = tmp_path / "shared" / "chars74k_font_scene"
+def write_letters(folder: Path) -> np.ndarray:
+    """60 letters of two classes as photographs and as glyphs; the last is the negative of the one before it."""
     folder.mkdir(parents=True)
-    images = rng.integers(0, 256, (60, 32, 32), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (60, 32, 32), dtype=np.uint8)
     images[59] = 255 - images[58]
     y, names, split = np.arange(60) % 2, np.array(["A", "B"]), np.repeat([0, 1, 2], 20)
     scene = {"x": np.stack([images] * 3, axis=3), "y": y, "classes": names, "good": np.arange(60) != 50}
-    scene |= {"split": split, "number": np.arange(60)}
-    np.savez(folder / "scene.npz", **scene)
+    np.savez(folder / "scene.npz", **scene, split=split, number=np.arange(60))
     np.savez(folder / "fonts.npz", x=images, y=y, classes=names)
+    return images
+
+
+def test_letters_become_folders_of_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = write_letters(tmp_path / "shared" / "chars74k_font_scene")
+    flags = run("prepare_chars", tmp_path, monkeypatch, capsys, "--images")
+    assert flags["--learner"] == "cnn"
+    loaded = load(spec_of(flags))
+    real, synth = loaded.mixture.real, loaded.mixture.synth
+    assert loaded.mixture.classes == ("A", "B") and loaded.findings == ()
+    assert (len(real), len(loaded.mixture.valid), len(synth)) == (20, 20, 60)
+    assert loaded.test is not None and len(loaded.test) == 19
+    rows = [int(name.rpartition("/")[2].removesuffix(".png")) for name in synth.ids.tolist()]
+    assert np.array_equal(np.asarray(synth.x)[..., 0], images[rows]) and (synth.y == np.array(rows) % 2).all()
+
+
+def test_letters_become_histograms_that_do_not_tell_dark_from_light(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_letters(tmp_path / "shared" / "chars74k_font_scene")
     flags = run("prepare_chars", tmp_path, monkeypatch, capsys)
     loaded = load(spec_of(flags))
     assert loaded.mixture.real.x.shape == (20, 324) and loaded.mixture.classes == ("A", "B")

@@ -29,7 +29,16 @@ SOURCES = {HOSTILE[1]: 700, "ctgan": 900, HOSTILE[2]: 500, "tvae": 600}
 NAMES = ("RealOnly", "Everything", "RealTimes(5)", "BestSources", "TrustedMargin", "LearnedWeights", "EL2N")
 
 
-def write_fake_run(path: Path, *, kind: str = "rows", use: bool = True, data: bool = False) -> Path:
+PLANTED = {
+    "what": f"rows {SCRIPT}", "num_rows": 100, "num_bad": 12, "found": 9, "by_chance": 1.44, "auroc": 0.9,
+    "kinds": [{"why": f"label {SCRIPT}", "rows": 12, "found": 9}], "why": {f"{SCRIPT}0": HOSTILE[1]},
+}  # fmt: skip
+GROUPS = ("north", SCRIPT, HOSTILE[4])
+
+
+def write_fake_run(
+    path: Path, *, kind: str = "rows", use: bool = True, data: bool = False, planted: bool = False
+) -> Path:
     """Write all files of a finished run into `path`; with `data`, also the CSV files it claims to have read.
 
     Parameters
@@ -42,6 +51,8 @@ def write_fake_run(path: Path, *, kind: str = "rows", use: bool = True, data: bo
         Whether the verdict uses synthetic data.
     data : bool
         Write the data files beside the folder.
+    planted : bool
+        Write down which rows were spoiled, as the demo does.
     """
     rng = Seeds(0).numpy("fake")
     data_settings = {"real": [f"{SCRIPT}.csv"], "label": "kind", "text": None, "id": None, "seed": 0}
@@ -54,6 +65,8 @@ def write_fake_run(path: Path, *, kind: str = "rows", use: bool = True, data: bo
         runs.write_json(run.path / "findings.json", _findings())
         runs.write_json(run.path / "gallery.json", _gallery(rng, kind))
         runs.write_text(run.path / "log.txt", "started\n")
+        if planted:
+            runs.write_json(run.path / "planted.json", PLANTED)
         runs.write_json(run.path / "summary.json", _summary(use))
     if data:
         _write_data(weights)
@@ -131,17 +144,29 @@ def _findings() -> list[Finding]:
 
 
 def _gallery(rng: np.random.Generator, kind: str) -> dict[str, Any]:
-    """Twelve rows, one of them with a text longer than a page shows."""
+    """Two rows at each end of every source and class, one of them with a text longer than a page shows."""
     items = []
-    for i in range(12):
+    pairs = [(source, label) for source in list(SOURCES)[:3] for label in CLASSES[:2]]
+    for i in range(4 * len(pairs)):
         content: dict[str, Any] = {
             "rows": {"cells": {"age": 20 + i, "income": 1234.5678, SCRIPT: HOSTILE[i % len(HOSTILE)], "none": None}},
             "text": {"text": HOSTILE[i % len(HOSTILE)] + " and more words" * (60 if i == 3 else 4)},
             "image": {"png": _png(rng)},
         }[kind]
-        label, source = CLASSES[i % len(CLASSES)], list(SOURCES)[i % len(SOURCES)]
-        items.append({"id": f"{SCRIPT}{i}", "source": source, "label": label, "weight": 0.3 * i, **content})
-    return {"kind": kind, "items": items}
+        (source, label), is_low = pairs[i // 4], i % 4 > 1
+        items.append(
+            {
+                "id": f"{SCRIPT}{i}",
+                "source": source,
+                "label": label,
+                "weight": 0.01 * i if is_low else 2.0 - 0.01 * i,
+                "end": "lowest" if is_low else "highest",
+                "notes": {"trusted_loss": [0.5, 0.25], SCRIPT: [1.0, 1.0]},
+                **content,
+            }
+        )
+    rows = [{"source": source, "label": label, "rows": 100} for source, label in pairs]
+    return {"kind": kind, "by": "LearnedWeights", "num_pairs": len(pairs) + 2, "pairs": rows, "items": items}
 
 
 def _png(rng: np.random.Generator) -> str:
@@ -156,6 +181,18 @@ def _png(rng: np.random.Generator) -> str:
 def _gain(mean: float, half: float) -> dict[str, float]:
     """An interval as summary.json has it."""
     return {"mean": mean, "low": mean - half, "high": mean + half}
+
+
+def _subset(n: int, gain: float, half: float) -> dict[str, Any]:
+    """Gains of a class or a group."""
+    return {
+        "n": n,
+        "real_only": 80.0,
+        "policy": 80.0 + gain,
+        "everything": 79.0,
+        "gain": _gain(gain, half),
+        "everything_gain": _gain(-1.0, half),
+    }
 
 
 def _summary(use: bool) -> dict[str, Any]:
@@ -222,10 +259,27 @@ def _summary(use: bool) -> dict[str, Any]:
             for name, gain in gains.items()
         ],
         "per_class": [
-            {"label": label, "n": 100 + i, "real_only": 80.0 + i, "policy": 80.0 + i + gain}
-            for i, (label, gain) in enumerate(zip(CLASSES, (4.2, -1.3, 2.0, 0.4), strict=True))
+            {"label": label, **_subset(100 + i, gain, 1.5)}
+            for i, (label, gain) in enumerate(zip(CLASSES, (4.2, -2.3, 2.0, 0.4), strict=True))
         ],
-        "diagnostics": {"effective_fraction": 0.31 * use, "gsnr": 0.4},
+        "per_group": [
+            {"group": group, **_subset(50, gain, 2.0)} for group, gain in zip(GROUPS, (1.0, -3.0, 0.5), strict=True)
+        ],
+        "importance": [
+            {"name": name, "share": share, "low": 0.9 * share, "high": 1.1 * share, "direction": direction}
+            for name, share, direction in (
+                ("trusted_loss", 0.5, -0.8),
+                ("knn_shapley", 0.2, 0.6),
+                (SCRIPT, 0.1, 0.02),
+                ("class", 0.05, None),
+            )
+        ],
+        "diagnostics": {
+            "effective_fraction": 0.31 * use,
+            "gsnr": 0.4,
+            "temper": 2.0,
+            "learned_outcome": "finished as intended",
+        },
         "versions": {"synthsift": "0.1.0", "numpy": "2.0"},
         "seconds": {"total": 133.7, "load": 1.2},
     }

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from fake_run import HOSTILE, SCRIPT, SOURCES
+from fake_run import GROUPS, HOSTILE, SCRIPT, SOURCES, write_fake_run
 
 from synthsift import runs
 from synthsift.records import DataError
@@ -39,7 +39,10 @@ def test_every_part_is_there(run: Path) -> None:
     assert [finding["code"] for finding in report["findings"]] == ["SS101", "SS103", "SS105"]
     assert report["settings"]["data"]["label"] == "kind"
     assert report["files"]["suffixes"] == [".csv"]
-    assert len(report["gallery"]["highest"]) == 6
+    assert [len(source["classes"]) for source in report["gallery"]["sources"]] == [2, 2, 2]
+    assert [row["label"] for row in report["per_group"]] == list(GROUPS)
+    assert [row["name"] for row in report["importance"]] == ["trusted_loss", "knn_shapley", SCRIPT, "class"]
+    assert report["planted"] is None
 
 
 def test_history_is_thinned_and_keeps_its_ends(run: Path) -> None:
@@ -133,12 +136,31 @@ def test_labels_of_any_type_and_a_missing_one(copy: Path) -> None:
 
 
 def test_classes_are_those_of_everything_where_the_verdict_is_real_only(tmp_path: Path) -> None:
-    rows = [{"label": "a", "n": 9, "real_only": 50.0, "policy": 50.0, "everything": 40.0}]
-    for policy, of, value in (("RealOnly", "Everything", 40.0), ("TrustedMargin", "TrustedMargin", 50.0)):
-        summary = {**MINIMAL, "verdict": {"policy": policy, "sentence": "."}, "per_class": rows}
-        runs.write_json(tmp_path / "summary.json", summary)
+    gains = {name: {"mean": mean, "low": -30.0, "high": 10.0} for name, mean in (("a", 0.0), ("b", -10.0))}
+    row = {"n": 9, "real_only": 50.0, "policy": 50.0, "everything": 40.0, "gain": gains["a"]}
+    row["everything_gain"] = gains["b"]
+    for policy, of, value, gain in (
+        ("RealOnly", "Everything", 40.0, gains["b"]),
+        ("TrustedMargin", "TrustedMargin", 50.0, gains["a"]),
+    ):
+        verdict = {"policy": policy, "sentence": "."}
+        rows = {"per_class": [{"label": "a", **row}], "per_group": [{"group": "g", **row}]}
+        runs.write_json(tmp_path / "summary.json", {**MINIMAL, "verdict": verdict, **rows})
         report = collect(tmp_path)
-        assert (report["per_class_of"], report["per_class"][0]["policy"]) == (of, value)
+        assert report["per_class_of"] == of
+        for part, name in (("per_class", "a"), ("per_group", "g")):
+            assert report[part] == [{"label": name, "n": 9, "real_only": 50.0, "policy": value, "gain": gain}]
+
+
+def test_a_run_of_an_earlier_version_has_gains_without_intervals(tmp_path: Path) -> None:
+    rows = [{"label": "a", "n": 9, "real_only": 50.0, "policy": 53.0}]
+    runs.write_json(tmp_path / "summary.json", {**MINIMAL, "per_class": rows})
+    assert collect(tmp_path)["per_class"][0]["gain"] == {"mean": 3.0, "low": None, "high": None}
+
+
+def test_what_was_planted_is_read(tmp_path: Path) -> None:
+    planted = collect(write_fake_run(tmp_path / "run", planted=True))["planted"]
+    assert (planted["num_bad"], planted["found"], len(planted["kinds"])) == (12, 9, 1)
 
 
 def test_policies_left_out_before_they_had_a_split_are_listed(tmp_path: Path) -> None:
@@ -148,12 +170,22 @@ def test_policies_left_out_before_they_had_a_split_are_listed(tmp_path: Path) ->
     ]
 
 
+def test_of_countless_findings_the_worst_are_kept_and_cut(tmp_path: Path) -> None:
+    runs.write_json(tmp_path / "summary.json", MINIMAL)
+    words = {"title": "t", "seen": "x" * 100_000, "why": None, "advice": 5}
+    notes = [{"code": f"SS{k}", "severity": "note", **words} for k in range(500)]
+    runs.write_json(tmp_path / "findings.json", [*notes, {"code": "SS1", "severity": "error", **words}])
+    findings = collect(tmp_path)["findings"]
+    assert len(findings) == 200 and findings[0]["severity"] == "error"
+    assert [findings[0][name] for name in ("why", "advice")] == [None, 5] and len(findings[0]["seen"]) == 2000
+
+
 def test_incomplete_rows_are_filled_and_foreign_ones_left_out(tmp_path: Path) -> None:
     summary = {**MINIMAL, "comparison": [{"name": SCRIPT}, 3], "per_class": [{}], "test": [{"name": HOSTILE[1]}]}
     runs.write_json(tmp_path / "summary.json", summary)
     runs.write_json(tmp_path / "findings.json", [{"code": "SS1"}, None])
     report = collect(tmp_path)
     assert [row["name"] for row in report["comparison"]] == [SCRIPT]
-    assert report["per_class"] == [{"label": None, "n": None, "real_only": None, "policy": None}]
+    assert report["per_class"] == [{"label": None, "n": None, "real_only": None, "policy": None, "gain": {}}]
     assert report["per_class_of"] == summary["verdict"]["policy"]
     assert report["findings"][0]["why"] is None and len(report["findings"]) == 1

@@ -12,11 +12,13 @@ from fake_run import HOSTILE
 from synthsift.report.canvas import VARIABLES
 from synthsift.report.figures import draw_figures
 
-NAMES = {"comparison", "per_class", "kept", "weights", "history"}
+NAMES = {"comparison", "per_class", "per_group", "kept", "weights", "importance", "history"}
 EMPTY: dict[str, Any] = {
     "metric": "x",
     "comparison": [],
     "per_class": [],
+    "per_group": [],
+    "importance": [],
     "kept": None,
     "weights": None,
     "history": None,
@@ -83,13 +85,46 @@ def test_nothing_is_drawn_without_numbers() -> None:
 def test_a_gain_without_an_interval_and_hundreds_of_classes() -> None:
     gain = {"mean": 0.0, "low": None, "high": None}
     rows = [{"name": name, "gain": gain, "is_chosen": False, "stopped": None, "n_splits": None} for name in HOSTILE]
-    classes = [{"label": f"class {i}", "n": 5, "real_only": 50.0, "policy": 50.0 + i} for i in range(300)]
+    classes = [{"label": f"class {i}", "n": 5, "gain": {**gain, "mean": float(i)}} for i in range(300)]
     figures = draw_figures({**EMPTY, "comparison": rows, "per_class": classes})
     seen = texts(figures["per_class"]["wide"])
     assert len([text for text in seen if text.startswith("class")]) == 24
     assert {"class 0", "class 299"} <= set(seen)
     assert max(len(svg) for forms in figures.values() for svg in forms.values()) < 60_000
     assert "comparison" in figures
+
+
+def test_gains_are_colored_only_where_their_interval_lies_on_one_side(figures: dict[str, dict[str, str]]) -> None:
+    from synthsift.report.canvas import ACCENT, MUTED, WARM
+    from synthsift.report.gainplots import subset_tone
+
+    tones = [(1.0, 3.0, ACCENT), (-1.0, 3.0, MUTED), (-3.0, -1.0, WARM), (0.0, 0.0, MUTED), (None, None, MUTED)]
+    assert [subset_tone({"mean": 0.0, "low": low, "high": high}) for low, high, _ in tones] == [t for *_, t in tones]
+    assert {"+4.2", "\u22122.3", "101 rows"} <= set(texts(figures["per_class"]["wide"]))
+
+
+def test_groups_of_a_few_rows_are_not_drawn() -> None:
+    gain = {"mean": 50.0, "low": -20.0, "high": 90.0}
+    groups = [{"label": f"g{n}", "n": n, "gain": gain} for n in (1, 9, 10, 300)]
+    seen = texts(draw_figures({**EMPTY, "per_group": groups})["per_group"]["wide"])
+    assert [text for text in seen if text.startswith("g")] == ["g10", "g300"] and "300 rows" in seen
+    assert draw_figures({**EMPTY, "per_group": groups[:2]}) == {}
+
+
+def test_the_direction_of_an_input_is_said_in_words(figures: dict[str, dict[str, str]]) -> None:
+    seen = texts(figures["importance"]["wide"])
+    assert {"trusted loss", "kNN shapley", "50 %", "higher, less weight", "higher, more weight", "no clear trend"} <= {
+        *seen
+    }
+
+
+def test_no_distribution_is_drawn_of_weights_that_only_real_rows_have(report: dict[str, Any]) -> None:
+    empty = {"edges": [0.0, 1.0], "sources": [{"name": "real", "rows": 1, "zero": 0, "counts": [1]}]}
+    empty["sources"].append({"name": "a", "rows": 3, "zero": 3, "counts": [0]})
+    assert draw_figures({**EMPTY, "weights": {"weight": empty}}) == {}
+    both = {"weight": empty, "learned_weight": report["weights"]["learned_weight"]}
+    seen = texts(draw_figures({**EMPTY, "weights": both})["weights"]["wide"])
+    assert "learned weight" in seen and "weight of the verdict" not in seen
 
 
 def test_equal_numbers_give_equal_pictures(report: dict[str, Any], figures: dict[str, dict[str, str]]) -> None:
@@ -128,6 +163,6 @@ def test_templates_are_beside_the_code() -> None:
 
 
 def test_gains_that_are_all_zero_are_drawn_without_a_warning() -> None:
-    classes = [{"label": str(k), "n": 5, "real_only": 50.0, "policy": 50.0} for k in range(3)]
+    classes = [{"label": str(k), "n": 5, "gain": {"mean": 0.0, "low": 0.0, "high": 0.0}} for k in range(3)]
     figures = draw_figures({**EMPTY, "per_class": classes})
     assert texts(figures["per_class"]["wide"]).count("0.0") >= 3

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import html
 import json
 import os
@@ -15,12 +16,16 @@ from fake_run import HOSTILE, SCRIPT, write_fake_run
 
 from synthsift import runs
 from synthsift.records import DataError
-from synthsift.report import collect, render_html, render_json, render_markdown, write_report
+from synthsift.report import collect, render, render_html, render_json, render_markdown, write_report
 
 SECTIONS = {"verdict", "comparison", "kept", "weights", "findings", "test", "method", "next"}
+PARTS = {"subsets", "per-class", "per-group", "importance", "training", "gallery"}  # where a run has them
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 # Without numbers for the pictures, which cost a second: for tests that are about words.
-NO_FIGURES: dict[str, Any] = {"comparison": [], "kept": None, "weights": None, "history": None, "per_class": []}
+NO_FIGURES: dict[str, Any] = {
+    **dict.fromkeys(("comparison", "per_class", "per_group", "importance"), ()),
+    **dict.fromkeys(("kept", "weights", "history")),
+}
 
 
 class Page(HTMLParser):
@@ -71,7 +76,7 @@ def test_json_equals_the_dictionary(report: dict[str, Any]) -> None:
 
 
 def test_the_page_has_every_section_and_unique_ids(page: Page) -> None:
-    assert set(page.ids) >= SECTIONS | {"gallery", "training", "per-class"}
+    assert set(page.ids) >= SECTIONS | PARTS
     assert len(page.ids) == len(set(page.ids))
     targets = {value[1:] for _, name, value in page.attributes if name == "href" and value[1:2].islower()}
     assert targets <= set(page.ids)
@@ -125,6 +130,15 @@ def test_the_page_says_what_a_reader_must_know(page: Page) -> None:
         "sample_weight",
         "synthsift export",
         "25 paired splits",
+        "2 of 4 classes gain for sure, 1 loses: a|b`c` # heading",
+        "None of 3 groups gains for sure, 1 loses: <script>",
+        "higher, less weight",
+        "loss of the trusted model on the label",
+        "The meta-network took 800 steps and finished as intended.",
+        "The train loss fell from",
+        "taken to the power 2",
+        "trusted loss 0.5 (above 25 % of rows)",
+        "2 more pairs of a source and a class are not shown",
     ):
         assert words in page.text, words
     assert page.text.index("SS101") < page.text.index("SS103") < page.text.index("SS105")
@@ -142,7 +156,7 @@ def test_galleries_of_texts_and_pictures(tmp_path: Path, kind: str) -> None:
     report = {**collect(write_fake_run(tmp_path / "run", kind=kind, use=False)), **NO_FIGURES}
     page = Page(render_html(report))
     assert_harmless(page)
-    assert page.tags.count("img") == (12 if kind == "image" else 0)
+    assert page.tags.count("img") == (24 if kind == "image" else 0)
     if kind == "text":
         assert all(" ".join(name.split()) in page.text for name in (SCRIPT, HOSTILE[1], HOSTILE[7]))
     assert "Do not use this synthetic data" in page.text
@@ -155,15 +169,21 @@ def test_five_megabytes_are_never_passed(
     from synthsift.report import render
 
     monkeypatch.setattr(render, "draw_figures", lambda report: figures)
-    many = [{"label": f"class {i} {SCRIPT}", "n": 1, "real_only": 1.0, "policy": 2.0} for i in range(5000)]
+    many = [
+        {"label": f"class {i} {SCRIPT}", "n": 1, "real_only": 1.0, "policy": 2.0, "gain": {"mean": 1.0}}
+        for i in range(5000)
+    ]
     kept = {
         "real": report["kept"]["real"],
         "sources": [{**report["kept"]["sources"][0], "name": f"s{i}"} for i in range(300)],
         "classes": [{**report["kept"]["classes"][0], "label": f"c{i}"} for i in range(2000)],
         "cells": [],
     }
-    text = render_html({**report, "per_class": many, "kept": kept})
-    assert len(text.encode()) < 1_000_000
+    importance = [{**report["importance"][0], "name": f"feature {i}"} for i in range(300)]
+    parts = {"per_class": many, "per_group": many, "importance": importance, "kept": kept}
+    text = render_html({**report, **parts})
+    assert len(text.encode()) < 1_500_000
+    assert "and 4600 more in summary.json" in text
     assert "and 260 more sources" in text and "and 1960 more classes" in text
 
 
@@ -171,7 +191,7 @@ def test_a_run_with_a_summary_only(tmp_path: Path) -> None:
     runs.write_json(tmp_path / "summary.json", {"schema": 1, "verdict": {"policy": "RealOnly", "sentence": "No."}})
     page = Page(write_report(tmp_path).read_text("utf-8"))
     assert set(page.ids) >= SECTIONS
-    assert "gallery" not in page.ids
+    assert not PARTS & set(page.ids) and "planted" not in page.ids
     for words in ("holds no comparison", "holds no weights", "No test rows were given", "Nothing was found"):
         assert words in page.text
     markdown = render_markdown(collect(tmp_path))
@@ -210,8 +230,14 @@ def test_incomplete_rows_do_not_stop_the_page(tmp_path: Path) -> None:
 def test_markdown_says_the_same_and_escapes(report: dict[str, Any]) -> None:
     text = render_markdown(report)
     assert "<script" not in text and "<img" not in text and "\x1b" not in text
-    for words in ("Use 62 % of the synthetic rows", "| TrustedMargin | +2.1 | +1.4 to +2.8 | 0.440 | 25 | verdict |"):
-        assert words in text
+    for words in (
+        "Use 62 % of the synthetic rows",
+        "| TrustedMargin | +2.1 | +1.4 to +2.8 | 0.440 | 25 | verdict |",
+        "| north | 50 | 80.0 | 81.0 | +1.0 | −1.0 to +3.0 |",
+        "| trusted loss | 50.0 % | higher, less weight |",
+        "- The meta-network took 800 steps",
+    ):
+        assert words in text, words
     assert "a\\|b\\`c\\` \\# heading" in text, "a name must not open a column, a code span or a heading"
     headings = [line for line in text.splitlines() if line.startswith("#")]
     assert len([line for line in headings if line.startswith("# ")]) == 1
@@ -255,11 +281,63 @@ def test_no_run_no_page(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
+def test_five_megabytes_of_pictures_and_texts_are_never_passed(tmp_path: Path) -> None:
+    run = write_fake_run(tmp_path / "run")
+    noise = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(9_000)).decode()
+    for kind, content in (
+        ("image", {"png": noise}),
+        ("text", {"text": "ü" * 10_000_000}),
+        ("rows", {"cells": {f"{k} {SCRIPT}": "<" * 150 for k in range(60)}}),
+    ):
+        items = [
+            {"id": str(i), "source": f"s{i % 100}", "label": f"c{i % 7}", "weight": float(i), **content}
+            for i in range(1400)
+        ]
+        runs.write_json(run / "gallery.json", {"kind": kind, "items": items[: 1 if kind == "text" else 1400]})
+        size = len(render_html({**collect(run), **NO_FIGURES}).encode())
+        assert 100_000 < size < 5_000_000 or kind == "text", (kind, size)
+
+
+def test_the_demo_says_how_many_planted_rows_were_found(tmp_path: Path) -> None:
+    text = render_html({**collect(write_fake_run(tmp_path / "run", kind="image", planted=True)), **NO_FIGURES})
+    page = Page(text)
+    assert_harmless(page)
+    assert "planted" in page.ids and text.count('<li class="bad">') == 1
+    for words in ("12 of the 100 rows <script>", "lowest learned weight, 9 are spoiled ones", "AUROC 0.900", "75 %"):
+        assert words in page.text, words
+
+
+def luminance(color: str) -> float:
+    """Relative luminance of #rrggbb (WCAG 2.1)."""
+    parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_every_text_color_stands_out_in_light_and_dark_and_on_paper() -> None:
+    style = (Path(render.TEMPLATES) / "report.css").read_text()
+    schemes = [
+        dict(re.findall(r"--(\w+): (#\w{3,6});", block)) for block in re.findall(r":root \{(.*?)\}", style, re.S)
+    ]
+    assert len(schemes) == 3
+    for scheme in schemes:
+        full = {
+            name: "#" + "".join(2 * c for c in code[1:]) if len(code) == 4 else code for name, code in scheme.items()
+        }
+        for text in ("ink", "muted", "accent", "warm", "amber"):
+            for ground in ("paper", "sheet"):
+                high, low = sorted((luminance(full[text]), luminance(full[ground])), reverse=True)
+                assert (high + 0.05) / (low + 0.05) >= 4.5, (text, ground, scheme)  # WCAG AA for small text
+
+
 PROBE = """<body><iframe src="{page}" width="{width}" height="900"></iframe><script>
 onload = () => {{
-  const page = document.querySelector("iframe").contentDocument, root = page.documentElement;
+  const frame = document.querySelector("iframe"), page = frame.contentDocument, root = page.documentElement;
+  page.querySelectorAll("details").forEach(part => part.open = true);
   const seen = {{width: root.scrollWidth, scripts: page.scripts.length,
     sections: page.querySelectorAll("section").length,
+    requests: frame.contentWindow.performance.getEntriesByType("resource").map(entry => entry.name),
+    ground: getComputedStyle(page.body).backgroundColor,
     handlers: page.querySelectorAll("[onerror]").length, bold: page.querySelectorAll("header b").length,
     figures: [...page.querySelectorAll("svg.figure")].filter(svg => svg.getBoundingClientRect().width > 0).length}};
   document.body.innerHTML = "<pre>" + JSON.stringify(seen) + "</pre>";
@@ -267,8 +345,10 @@ onload = () => {{
 </script></body>"""
 
 
-@pytest.mark.parametrize("width", [400, 1100])
-def test_a_browser_shows_it_without_scrolling_sideways(page_text: str, tmp_path: Path, width: int) -> None:
+@pytest.mark.parametrize(("width", "ground"), [(400, "rgb(22, 26, 25)"), (1400, "rgb(252, 251, 248)")])
+def test_a_browser_shows_every_section_asks_for_nothing_and_never_scrolls_sideways(
+    page_text: str, tmp_path: Path, width: int, ground: str
+) -> None:
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if browser is None:
         pytest.skip("no Chromium on this machine")
@@ -279,13 +359,15 @@ def test_a_browser_shows_it_without_scrolling_sideways(page_text: str, tmp_path:
         "--allow-file-access-from-files",
         f"--user-data-dir={tmp_path / 'profile'}",
         "--virtual-time-budget=5000",
+        f"--blink-settings=preferredColorScheme={0 if width == 400 else 1}",  # dark on the narrow page
     ]
-    command += ["--window-size=1300,1000", "--dump-dom", (tmp_path / "probe.html").as_uri()]
+    command += ["--window-size=1600,1000", "--dump-dom", (tmp_path / "probe.html").as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     found = re.search(r"<pre>(\{.*?\})</pre>", done.stdout)
     assert found, done.stderr[-2000:]
     seen = json.loads(found[1])
     assert seen["width"] <= width
-    assert (seen["scripts"], seen["handlers"], seen["bold"]) == (0, 0, 1)
-    assert seen["figures"] == 5, "each picture in one form, wide or narrow"
-    assert seen["sections"] == len(SECTIONS) + 1
+    assert (seen["scripts"], seen["handlers"], seen["bold"], seen["requests"]) == (0, 0, 1, [])
+    assert seen["ground"] == ground, "dark and light"
+    assert seen["figures"] == 7, "each picture in one form, wide or narrow"
+    assert seen["sections"] == len(SECTIONS | {"subsets", "gallery"})

@@ -231,7 +231,7 @@ def test_the_encoder_follows_the_kind_of_the_rows() -> None:
     assert fit_encoder(mixed(), pca=2).transform(mixed()).shape == (80, 2)
     with pytest.raises(DataError, match="no encoder for inputs of type list"):
         fit_encoder([1, 2])
-    with pytest.raises(DataError, match="give a table, texts or a float array"):
+    with pytest.raises(DataError, match="give a table, texts, images or a float array"):
         fit_encoder(np.arange(6).reshape(3, 2))
 
 

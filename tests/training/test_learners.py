@@ -96,7 +96,7 @@ def test_learners_are_found_by_name() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("forest", "unknown learner 'forest'; give logistic, mlp, or package.module:Factory"),
+        ("forest", "unknown learner 'forest'; give logistic, mlp, cnn (for images), or package.module:Factory"),
         ("no.such.module:Factory", "'no.such.module:Factory' cannot be imported: No module named 'no'"),
         ("sklearn.svm:Nothing", "cannot be imported: module 'sklearn.svm' has no attribute 'Nothing'"),
         (":Factory", "':Factory' cannot be imported"),

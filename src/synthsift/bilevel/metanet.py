@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+CLIP = 5.0  # standard deviations beyond which an input says no more
+
 
 class MetaNet(nn.Module):
     """A two-layer network with a sigmoid on top: features (n, k) -> weights (n,) in (0, 1).
@@ -38,10 +40,10 @@ class MetaNet(nn.Module):
 
 
 def standardize(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Center and scale columns (n, k), clipped at 5 standard deviations; return them with center and scale (k,).
+    """Center and scale columns (n, k), clipped at `CLIP` standard deviations; return them with center and scale (k,).
 
     A constant column becomes 0.
     """
     center, scale = values.mean(axis=0), values.std(axis=0)
     scale = np.where(scale > 1e-9, scale, 1.0)
-    return np.clip((values - center) / scale, -5, 5), center, scale
+    return np.clip((values - center) / scale, -CLIP, CLIP), center, scale

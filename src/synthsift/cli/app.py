@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from synthsift.cli.verbs.check import check
 from synthsift.cli.verbs.demo import demo
 from synthsift.cli.verbs.export import export
 from synthsift.cli.verbs.report import report
@@ -32,7 +33,7 @@ OUT_OF_MEMORY = (
     "with --embeddings."
 )
 
-for verb in (demo, run, export, report, reproduce):
+for verb in (demo, check, run, export, report, reproduce):
     app.command()(verb)
 
 

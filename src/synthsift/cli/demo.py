@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,9 +14,11 @@ from synthsift.cli.run import execute
 from synthsift.cli.settings import RunSettings
 from synthsift.data.spec import DataSpec
 from synthsift.records import DataError
+from synthsift.runs import write_json
 from synthsift.seeds import Seeds
 from synthsift.studies.digits import DemoData, write_demo_files
 
+PLANTED = "planted.json"
 SETTINGS = {"num_seeds": 2, "first_seed": 0, "budget_minutes": 0.6, "metric": "accuracy"}
 
 
@@ -32,9 +36,12 @@ def execute_demo(out: Path, console: Console, *, overwrite: bool = False) -> int
     spec = DataSpec(
         real=(str(files.real),), valid=str(files.valid), test=str(files.test), synthetic=(f"rendered={files.rendered}",)
     )
-    code = execute(RunSettings(data=spec, **SETTINGS), out / "run", console, overwrite=overwrite)  # type: ignore[arg-type]
+    settings = RunSettings(data=spec, **SETTINGS)  # type: ignore[arg-type]
+    code = execute(
+        settings, out / "run", console, overwrite=overwrite, before_report=lambda run: _count(run, files.planted)
+    )
     if code == 0:
-        sys.stdout.write(_found(out / "run", files.planted) + "\n")
+        sys.stdout.write(_told(json.loads((out / "run" / PLANTED).read_text(encoding="utf-8"))) + "\n")
     return code
 
 
@@ -52,19 +59,44 @@ def _refuse_foreign(out: Path) -> None:
         )
 
 
-def _found(run: Path, planted: Path) -> str:
-    """Say how well the learned weights separate the planted bad rows from the good ones."""
+def _count(run: Path, planted: Path) -> None:
+    """Write into the run folder how well the learned weights separate the planted bad rows from the good ones."""
+    if (run / PLANTED).exists():
+        return
     import pyarrow.parquet as pq
     from sklearn.metrics import roc_auc_score
 
-    table = pq.read_table(run / "weights.parquet", columns=["split", "row", "learned_weight"]).to_pydict()
+    table = pq.read_table(run / "weights.parquet", columns=["id", "split", "row", "learned_weight"]).to_pydict()
     synth = np.array(table["split"]) == "synthetic"
     order = np.argsort(np.array(table["row"])[synth])
-    weight = np.array(table["learned_weight"])[synth][order]
-    bad = np.load(planted)["bad"].astype(bool)
-    lowest = np.argsort(weight, kind="stable")[: bad.sum()]
+    weight, ids = (np.array(table[name])[synth][order] for name in ("learned_weight", "id"))
+    known = np.load(planted)
+    bad, why = known["bad"].astype(bool), known["why"]
+    is_low = np.zeros(len(bad), dtype=bool)
+    is_low[np.argsort(weight, kind="stable")[: bad.sum()]] = True
+    kinds, sizes = np.unique(why[bad], return_counts=True)
+    write_json(
+        run / PLANTED,
+        {
+            "what": "rendered digits",
+            "num_rows": len(bad),
+            "num_bad": int(bad.sum()),
+            "found": int((bad & is_low).sum()),
+            "by_chance": float(bad.sum() * bad.mean()),
+            "auroc": float(roc_auc_score(~bad, weight)),
+            "kinds": [
+                {"why": str(kind), "rows": int(size), "found": int((is_low & (why == kind)).sum())}
+                for kind, size in sorted(zip(kinds, sizes, strict=True), key=lambda pair: -pair[1])
+            ],
+            "why": {str(name): str(reason) for name, reason in zip(ids[bad], why[bad], strict=True)},
+        },
+    )
+
+
+def _told(planted: dict[str, Any]) -> str:
+    """The count in one sentence."""
     return (
-        f"{bad.sum()} of the {len(bad)} rendered digits were spoiled on purpose. Of the {bad.sum()} with the lowest "
-        f"learned weight, {int(bad[lowest].sum())} are spoiled ones ({bad.sum() * bad.mean():.0f} by chance); "
-        f"AUROC {roc_auc_score(~bad, weight):.3f}."
+        f"{planted['num_bad']} of the {planted['num_rows']} {planted['what']} were spoiled on purpose. Of the "
+        f"{planted['num_bad']} with the lowest learned weight, {planted['found']} are spoiled ones "
+        f"({planted['by_chance']:.0f} by chance); AUROC {planted['auroc']:.3f}."
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +14,7 @@ from synthsift.training.learners import Rows, fit_weighted
 
 DESCRIBE_FITS = 4.0  # describing a split costs about as much as so many fits of all rows
 LEARNED_SECONDS = 0.6  # of one meta-training
+SAMPLED = 20  # a network is timed for one step in so many; a whole training just for an estimate would take too long
 REAL_SHARE = 0.4  # a policy's fit costs less than one of all rows, since many drop rows
 
 
@@ -20,6 +23,8 @@ def estimate_seconds(study: Study) -> float:
 
     One fit of all rows is timed and multiplied; learned weights add a constant a meta-training.
     """
+    if study.inputs is not None:
+        return _network_seconds(study)
     mixture = study.mixture
     started = time.perf_counter()
     rows = Rows(study.embedding, mixture.y, np.ones(len(mixture.y)), ~mixture.is_synth, mixture.family)
@@ -28,3 +33,14 @@ def estimate_seconds(study: Study) -> float:
     fits = len(study.policies) * (1 - REAL_SHARE) + DESCRIBE_FITS
     learned = sum("Learned" in name for name in study.policies) > 0
     return NUM_FOLDS * (fits * one + learned * (LEARNED_SECONDS + 4 * one)) / study.workers
+
+
+def _network_seconds(study: Study) -> float:
+    """Time a part of the steps of a network; every policy takes about as many, however many rows it keeps."""
+    learner: Any = study.learner
+    mixture, short = study.mixture, replace(learner, steps=max(1, learner.steps // SAMPLED))
+    rows = Rows(study.inputs, mixture.y, np.ones(len(mixture.y)), ~mixture.is_synth, mixture.family)
+    started = time.perf_counter()
+    fit_weighted(short, rows, mixture.num_classes, Seeds(0).child("estimate"))
+    one = (time.perf_counter() - started) * learner.steps / short.steps
+    return NUM_FOLDS * len(study.policies) * one / study.workers

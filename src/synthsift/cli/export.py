@@ -10,14 +10,18 @@ from pathlib import Path
 import numpy as np
 
 from synthsift.data.export import write_selected
+from synthsift.data.export_images import copy_selected
+from synthsift.data.paths import table_format
 from synthsift.records import DataError
 from synthsift.report.collect import collect
 from synthsift.report.render import render_json, render_markdown, write_report
 from synthsift.runs import read_summary
 
+COLUMNS = ["file", "row", "source", "split", "label", "weight", "keep"]
+
 
 def execute_export(run: Path, out: Path) -> int:
-    """Write the kept rows of every file of the run into `out`, with their weights.
+    """Write the kept rows of every file of the run into `out`, with their weights; images into class folders.
 
     The folder appears complete or not at all.
 
@@ -51,7 +55,7 @@ def _read_weights(file: Path) -> dict[str, np.ndarray]:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(pa.BufferReader(file.read_bytes()), columns=["file", "row", "weight", "keep"]).to_pydict()
+        table = pq.read_table(pa.BufferReader(file.read_bytes()), columns=COLUMNS).to_pydict()
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{file} cannot be read ({error}). A whole Parquet file is needed; repeat the run.") from error
     return {name: np.array(values) for name, values in table.items()}
@@ -60,6 +64,10 @@ def _read_weights(file: Path) -> dict[str, np.ndarray]:
 def _write_files(columns: dict[str, np.ndarray], folder: Path, out: Path) -> None:
     """Write the kept rows of every file into `folder`, which will be called `out`."""
     names: set[str] = set()
+    is_image = np.array([table_format(Path(file)) is None for file in columns["file"].tolist()])
+    if is_image.all():
+        _copy_images(columns, folder, out)
+        return
     for file in dict.fromkeys(columns["file"].tolist()):
         rows = (columns["file"] == file) & columns["keep"].astype(bool)
         if not rows.any():
@@ -68,6 +76,14 @@ def _write_files(columns: dict[str, np.ndarray], folder: Path, out: Path) -> Non
         name = _free_name(Path(file).name, names)
         write_selected(file, columns["row"][rows], columns["weight"][rows], folder / name)
         sys.stderr.write(f"{file}: {int(rows.sum()):,} rows -> {out / name}\n")
+
+
+def _copy_images(columns: dict[str, np.ndarray], folder: Path, out: Path) -> None:
+    """Copy the kept images; validation images get a folder of their own."""
+    kept = {name: column[columns["keep"].astype(bool)] for name, column in columns.items()}
+    kept["source"] = np.where(kept["split"] == "valid", "valid", kept["source"])
+    for name, count in copy_selected(kept, folder).items():
+        sys.stderr.write(f"{count:,} images -> {out / name}\n")
 
 
 def _free_name(name: str, used: set[str]) -> str:

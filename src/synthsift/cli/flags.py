@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from synthsift.data.spec import DataSpec
 
 DATA = "Data"
 MORE = "Data, more"
@@ -17,8 +21,11 @@ def option(text: str, panel: str, *names: str, **more: Any) -> Any:
     return typer.Option(*names, help=text, rich_help_panel=panel, **more)
 
 
-Real = Annotated[list[str] | None, option("Real training rows: CSV, TSV, JSONL, Parquet (also .gz) or .npz.", DATA)]
-Synthetic = Annotated[list[str] | None, option("[NAME=]FILE, a quoted glob or a folder; repeat for more.", DATA)]
+Real = Annotated[
+    list[str] | None,
+    option("Real training rows: CSV, TSV, JSONL, Parquet (also .gz), .npz, or a folder of images by class.", DATA),
+]
+Synthetic = Annotated[list[str] | None, option("[NAME=]FILE or FOLDER, or a quoted glob; repeat for more.", DATA)]
 Valid = Annotated[str | None, option("Real validation rows.", DATA)]
 Test = Annotated[str | None, option("Real test rows: opened once, at the end.", DATA)]
 Data = Annotated[str | None, option("One table with everything, instead of --real and --synthetic.", DATA)]
@@ -37,8 +44,21 @@ Embeddings = Annotated[list[str] | None, option("Own vectors: FILE.parquet with 
 MaxReal = Annotated[int | None, option("Take at most so many real training rows.", MORE)]
 MaxValid = Annotated[int | None, option("At most so many validation rows.", MORE)]
 MaxRowsPerSource = Annotated[int | None, option("At most so many rows of each source.", MORE)]
+GeneratorSaw = Annotated[str, option("Real rows the generator was trained on: train, all, none, unknown.", MORE)]
+Pixels = Annotated[int, option("Side that images are scaled to: 32 or 64.", MORE)]
 FirstSeed = Annotated[int, option("The first of them; also draws --max-... rows.", HOW)]
 Overwrite = Annotated[bool, option("Replace an earlier run in the folder.", OUTPUT, "--overwrite")]
 AsJson = Annotated[bool, option("Print summary.json.", OUTPUT, "--json")]
 Quiet = Annotated[bool, option("Print the verdict only.", OUTPUT, "--quiet")]
 Debug = Annotated[bool, option("Show tracebacks.", OUTPUT, "--debug")]
+
+
+def data_spec(given: Mapping[str, Any]) -> DataSpec:
+    """Make the record of the data flags from all arguments of a verb, by name; others are passed over."""
+    from dataclasses import fields
+
+    from synthsift.data.spec import DataSpec
+
+    named = {**given, "id": given["id_column"]}
+    listed = {name: tuple(named[name] or ()) for name in ("real", "synthetic", "embeddings")}
+    return DataSpec(**{field.name: named[field.name] for field in fields(DataSpec) if field.name in named} | listed)

@@ -3,43 +3,48 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from synthsift.bilevel.importance import Importance, log_weights_of, weigh_inputs
 from synthsift.cli.gallery import make_gallery
 from synthsift.cli.settings import RunSettings
 from synthsift.compare import NUM_FOLDS
-from synthsift.numerics.metrics import metric_value, row_hits, row_losses
-from synthsift.records import Comparison, Examples, Interval
+from synthsift.numerics.metrics import metric_value
+from synthsift.records import Comparison, Examples, Features, plain_finding
 from synthsift.runs import RunFolder, atomic_write, write_csv, write_json, write_parquet, write_text
-from synthsift.verdict import Paired, keep_mask, paired_interval
+from synthsift.seeds import Seeds
+from synthsift.studies.gains import class_gains, group_gains, plain_interval, policy_rows
+from synthsift.studies.road import LEARNED
+from synthsift.verdict import effective_fraction, keep_fraction, keep_mask
 
 if TYPE_CHECKING:
     from synthsift.cli.run import Finished
 
 PACKAGES = ("synthsift", "numpy", "scipy", "scikit-learn", "torch", "pandas", "pyarrow")
-REPORT_DRAWS = 300
 
 
 def write_outputs(folder: RunFolder, settings: RunSettings, finished: Finished) -> None:
     """Write all files that hold results; summary.json, which marks the run as complete, comes last."""
     path = folder.path
     write_parquet(path / "weights.parquet", _weight_rows(finished))
-    write_parquet(path / "features.parquet", finished.features)
+    write_parquet(path / "features.parquet", _feature_rows(finished.features))
     write_csv(path / "comparison.csv", _metric_rows(finished.comparison, finished.verdict.metric))
     write_parquet(path / "predictions.parquet", _prediction_rows(finished.comparison))
-    learned = finished.weights.get("LearnedWeights")
+    learned = finished.weights.get(LEARNED)
     if learned is not None and learned.history:
         write_parquet(path / "history.parquet", {k: v for k, v in learned.history.items() if k != "temper"})
-    _write_gallery(path, settings, finished)
-    write_json(path / "findings.json", [_finding(f) for f in finished.findings])
+    importance = _importance(settings, finished)
+    _write_gallery(path, settings, finished, importance)
+    write_json(path / "findings.json", [plain_finding(finding) for finding in finished.findings])
     _write_model(folder, finished)
     write_text(path / "log.txt", "\n".join(finished.log) + "\n")
-    write_json(path / "summary.json", _summary(settings, finished))
+    write_json(path / "summary.json", _summary(finished, importance))
 
 
 def finish_outputs(folder: RunFolder) -> None:
@@ -51,32 +56,27 @@ def finish_outputs(folder: RunFolder) -> None:
     folder.drop_cells()
 
 
-def _write_gallery(path: Path, settings: RunSettings, finished: Finished) -> None:
+def _write_gallery(path: Path, settings: RunSettings, finished: Finished, importance: Sequence[Importance]) -> None:
     """Write the extreme rows by learned weight (by the verdict's weight where there is none), unless not wanted."""
+    if not settings.gallery:
+        return
     mixture = finished.loaded.mixture
-    weights = finished.weights.get("LearnedWeights", finished.weights[finished.verdict.policy]).values
+    by = LEARNED if LEARNED in finished.weights else finished.verdict.policy
+    weights = finished.weights[by].values
     weight = (weights / weights.mean())[mixture.is_synth]
-    gallery = make_gallery(mixture.synth, mixture.classes, weight) if settings.gallery else None
+    features = finished.features
+    names = [one.name for one in importance if one.name in features.names]
+    notes = {name: features.column(name)[mixture.is_synth] for name in names}
+    gallery = make_gallery(mixture.synth, mixture.classes, weight, by, notes)
     if gallery is not None:
         write_json(path / "gallery.json", gallery)
-
-
-def _finding(finding: Any) -> dict[str, str]:
-    return {
-        "code": finding.code,
-        "severity": finding.severity.name,
-        "title": finding.title,
-        "seen": finding.seen,
-        "why": finding.why,
-        "advice": finding.advice,
-    }
 
 
 def _weight_rows(finished: Finished) -> dict[str, np.ndarray]:
     """One row for each real, validation and synthetic example, left-out ones with weight 0."""
     loaded, mixture = finished.loaded, finished.loaded.mixture
     weight = finished.weights[finished.verdict.policy].values
-    learned = finished.weights.get("LearnedWeights")
+    learned = finished.weights.get(LEARNED)
     keep = weight > 0
     keep[mixture.is_synth] = keep_mask(weight[mixture.is_synth])
     parts: list[tuple[str, Examples]] = [
@@ -105,6 +105,10 @@ def _weight_rows(finished: Finished) -> dict[str, np.ndarray]:
         "file": np.concatenate([_text(part.file, len(part)) for _, part in parts]),
         "row": np.concatenate([np.full(len(part), -1) if part.row is None else part.row for _, part in parts]),
     }
+
+
+def _feature_rows(features: Features) -> dict[str, np.ndarray]:
+    return {"id": features.ids.astype(str), **{name: features.column(name) for name in features.names}}
 
 
 def _text(column: np.ndarray | None, n: int) -> np.ndarray:
@@ -138,6 +142,7 @@ def _prediction_rows(comparison: Comparison) -> dict[str, np.ndarray]:
                 "seed": np.full(n, comparison.seeds[k]),
                 "fold": comparison.fold[k],
                 "id": comparison.ids.astype(str),
+                **({} if comparison.group is None else {"group": comparison.group.astype(str)}),
                 "label": np.array([str(comparison.classes[code]) for code in comparison.y], dtype=object),
                 **{f"p_{label}": prob[k][:, code] for code, label in enumerate(comparison.classes)},
             }
@@ -161,13 +166,13 @@ def _write_model(folder: RunFolder, finished: Finished) -> None:
     if finished.encoder is not None:
         state, settings["encoder"] = finished.encoder.state()
         arrays |= {f"encoder.{name}": value for name, value in state.items()}
-    learned = finished.weights.get("LearnedWeights")
+    learned = finished.weights.get(LEARNED)
     if learned is not None:
         arrays |= {f"metanet.{name}": value for name, value in learned.state.items()}
     final: Any = finished.models[finished.verdict.policy]
     if hasattr(final, "arrays"):
         arrays |= {f"learner.{name}": value for name, value in final.arrays.items()}
-        settings["learner"] = "mlp"
+        settings["learner"] = final.kind
     elif hasattr(final, "coef"):
         arrays |= {"learner.coef": final.coef, "learner.intercept": final.intercept}
         settings["learner"] = "logistic"
@@ -178,16 +183,10 @@ def _write_model(folder: RunFolder, finished: Finished) -> None:
     write_json(model / "model.json", settings)
 
 
-def _plain(interval: Interval) -> dict[str, float]:
-    return {"mean": interval.mean, "low": interval.low, "high": interval.high}
-
-
-def _summary(settings: RunSettings, finished: Finished) -> dict[str, Any]:
+def _summary(finished: Finished, importance: Sequence[Importance]) -> dict[str, Any]:
     verdict, comparison, mixture = finished.verdict, finished.comparison, finished.loaded.mixture
-    learned = finished.weights.get("LearnedWeights")
-    history: Mapping[str, np.ndarray] = {} if learned is None else learned.history
     names, sizes = np.unique(mixture.synth.source.astype(str), return_counts=True)
-    policies, gains = _policy_rows(comparison, verdict.metric, comparison.seconds)
+    policies, gains = policy_rows(comparison, verdict.metric)
     return {
         "schema": 1,
         "verdict": {
@@ -197,12 +196,12 @@ def _summary(settings: RunSettings, finished: Finished) -> dict[str, Any]:
             "reason": verdict.reason,
             "sentence": verdict.sentence,
             "gain": {
-                "over_real_only": _plain(verdict.gain),
-                "over_everything": _plain(verdict.gain_over_everything),
+                "over_real_only": plain_interval(verdict.gain),
+                "over_everything": plain_interval(verdict.gain_over_everything),
                 "metric": verdict.metric,
                 "unit": "points",
             },
-            "everything_over_real_only": _plain(verdict.everything),
+            "everything_over_real_only": plain_interval(verdict.everything),
             "keep_fraction": verdict.keep_fraction,
             "effective_fraction": verdict.effective_fraction,
         },
@@ -210,7 +209,8 @@ def _summary(settings: RunSettings, finished: Finished) -> dict[str, Any]:
         "comparison": gains,
         "stopped": dict(comparison.stopped),
         "test": finished.test,
-        "per_class": _per_class(comparison, verdict.policy),
+        "per_class": class_gains(comparison, verdict.policy),
+        "per_group": group_gains(comparison, verdict.policy),
         "data": {
             "num_real": len(mixture.real),
             "num_valid": len(mixture.valid),
@@ -221,11 +221,8 @@ def _summary(settings: RunSettings, finished: Finished) -> dict[str, Any]:
             "classes": [str(c) for c in mixture.classes],
             "num_features": finished.num_inputs,
         },
-        "diagnostics": {
-            "effective_fraction": verdict.effective_fraction,
-            **{name: float(history[name][-1]) for name in ("gsnr", "mean_weight", "largest_share") if name in history},
-            **({"temper": float(history["temper"][0])} if "temper" in history else {}),
-        },
+        "diagnostics": _diagnostics(finished),
+        "importance": [asdict(one) for one in importance],
         "splits": len(comparison.seeds) * NUM_FOLDS,
         "metric": verdict.metric,
         "versions": {**{name: version(name) for name in PACKAGES}, "python": platform.python_version()},
@@ -233,49 +230,31 @@ def _summary(settings: RunSettings, finished: Finished) -> dict[str, Any]:
     }
 
 
-def _policy_rows(
-    comparison: Comparison, metric: str, seconds: Mapping[str, float]
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Every policy's own metric with its interval, and its paired gain over RealOnly with the policy's n."""
-    from synthsift.numerics.resampling import bootstrap_counts
-    from synthsift.seeds import Seeds
-
-    paired, n = Paired.of(comparison), len(comparison.y)
-    counts = bootstrap_counts(n, REPORT_DRAWS, Seeds(0).child("report").numpy("draws"), comparison.group)
-    own, gains = [], []
-    base = comparison.probabilities["RealOnly"]
-    for place, (name, prob) in enumerate(comparison.probabilities.items()):
-        values = [metric_value(metric, comparison.y, p, np.ones(n)) for p in prob]
-        spread = np.std([metric_value(metric, comparison.y, prob[0], c) for c in counts[:100]], ddof=1)
-        mean = float(np.mean(values))
-        sign = -1.0 if metric == "log_loss" else 1.0
-        low, high = sorted((sign * (mean - 1.96 * spread), sign * (mean + 1.96 * spread)))
-        splits = len(prob) * NUM_FOLDS
-        own.append({"name": name, "metric": metric, "mean": sign * mean, "low": low, "high": high, "n": splits,
-                    "seconds": seconds.get(name, 0.0)})  # fmt: skip
-        gain = (
-            Interval(0.0, 0.0, 0.0)
-            if name == "RealOnly"
-            else paired_interval(comparison, paired, metric, place, counts)
-        )
-        loss = float(np.mean([row_losses(p, comparison.y).mean() for p in prob]))
-        gains.append({"name": name, "gain": _plain(gain), "n_splits": splits, "log_loss": loss, "num_rows": n,
-                      "everything": name == "Everything", "repetitions": len(base)})  # fmt: skip
-    return own, gains
-
-
-def _per_class(comparison: Comparison, policy: str) -> list[dict[str, Any]]:
-    """Recall of every class, in points, of RealOnly, the verdict's policy and Everything, on the same splits."""
-    num_seeds = len(comparison.probabilities[policy])
-    columns = {"real_only": "RealOnly", "policy": policy, "everything": "Everything"}
-    hits = {
-        column: np.mean([row_hits(p, comparison.y) for p in comparison.probabilities[name][:num_seeds]], axis=0)
-        for column, name in columns.items()
+def _diagnostics(finished: Finished) -> dict[str, Any]:
+    """How the verdict's weights and the meta-training ended: the last value of everything that was recorded."""
+    verdict = finished.verdict
+    numbers: dict[str, Any] = {
+        "effective_fraction": verdict.effective_fraction,
+        "keep_fraction": verdict.keep_fraction,
+        "outcome": finished.weights[verdict.policy].outcome.value,
     }
-    rows = []
-    for code, label in enumerate(comparison.classes):
-        mine = comparison.y == code
-        if mine.any():
-            recall = {column: 100 * float(hit[mine].mean()) for column, hit in hits.items()}
-            rows.append({"label": str(label), "n": int(mine.sum()), **recall})
-    return rows
+    learned = finished.weights.get(LEARNED)
+    if learned is None:
+        return numbers
+    synth = learned.values[finished.loaded.mixture.is_synth]
+    numbers |= {
+        "learned_effective_fraction": effective_fraction(synth),
+        "learned_keep_fraction": keep_fraction(synth),
+        "learned_outcome": learned.outcome.value,
+    }
+    last = {name: values[-1] for name, values in learned.history.items() if len(values) and name not in numbers}
+    return numbers | {name: float(value) for name, value in last.items() if np.isfinite(value)}
+
+
+def _importance(settings: RunSettings, finished: Finished) -> tuple[Importance, ...]:
+    """What the meta-network goes by, highest first; empty without one."""
+    learned = finished.weights.get(LEARNED)
+    if learned is None or not learned.state:
+        return ()
+    seeds = Seeds(settings.first_seed).child("importance")
+    return weigh_inputs(log_weights_of(learned.state), finished.loaded.mixture, finished.features, seeds)

@@ -24,7 +24,7 @@ class RunSettings:
     ----------
     data : DataSpec
     learner : str
-        "logistic", "mlp" or "package.module:Factory".
+        "logistic", "mlp", "cnn" or "package.module:Factory".
     policies : str, optional
         Comma-separated names; all that make sense if None.
     num_seeds, first_seed : int
@@ -36,6 +36,8 @@ class RunSettings:
         Directions kept of a table.
     generator_saw : {"train", "all", "none", "unknown"}
     allow_leaks, gallery : bool
+    encoder : str, optional
+        A pretrained network for images or texts, see `PretrainedEncoder`; None: the encoder that needs none.
     """
 
     data: DataSpec = field(default_factory=DataSpec)
@@ -49,12 +51,14 @@ class RunSettings:
     generator_saw: str = "unknown"
     allow_leaks: bool = False
     gallery: bool = True
+    encoder: str | None = None
 
     def __post_init__(self) -> None:
         if self.metric is not None and self.metric not in METRIC_CHOICES:
             raise DataError(f"unknown metric {self.metric!r}; known are {', '.join(METRIC_CHOICES)}")
-        if self.generator_saw not in GENERATOR_SAW:
-            raise DataError(f"--generator-saw is {self.generator_saw!r}; it must be one of {', '.join(GENERATOR_SAW)}")
+        check_generator_saw(self.generator_saw)
+        if self.encoder is not None and self.data.embeddings:
+            raise DataError(f"--encoder {self.encoder} and --embeddings both say what vectors are used; give one")
         if self.num_seeds < 1:
             raise DataError(f"--seeds is {self.num_seeds}; at least 1 repetition is needed")
         if not 0 < self.budget_minutes < math.inf:
@@ -84,6 +88,18 @@ class RunSettings:
             raise DataError(f"{path} does not hold settings of a run; give the settings.json of a run folder")
         data = DataSpec(**_checked(values["data"], DataSpec, path))
         return RunSettings(**{**_checked(values, RunSettings, path), "data": data})
+
+
+def check_generator_saw(saw: str) -> None:
+    """Refuse an unknown answer to --generator-saw.
+
+    Raises
+    ------
+    DataError
+        If it is none of the four.
+    """
+    if saw not in GENERATOR_SAW:
+        raise DataError(f"--generator-saw is {saw!r}; it must be one of {', '.join(GENERATOR_SAW)}")
 
 
 def _checked(values: dict[str, Any], kind: type, path: Path) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from synthsift.data.folders import ImageFolder
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -113,15 +115,18 @@ class RawFile:
         Those that were read.
     total : int
         Rows in the file, whatever was taken of them.
-    x : ndarray (n, ...), optional
-        The inputs of an .npz.
+    x : ndarray (n, ...) or Images, optional
+        The inputs of an .npz, or of a folder of images once they are decoded.
+    folder : ImageFolder, optional
+        What was listed, where the "file" is a folder of images; its rows are the images in this order.
     """
 
     file: str
     names: tuple[str, ...]
     columns: Mapping[str, Column]
     total: int
-    x: np.ndarray | None = field(default=None, repr=False)
+    x: Any = field(default=None, repr=False)
+    folder: ImageFolder | None = field(default=None, repr=False)
 
     def take(self, rows: np.ndarray) -> RawFile:
         """Return the given rows of every column."""

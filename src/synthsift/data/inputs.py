@@ -1,4 +1,4 @@
-"""The inputs of all parts: one table each, or texts, or arrays of numbers."""
+"""The inputs of all parts: one table each, or texts, or arrays of numbers, or images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from synthsift.data.columns import NumberColumn, key_texts
 from synthsift.data.parts import Part
 from synthsift.data.spec import DataSpec
 from synthsift.data.tables import build_tables
-from synthsift.records import DataError, Finding
+from synthsift.records import DataError, Finding, Images
 
 
 def build_inputs(parts: Sequence[Part], spec: DataSpec) -> tuple[list[Any], list[Finding]]:
@@ -29,22 +29,31 @@ def build_inputs(parts: Sequence[Part], spec: DataSpec) -> tuple[list[Any], list
     Returns
     -------
     inputs : list
-        `Table`, object ndarray of str (n,), or float32 ndarray (n, d), one a part.
+        `Table`, object ndarray of str (n,), float32 ndarray (n, d), or `Images`, one a part.
     findings : list of Finding
         What was odd.
 
     Raises
     ------
     DataError
-        If tables and arrays are mixed, shapes differ, or values are not finite.
+        If inputs of different kinds are mixed, shapes differ, or values are not finite.
     """
-    arrays = [part for part in parts if part.raw.x is not None]
-    if arrays and len(arrays) < len(parts):
-        table = next(part.raw.file for part in parts if part.raw.x is None)
-        raise DataError(f"{arrays[0].raw.file} holds arrays but {table} is a table; all files must be of one kind.")
-    if arrays:
+    kinds = {_kind(part): part.raw.file for part in parts}
+    if len(kinds) > 1:
+        (one, its), (other, theirs) = list(kinds.items())[:2]
+        raise DataError(f"{its} holds {one} but {theirs} holds {other}; all files must be of one kind.")
+    if "images" in kinds:
+        return [part.raw.x for part in parts], []
+    if "arrays" in kinds:
         return _arrays(parts)
     return _documents(parts, spec.text, spec.keys) if spec.text else build_tables(parts, spec.keys)
+
+
+def _kind(part: Part) -> str:
+    """Name what a file holds."""
+    if part.raw.x is None:
+        return "a table"
+    return "images" if isinstance(part.raw.x, Images) else "arrays"
 
 
 def _documents(parts: Sequence[Part], text: str, keys: frozenset[str]) -> tuple[list[Any], list[Finding]]:

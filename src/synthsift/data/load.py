@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from synthsift.data.folders import list_images
 from synthsift.data.inputs import build_inputs
 from synthsift.data.labels import UNKNOWN, encode_labels
 from synthsift.data.origins import find_groups, find_parents
 from synthsift.data.parts import Part
-from synthsift.data.paths import existing_file, synthetic_files
-from synthsift.data.reading import read_parts
+from synthsift.data.paths import existing_file, existing_input, synthetic_files
+from synthsift.data.reading import Reading, read_parts
 from synthsift.data.spec import DataSpec as DataSpec
 from synthsift.data.spec import check_spec
 from synthsift.data.vectors import Vectors, load_vectors, vectors_of
@@ -43,7 +44,11 @@ def load(spec: DataSpec) -> Loaded:
         Whatever is wrong with the files or the flags: what was seen, what was needed, what to do next.
     """
     check_spec(spec)
-    reading = read_parts(spec)
+    return assemble(read_parts(spec), spec)
+
+
+def assemble(reading: Reading, spec: DataSpec) -> Loaded:
+    """Return the rows of all parts, inputs and labels brought to one form."""
     parts = reading.parts
     inputs, about_inputs = build_inputs(parts, spec)
     codes, classes, about_labels = encode_labels(parts, spec.label_column)
@@ -52,14 +57,18 @@ def load(spec: DataSpec) -> Loaded:
     columns = zip(parts, inputs, codes, parents, groups, strict=True)
     examples = [(part.role, _examples(part, *rest)) for part, *rest in columns]
     findings = [*reading.findings, *about_inputs, *about_labels, *about_parents, *about_groups]
-    vectors = load_vectors(spec.embeddings, {part.raw.file: part.raw.total for part in parts}, spec.id)
+    totals = {part.raw.file: part.raw.total for part in parts if part.raw.folder is None}
+    vectors = load_vectors(spec.embeddings, totals, spec.id)
     return _loaded(examples, classes, findings, vectors)
 
 
 def _examples(part: Part, x: Any, y: np.ndarray, parent: np.ndarray | None, group: np.ndarray | None) -> Examples:
     """Return the rows of one part with their provenance."""
+    source = np.full(len(part), part.source)
+    if part.raw.folder is not None:  # every image is a file of one row
+        return Examples(x, y, part.ids, source, parent, group, part.image_files, np.zeros(len(part), np.int64))
     file = np.full(len(part), part.raw.file, dtype=object)  # one shared string, not a copy a row
-    return Examples(x, y, part.ids, np.full(len(part), part.source), parent, group, file, part.rows)
+    return Examples(x, y, part.ids, source, parent, group, file, part.rows)
 
 
 def _loaded(
@@ -121,17 +130,30 @@ def data_hash(spec: DataSpec) -> str:
     """
     digest = hashlib.sha256(json.dumps(asdict(spec), sort_keys=True).encode())
     for name, path in _all_files(spec):
-        digest.update(f"\n{name}\n{path.stat().st_size}\n".encode())
-        with open(path, "rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
+        if not path.is_dir():
+            _digest_file(digest, name, path)
+            continue
+        images = list_images(path)
+        for image, place in zip(images.names, images.paths, strict=True):
+            try:
+                _digest_file(digest, f"{name}/{image}", Path(place))
+            except OSError as error:  # gone, or not to be read: it is left out as undecodable
+                digest.update(f"\n{name}/{image}\n{type(error).__name__}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 
+def _digest_file(digest: Any, name: str, path: Path) -> None:
+    """Feed name, size and bytes of one file."""
+    digest.update(f"\n{name}\n{path.stat().st_size}\n".encode(errors="surrogateescape"))
+    with open(path, "rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+
+
 def _all_files(spec: DataSpec) -> list[tuple[str, Path]]:
-    """Return every file that `spec` leads to, with the role it has."""
+    """Return every file and folder of images that `spec` leads to, with the role it has."""
     named = [("data", spec.data), *(("real", path) for path in spec.real), *spec.held_out.items()]
-    files = [(role, existing_file(path)) for role, path in named if path]
+    files = [(role, existing_input(path)) for role, path in named if path]
     files += [(f"synthetic {name}", path) for name, path in synthetic_files(spec.synthetic)]
     vectors = [entry if Path(entry).exists() else entry.rpartition("=")[2] for entry in spec.embeddings]
     return files + [("embeddings", existing_file(path)) for path in vectors]

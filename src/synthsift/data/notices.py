@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from synthsift.records import Finding, Severity
 
 
-def _some(items: Sequence[object], limit: int = 5) -> str:
+def some(items: Sequence[object], limit: int = 5) -> str:
     """List the first items for a sentence."""
     shown = ", ".join(str(item) if isinstance(item, int | float) else repr(item) for item in items[:limit])
     return shown + (f" and {len(items) - limit} more" if len(items) > limit else "")
@@ -41,7 +41,7 @@ def empty_columns(names: Sequence[str]) -> Finding:
         "SS102",
         Severity.note,
         "Columns without any value in the real rows are kept out",
-        f"{_some(names)} hold nothing but missing cells in the real rows.",
+        f"{some(names)} hold nothing but missing cells in the real rows.",
         "A model judged on real rows cannot use them, and values only in synthetic rows would give their origin away.",
         "Nothing has to be done; check the export if values were expected there.",
     )
@@ -61,7 +61,7 @@ def infinite_numbers(counts: Mapping[str, int]) -> Finding:
 
 def lacking_columns(lacking: Mapping[str, Sequence[str]]) -> Finding:
     """SS104: columns of the real file that other files lack."""
-    seen = "; ".join(f"{file} lacks {_some(names)}" for file, names in list(lacking.items())[:5])
+    seen = "; ".join(f"{file} lacks {some(names)}" for file, names in list(lacking.items())[:5])
     return Finding(
         "SS104",
         Severity.warning,
@@ -78,7 +78,7 @@ def unnamed_columns(names: Sequence[str]) -> Finding:
         "SS105",
         Severity.note,
         "Columns without a name are kept out",
-        f"Kept out: {_some(names)}.",
+        f"Kept out: {some(names)}.",
         "Such columns are as a rule row numbers that were saved with the table.",
         "Name the column if it is data; otherwise save without the index.",
     )
@@ -90,7 +90,7 @@ def texts_as_categories(names: Sequence[str]) -> Finding:
         "SS106",
         Severity.warning,
         "A column looks like running text",
-        f"Most cells of {_some(names)} are distinct, and they are longer than 30 characters on average.",
+        f"Most cells of {some(names)} are distinct, and they are longer than 30 characters on average.",
         "As categories they carry almost nothing.",
         f"If {names[0]!r} is what the model should read, add --text {names[0]}; otherwise take the column out.",
     )
@@ -110,7 +110,7 @@ def spoiled_numbers(column: str, where: str, odd: str) -> Finding:
 
 def only_synthetic_columns(names: Mapping[str, Sequence[str]]) -> Finding:
     """SS108: columns that only synthetic files have."""
-    seen = "; ".join(f"{_some(columns)} in {file}" for file, columns in list(names.items())[:5])
+    seen = "; ".join(f"{some(columns)} in {file}" for file, columns in list(names.items())[:5])
     return Finding(
         "SS108",
         Severity.warning,
@@ -139,7 +139,7 @@ def labels_only_in_valid(labels: Sequence[object]) -> Finding:
         "SS110",
         Severity.note,
         "Labels that only validation rows have",
-        f"No real training row has {_some(labels)}.",
+        f"No real training row has {some(labels)}.",
         "Training and validation rows are pooled, so the classes take part; few rows of them can be learned from.",
         "Add real training rows of these classes if there are any.",
     )
@@ -163,7 +163,7 @@ def single_rows(labels: Sequence[object]) -> Finding:
         "SS112",
         Severity.warning,
         "Classes with a single real row",
-        f"{_some(labels)} {'has' if len(labels) == 1 else 'have'} one real row each.",
+        f"{some(labels)} {'has' if len(labels) == 1 else 'have'} one real row each.",
         "A class of one row is either in the training part of a split or judged, never both.",
         "Add real rows of these classes, merge them with others, or take them out.",
     )
@@ -199,7 +199,7 @@ def unused_columns(names: Sequence[str], text: str) -> Finding:
         "SS115",
         Severity.note,
         "Columns beside the text are not used",
-        f"With --text {text}, these are passed over: {_some(names)}.",
+        f"With --text {text}, these are passed over: {some(names)}.",
         "The model reads the text alone.",
         "Leave out --text to use the columns as a table instead.",
     )
@@ -211,7 +211,7 @@ def mixed_scales(byte_files: Sequence[str], other_files: Sequence[str]) -> Findi
         "SS116",
         Severity.warning,
         "Arrays of bytes beside arrays of other numbers",
-        f"uint8 (scaled from 0-255 to 0-1): {_some(byte_files)}; taken as they are: {_some(other_files)}.",
+        f"uint8 (scaled from 0-255 to 0-1): {some(byte_files)}; taken as they are: {some(other_files)}.",
         "If the second are not between 0 and 1, real and synthetic rows differ by scale alone.",
         "Store all arrays with the same dtype and scale.",
     )

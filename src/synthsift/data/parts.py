@@ -39,6 +39,12 @@ class Part:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def image_files(self) -> np.ndarray:
+        """The path of each image (n,) of a folder of images."""
+        assert self.raw.folder is not None
+        return np.array(self.raw.folder.paths, dtype=object)[self.rows]
+
     def take(self, places: np.ndarray) -> Part:
         """Return the rows at `places` of this part."""
         return replace(self, raw=self.raw.take(places), rows=self.rows[places], ids=self.ids[places])

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
+from synthsift.data.folders import is_image_folder
 from synthsift.records import DataError
 
 FORMATS = {
@@ -60,7 +61,9 @@ def is_gzipped(path: Path) -> bool:
 
 
 def source_name(path: Path) -> str:
-    """Return the file name without all its endings (``made/gpt-4.jsonl.gz`` -> ``gpt-4``)."""
+    """Return the file name without all its endings (``made/gpt-4.jsonl.gz`` -> ``gpt-4``); a folder's whole name."""
+    if path.is_dir():
+        return path.resolve().name
     bare = path.name[: -len(".gz")] if is_gzipped(path) else path.name
     return bare[: -len(Path(bare).suffix)] if Path(bare).suffix.lower() in FORMATS else bare
 
@@ -81,13 +84,26 @@ def existing_file(text: str | Path) -> Path:
         raise DataError(f"the file name {str(path)!r} is not UTF-8, so no result could name it. Rename it.") from error
     if path.is_dir():
         raise DataError(
-            f"{path} is a folder where one data file is needed. Name a file in it, such as {_some_file(path)}."
+            f"{path} is a folder where one data file is needed. Name a file in it, such as {_some_file(path)}; "
+            f"images need one folder a class, such as {path}/cat/1.png."
         )
     if not path.exists():
         raise DataError(f"{path} does not exist. {_near_misses(path)}")
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty (0 bytes); a header and rows are needed. Was it written completely?")
     return path
+
+
+def existing_input(text: str | Path) -> Path:
+    """Return `text` as the path of a data file or of a folder of images.
+
+    Raises
+    ------
+    DataError
+        If it is neither.
+    """
+    path = Path(text).expanduser()
+    return path if is_image_folder(path) else existing_file(path)
 
 
 def _some_file(folder: Path) -> str:
@@ -124,7 +140,8 @@ def synthetic_files(entries: tuple[str, ...]) -> list[tuple[str, Path]]:
     Parameters
     ----------
     entries : tuple of str
-        PATH may be a file, a glob, or a folder of table files. A NAME for several files becomes ``NAME/file``.
+        PATH may be a file, a folder of images, a glob of these, or a folder of table files. A NAME for several files
+        becomes ``NAME/file``.
 
     Returns
     -------
@@ -134,7 +151,7 @@ def synthetic_files(entries: tuple[str, ...]) -> list[tuple[str, Path]]:
     Raises
     ------
     DataError
-        If an entry matches nothing, or two sources have the same name.
+        If an entry matches nothing, a folder holds tables and images, or two sources have the same name.
     """
     sources: list[tuple[str, Path]] = []
     for entry in entries:
@@ -160,15 +177,24 @@ def _expand(text: str) -> list[Path]:
     """Return the files that a path, folder or glob stands for."""
     path = Path(text).expanduser()
     if path.is_dir():
-        files = _table_files(path)
-        if not files:
-            raise DataError(f"{path} is a folder without data files. Needed are table files: {READABLE}.")
-        return files
+        files, has_images = _table_files(path), is_image_folder(path)
+        if files and has_images:
+            raise DataError(
+                f"{path} holds class folders of images and data files ({files[0].name}), so it is not clear which of "
+                "them are meant. Move the one or the other elsewhere."
+            )
+        if not files and not has_images:
+            raise DataError(
+                f"{path} is a folder without data files. Needed are table files: {READABLE}; or one folder a class "
+                "with images in it."
+            )
+        return files or [path]
     if path.exists() or not glob.has_magic(text):
         return [existing_file(path)]
-    matches = [Path(match) for match in sorted(glob.glob(str(path))) if Path(match).is_file()]
+    found = [Path(match) for match in sorted(glob.glob(str(path)))]
+    matches = [match for match in found if match.is_file() or is_image_folder(match)]
     if not matches:
-        raise DataError(f"the pattern {text!r} matches no file. {_near_misses(path)}")
+        raise DataError(f"the pattern {text!r} matches no file and no folder of images. {_near_misses(path)}")
     return matches
 
 

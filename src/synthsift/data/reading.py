@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from synthsift.data import notices
-from synthsift.data.columns import RawFile, describe_names, key_texts
+from synthsift.data.columns import RawFile, describe_names, key_texts, text_column
 from synthsift.data.files import need_column, read_file
+from synthsift.data.folders import is_image_folder, list_images
+from synthsift.data.images import decode_parts
 from synthsift.data.labels import refuse_regression
 from synthsift.data.parts import Part, numbered_ids, own_ids, refuse_shared_ids, sample
 from synthsift.data.paths import synthetic_files
@@ -51,6 +53,8 @@ def read_parts(spec: DataSpec) -> Reading:
         If files cannot be read, lack a column that a flag names, or a part is missing.
     """
     reading = _from_table(spec) if spec.data else _from_files(spec)
+    parts, about_images = decode_parts(reading.parts, spec.pixels)
+    reading = replace(reading, parts=tuple(parts), findings=(*reading.findings, *about_images))
     synthetic = [part for part in reading.parts if part.role == "synthetic"]
     for flag, name, where in (
         ("--id", spec.id, reading.parts),
@@ -65,6 +69,8 @@ def read_parts(spec: DataSpec) -> Reading:
 
 def _read(path: str | Path, spec: DataSpec) -> RawFile:
     """Read one file and check the columns that every file must have."""
+    if is_image_folder(Path(path).expanduser()):
+        return _read_folder(path, spec)
     raw = read_file(path, spec.keys, spec.text)
     if spec.label is None and raw.x is None:
         raise DataError(f"--label is missing: name the column to predict. {raw.file} has {describe_names(raw.names)}.")
@@ -72,6 +78,19 @@ def _read(path: str | Path, spec: DataSpec) -> RawFile:
     if spec.text:
         need_column(raw, spec.text, "--text")
     return raw
+
+
+def _read_folder(path: str | Path, spec: DataSpec) -> RawFile:
+    """List a folder of images; the label column is made of the names of its class folders."""
+    import pyarrow as pa
+
+    given = {"--text": spec.text, "--id": spec.id, "--parent": spec.parent, "--group": spec.group}
+    for flag, name in given.items():
+        if name:
+            raise DataError(f"{flag} {name} names a column, but {path} is a folder of images and has none. Drop it.")
+    folder = list_images(path)
+    labels = text_column(pa.chunked_array([pa.array(folder.labels, pa.string())]))
+    return RawFile(str(path), (spec.label_column,), {spec.label_column: labels}, len(folder.names), folder=folder)
 
 
 def _from_files(spec: DataSpec) -> Reading:
@@ -95,10 +114,16 @@ def _from_files(spec: DataSpec) -> Reading:
 
 
 def _whole(role: str, source: str, raw: RawFile, spec: DataSpec, start: int = 0) -> Part:
-    """Make a part of all rows of a file; numbering goes on from `start` over several real files."""
+    """Make a part of all rows of a file; numbering goes on from `start` over several real files.
+
+    Images are named by their paths below the folder, after the folder where there are several real ones.
+    """
     rows = np.arange(raw.total)
-    ids = own_ids(raw, spec.id)
     prefix = source if role == "synthetic" else role
+    if raw.folder is not None:
+        below = f"{prefix}:{raw.file}/" if role == "real" and len(spec.real) > 1 else f"{prefix}:"
+        return Part(role, source, raw, rows, np.array([below + name for name in raw.folder.names], dtype=str))
+    ids = own_ids(raw, spec.id)
     return Part(role, source, raw, rows, numbered_ids(prefix, rows + start) if ids is None else ids)
 
 
@@ -118,10 +143,21 @@ def _refuse_two_roles(spec: DataSpec) -> None:
 
 
 def _from_table(spec: DataSpec) -> Reading:
-    """Read one table and divide it by its source and split columns."""
+    """Read one table and divide it."""
     assert spec.data is not None and spec.source_column is not None
     raw = _read(spec.data, spec)
     need_column(raw, spec.source_column, "--source-column")
+    return divide_table(raw, spec)
+
+
+def divide_table(raw: RawFile, spec: DataSpec) -> Reading:
+    """Divide one table by its source and split columns.
+
+    Raises
+    ------
+    DataError
+        If a row names no source, a part is empty, or the label is a measurement.
+    """
     source = _sources(raw, spec)
     split = _splits(raw, spec, source == REAL)
     names = own_ids(raw, spec.id)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from synthsift.records import DataError
 
+PIXELS = (32, 64)
+
 
 @dataclass(frozen=True)
 class DataSpec:
@@ -17,11 +19,12 @@ class DataSpec:
     Parameters
     ----------
     real : tuple of str
-        Files of real training rows.
+        Files of real training rows, or folders with one folder of images a class.
     valid, test : str, optional
-        Files of real validation and test rows.
+        Files or folders of real validation and test rows.
     synthetic : tuple of str
-        ``[NAME=]PATH`` each; PATH is a file, a glob, or a folder of table files (then one source a file).
+        ``[NAME=]PATH`` each; PATH is a file, a folder with one folder of images a class, a glob of these, or a folder
+        of table files (then one source a file).
     data : str, optional
         One table that holds everything.
     source_column, split_column : str, optional
@@ -44,6 +47,8 @@ class DataSpec:
         Take at most so many rows, drawn at random.
     seed : int
         Seed of that draw.
+    pixels : int
+        Side that images are scaled to, 32 or 64.
     """
 
     real: tuple[str, ...] = ()
@@ -68,6 +73,7 @@ class DataSpec:
     max_valid: int | None = None
     max_rows_per_source: int | None = None
     seed: int = 0
+    pixels: int = 32
 
     @property
     def label_column(self) -> str:
@@ -116,6 +122,8 @@ def check_spec(spec: DataSpec) -> None:
             raise DataError(
                 f"--{flag.replace('_', '-')} is {limit}; at least 1 is needed. Leave it out to take all rows."
             )
+    if spec.pixels not in PIXELS:
+        raise DataError(f"--pixels is {spec.pixels}; images are scaled to {' or '.join(map(str, PIXELS))} pixels.")
     if spec.parent_split and not spec.parent:
         raise DataError(
             f"--parent-split {spec.parent_split} is given without --parent. Name the column with --parent COL."

@@ -112,6 +112,11 @@ def vectors_of(vectors: Vectors, examples: Examples) -> np.ndarray:
 def _data_file(entry: str, totals: Mapping[str, int]) -> tuple[str, Path]:
     """Split ``DATAFILE=VECTORS``; a path alone belongs to the only data file."""
     files = list(totals)
+    if not files:
+        raise DataError(
+            f"--embeddings {entry}: images have no row numbers that vectors could follow. Give one .parquet with the "
+            "column id (real:cat/1.png, or SOURCE:cat/1.png) and the vectors."
+        )
     if "=" not in entry or Path(entry).exists():
         if len(files) > 1:
             raise DataError(

@@ -49,11 +49,12 @@ def nearest(
         if skip is not None:
             mine = np.flatnonzero(skip[rows] >= 0)
             block[mine, skip[rows][mine]] = np.inf
-        near = (
-            np.argpartition(block, k - 1, axis=1)[:, :k]
-            if k < block.shape[1]
-            else np.tile(np.arange(k), (len(block), 1))
-        )
+        if k == 1:  # a tenth of the time of a partition
+            near = block.argmin(axis=1)[:, None]
+        elif k < block.shape[1]:
+            near = np.argpartition(block, k - 1, axis=1)[:, :k]
+        else:
+            near = np.tile(np.arange(k), (len(block), 1))
         order = np.argsort(np.take_along_axis(block, near, axis=1), axis=1, kind="stable")
         near = np.take_along_axis(near, order, axis=1)
         places[rows] = near

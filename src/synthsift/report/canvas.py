@@ -24,7 +24,7 @@ VARIABLES = {
     MUTED: "var(--muted, #777777)",
     GRID: "var(--rule, #bbbbbb)",
     ACCENT: "var(--accent, #0b6e69)",
-    WARM: "var(--warm, #b4531f)",
+    WARM: "var(--warm, #ad4e1b)",
     PAPER: "var(--paper, #ffffff)",
 }
 WIDE, NARROW = 9.0, 3.9  # inches: the page's text width and a telephone's, at 96 pixels an inch

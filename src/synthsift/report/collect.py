@@ -17,9 +17,13 @@ import numpy as np
 from synthsift.records import DataError, Severity
 from synthsift.report.gallery import collect_gallery
 from synthsift.report.tally import count_kept, count_weights
+from synthsift.report.wording import is_number
 
 SCHEMA = 1
 MAX_POINTS = 300
+MAX_FINDINGS, MAX_WORDS = 200, 2000
+FINDING = ("code", "severity", "title", "seen", "why", "advice")
+SUBSET = ("n", "real_only", "policy", "everything", "gain", "everything_gain")
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet", ".npz")
 
 
@@ -35,9 +39,10 @@ def collect(run: Path | str) -> dict[str, Any]:
     -------
     dict
         ``run``, ``verdict``, ``metric``, ``splits``, ``comparison`` (a row for each policy, best gain first),
-        ``metrics``, ``per_class`` (of the policy ``per_class_of``), ``kept``, ``weights``, ``history``, ``findings``
-        (worst first), ``gallery``, ``test``, ``data``, ``diagnostics``, ``settings``, ``seconds``, ``versions`` and
-        ``files`` (what the next step needs to know).
+        ``metrics``, ``per_class`` and ``per_group`` (of the policy ``per_class_of``), ``kept``, ``weights``,
+        ``history``, ``importance`` (highest first), ``findings`` (worst first), ``gallery``, ``planted`` (what was
+        spoiled on purpose), ``test``, ``data``, ``diagnostics``, ``settings``, ``seconds``, ``versions`` and ``files``
+        (what the next step needs to know).
 
     Raises
     ------
@@ -48,6 +53,7 @@ def collect(run: Path | str) -> dict[str, Any]:
     summary = _read_summary(run)
     verdict = summary["verdict"]
     rows = _read_weights(run)
+    planted = _collect_planted(run)
     return {
         "schema": SCHEMA,
         "run": str(run),
@@ -56,12 +62,14 @@ def collect(run: Path | str) -> dict[str, Any]:
         "splits": summary.get("splits"),
         "comparison": _collect_comparison(summary),
         "metrics": _collect_metrics(run),
-        **_collect_per_class(summary),
+        **_collect_subsets(summary),
         "kept": None if rows is None else count_kept(rows, (summary.get("data") or {}).get("classes")),
         "weights": None if rows is None else count_weights(rows),
         "history": _collect_history(run),
+        "importance": _pick(summary.get("importance"), ("name", "share", "low", "high", "direction")),
         "findings": _collect_findings(run),
-        "gallery": collect_gallery(_read_json(run, "gallery.json")),
+        "gallery": collect_gallery(_read_json(run, "gallery.json"), planted),
+        "planted": planted,
         "test": _pick(summary.get("test"), ("name", "metric", "value")),
         "data": summary.get("data") or {},
         "diagnostics": summary.get("diagnostics") or {},
@@ -174,13 +182,27 @@ def _collect_comparison(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["stopped"] is not None, -_mean_gain(row)))
 
 
-def _collect_per_class(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """Recall by class of RealOnly and of the verdict's policy; of Everything where that policy is RealOnly itself."""
-    rows = _pick(summary.get("per_class"), ("label", "n", "real_only", "policy", "everything"))
-    of, others = summary["verdict"]["policy"], [row.pop("everything") for row in rows]
-    if of == "RealOnly" and rows and all(value is not None for value in others):
-        of, rows = "Everything", [{**row, "policy": value} for row, value in zip(rows, others, strict=True)]
-    return {"per_class": rows, "per_class_of": of}
+def _collect_subsets(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Gains by class and by group of the verdict's policy; of Everything where that policy is RealOnly itself."""
+    of = summary["verdict"]["policy"]
+    classes = _pick(summary.get("per_class"), ("label", *SUBSET))
+    groups = _pick(summary.get("per_group"), ("group", *SUBSET))
+    if of == "RealOnly" and any(row["everything"] is not None for row in (*classes, *groups)):
+        of = "Everything"
+    key = ("everything", "everything_gain") if of == "Everything" else ("policy", "gain")
+    return {
+        "per_class": [_subset_row(row, "label", key) for row in classes],
+        "per_group": [_subset_row(row, "group", key) for row in groups],
+        "per_class_of": of,
+    }
+
+
+def _subset_row(row: Mapping[str, Any], name: str, key: tuple[str, str]) -> dict[str, Any]:
+    """One class or group: how often it is right with RealOnly and with the other policy, and the gain."""
+    ours, gain = row[key[0]], row[key[1]]
+    if not isinstance(gain, dict) and is_number(ours) and is_number(row["real_only"]):
+        gain = {"mean": ours - row["real_only"], "low": None, "high": None}
+    return {"label": row[name], "n": row["n"], "real_only": row["real_only"], "policy": ours, "gain": gain or {}}
 
 
 def _mean_gain(row: Mapping[str, Any]) -> float:
@@ -241,11 +263,24 @@ def _collect_history(run: Path) -> dict[str, Any] | None:
 
 
 def _collect_findings(run: Path) -> list[dict[str, Any]]:
-    """Findings as dictionaries, worst first; the order among equals is kept."""
+    """Findings as dictionaries, worst first and no more than a page holds; the order among equals is kept."""
     found = _read_json(run, "findings.json") or []
     rank = {severity.name: severity.value for severity in Severity}
-    rows = _pick(found, ("code", "severity", "title", "seen", "why", "advice"))
-    return sorted(rows, key=lambda finding: -rank.get(str(finding["severity"]), 0))
+    rows = sorted(_pick(found, FINDING), key=lambda finding: -rank.get(str(finding["severity"]), 0))
+    return [
+        {name: value[:MAX_WORDS] if isinstance(value, str) else value for name, value in row.items()}
+        for row in rows[:MAX_FINDINGS]
+    ]
+
+
+def _collect_planted(run: Path) -> dict[str, Any] | None:
+    """How many rows that were spoiled on purpose were found; None where nobody has written it down."""
+    record = _read_json(run, "planted.json")
+    if not isinstance(record, dict):
+        return None
+    kinds = _pick(record.get("kinds"), ("why", "rows", "found"))
+    names = ("what", "num_rows", "num_bad", "found", "by_chance", "auroc", "why")
+    return {**{name: record.get(name) for name in names}, "kinds": kinds}
 
 
 def _pick(rows: Any, names: tuple[str, ...]) -> list[dict[str, Any]]:

@@ -6,15 +6,19 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthsift.records import DataError
 from synthsift.report import wording
 from synthsift.report.collect import collect
+from synthsift.report.curves import curve_meanings, explain_curves
 from synthsift.report.figures import draw_figures
+from synthsift.report.gainplots import MIN_ROWS, large_groups
+from synthsift.report.glossary import FEATURES
 from synthsift.report.snippets import write_snippets
+from synthsift.report.trainplots import trend_words
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -22,20 +26,12 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).parent / "templates"
 MAX_ROWS = 40
 MAX_HEAT_CLASSES = 12
+MAX_OPEN = 4
 HARMFUL = "the 95 % interval of the gain from using all synthetic rows lies below 0"
 EVIDENCE = {
     "proven": "the 95 % interval of its gain over real data alone lies above 0, with choosing and judging kept apart",
     "likely": "the 95 % interval of its gain in log-loss lies above 0; the one in the metric does not",
     "unproven": "no interval lies above 0: this is the best bet, not a proven gain",
-}
-CURVES = {
-    "loss": "Loss: that of the meta-objective, on trusted real rows, is what the weights are chosen to lower.",
-    "effective": "Effective batch: how many rows of a batch really count, (sum w)² / sum w². "
-    "Close to the batch size all rows count alike; close to 1 a single row decides.",
-    "gsnr": "GSNR: signal over noise of the meta-gradient. Above 1 the weights follow the validation rows; "
-    "far below 1 they follow chance.",
-    "largest": "Largest share: the part of a batch's weight that its heaviest row holds.",
-    "mean_weight": "Mean weight: how much of a batch is used at all.",
 }
 # A colon matters before a slash only: a bare address would become a link.
 MARKDOWN_SIGNS = re.compile(r"([\\`*_\[\]<>#|~$&@]|:(?=/))")
@@ -135,7 +131,16 @@ def _context(report: Mapping[str, Any]) -> dict[str, Any]:
         "metrics": report["metrics"],
         "max_rows": MAX_ROWS,
         "heat": _heat(report["kept"]),
-        "curve_meanings": [words for key, words in CURVES.items() if any(key in name for name in history)],
+        "curve_meanings": curve_meanings(history),
+        "curve_words": explain_curves(report["history"], report["diagnostics"]),
+        "features": FEATURES,
+        "trend_words": trend_words,
+        "subsets": [
+            _subsets("class", report["per_class"], report["per_class_of"]),
+            _subsets("group", report["per_group"], report["per_class_of"]),
+        ],
+        "gallery": _unfolded(report["gallery"]),
+        "any_kept": any(row["kept"] for row in (report["kept"] or {"sources": []})["sources"]),
         "test_rows": _test_rows(report),
         "snippets": write_snippets(report),
     }
@@ -148,9 +153,46 @@ def _meaning(verdict: Mapping[str, Any]) -> str:
     return EVIDENCE.get(str(verdict.get("evidence")), "")
 
 
+def _subsets(kind: str, rows: Sequence[Mapping[str, Any]], policy: str) -> dict[str, Any]:
+    """What is said of classes or groups: how many gain and how many lose for sure, and how many would by chance."""
+    spoken = large_groups(rows) if kind == "group" else rows
+    sure = [row for row in spoken if wording.interval(row["gain"])]
+    up = [row for row in sure if row["gain"]["low"] > 0]
+    down = sorted((row for row in sure if row["gain"]["high"] < 0), key=lambda row: row["gain"]["mean"])
+    return {
+        "kind": kind,
+        "plural": {"class": "classes", "group": "groups"}[kind],
+        "measure": {"class": "recall", "group": "accuracy"}[kind],
+        "figure": f"per_{kind}",
+        "rows": rows,
+        "policy": policy,
+        "num": len(sure),
+        "num_up": len(up),
+        "num_down": len(down),
+        "worst": [row["label"] for row in down[:3]],
+        "by_chance": 0.025 * len(sure),
+        "num_small": len(rows) - len(spoken),
+        "min_rows": MIN_ROWS,
+    }
+
+
+def _unfolded(gallery: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The gallery with the first classes marked as open; a reader unfolds the others."""
+    if not gallery:
+        return None
+    sources, num_open = [], 0
+    for source in gallery["sources"]:
+        classes = []
+        for entry in source["classes"]:
+            classes.append({**entry, "open": num_open < MAX_OPEN})
+            num_open += 1
+        sources.append({**source, "classes": classes})
+    return {**gallery, "sources": sources}
+
+
 def _heat(kept: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Kept share by source and class as a table; None when there is only one source or too many classes."""
-    if not kept or len(kept["sources"]) < 2:
+    """Kept share by source and class as a table; None when nothing is kept, or for one source or too many classes."""
+    if not kept or len(kept["sources"]) < 2 or not any(row["kept"] for row in kept["sources"]):
         return None
     labels = [row["label"] for row in kept["classes"] if row["rows"]]
     if not 1 < len(labels) <= MAX_HEAT_CLASSES:

@@ -54,7 +54,7 @@ def _sklearn_lines(report: Mapping[str, Any], weights: str) -> str:
                 "import numpy as np, pandas as pd",
                 f"w = {weights}.query('weight > 0').sort_values('file', kind='stable')",
                 "x = np.concatenate([np.load(f)['x'][part['row']] for f, part in w.groupby('file')])",
-                "model.fit(x, w['label'], sample_weight=w['weight'])",
+                "model.fit(x.reshape(len(x), -1), w['label'], sample_weight=w['weight'])",
             )
         )
     return "\n".join(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -96,3 +97,20 @@ def _cells(row: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
 def _number(value: Any, default: float) -> float:
     """`value` when it is a number, else `default`."""
     return float(value) if wording.is_number(value) else default
+
+
+def finding_lines(finding: Mapping[str, Any], width: int) -> list[str]:
+    """Return a finding as lines of at most `width` characters: severity, code and title, then three paragraphs.
+
+    Parameters
+    ----------
+    finding : dict
+        An entry of findings.json.
+    width : int
+    """
+    lines = [f"{finding['severity'].upper()} {finding['code']} {wording.one_line(finding['title'])}"]
+    for name, key in (("Seen", "seen"), ("Why", "why"), ("Do", "advice")):
+        indent = " " * 8
+        text = textwrap.wrap(wording.one_line(finding[key]), width, initial_indent=indent, subsequent_indent=indent)
+        lines += [f"  {name:<6}{text[0].strip()}", *text[1:]] if text else []
+    return lines

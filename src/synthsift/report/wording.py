@@ -11,6 +11,7 @@ UNKNOWN = "–"
 MINUS = "−"
 MAX_ITEMS = 20
 METRICS = {"log_loss": "log-loss", "macro_f1": "macro-F1", "auc": "AUC", "gsnr": "GSNR"}
+WORDS = {"knn": "kNN", "el2n": "EL2N"}  # inside a name
 LOSSES = ("log_loss", "log-loss", "logloss", "brier")
 # Control characters but line breaks and tabs; lone surrogates; and signs that turn the direction of writing, by which
 # a name could make a line read as something else.
@@ -79,7 +80,8 @@ def measured(value: Any, metric: Any) -> str:
 
 def title(name: Any) -> str:
     """Return the name of a metric or a column as words, as in balanced accuracy."""
-    return METRICS.get(str(name), one_line(name, 40).replace("_", " ").removeprefix("num "))
+    words = one_line(name, 40).replace("_", " ").removeprefix("num ").split(" ")
+    return METRICS.get(str(name), " ".join(WORDS.get(word, word) for word in words))
 
 
 def is_loss(metric: Any) -> bool:

@@ -13,7 +13,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from synthsift.records import DataError, Table
+from synthsift.records import DataError, Images, Table
+from synthsift.represent.gradients import GradientEncoder
 
 MAX_CATEGORIES = 50  # of one column; rarer ones share a column, or one-hot width would follow the size of the file
 
@@ -250,15 +251,33 @@ class ArrayEncoder:
         return {"center": self.center, "scale": self.scale}, {"kind": "array"}
 
 
-def fit_encoder(x: Any, *, pca: int | None = None, seed: int = 0) -> Encoder:
-    """Choose the encoder by the kind of `x`: a table, an object array of texts, or a float array (n, d)."""
+def fit_encoder(x: Any, *, pca: int | None = None, seed: int = 0, name: str | None = None) -> Encoder:
+    """Choose the encoder by the kind of `x`: a table, an object array of texts, images, or a float array (n, d).
+
+    Parameters
+    ----------
+    x : Table, ndarray or Images
+        Rows to learn scales from.
+    pca : int, optional
+        Directions kept of a table.
+    seed : int
+        Of the directions of texts.
+    name : str, optional
+        A pretrained network instead, see `PretrainedEncoder`.
+    """
+    if name is not None:
+        from synthsift.represent.pretrained import PretrainedEncoder
+
+        return PretrainedEncoder.fit(name, x)
+    if isinstance(x, Images):
+        return GradientEncoder.fit(x)
     if isinstance(x, Table):
         return TableEncoder.fit(x, pca)
     if isinstance(x, np.ndarray) and x.dtype == object:
         return TextEncoder.fit(x, seed=seed)
     if isinstance(x, np.ndarray) and x.dtype.kind == "f":
         return ArrayEncoder.fit(x)
-    raise DataError(f"no encoder for inputs of type {type(x).__name__}; give a table, texts or a float array")
+    raise DataError(f"no encoder for inputs of type {type(x).__name__}; give a table, texts, images or a float array")
 
 
 def restore(arrays: Mapping[str, np.ndarray], settings: Mapping[str, Any]) -> Encoder:
@@ -279,4 +298,10 @@ def restore(arrays: Mapping[str, np.ndarray], settings: Mapping[str, Any]) -> En
         return TextEncoder(vocabulary, arrays["idf"], arrays["components"], arrays["center"])
     if settings["kind"] == "array":
         return ArrayEncoder(arrays["center"], arrays["scale"])
+    if settings["kind"] == "gradients":
+        return GradientEncoder(settings["pixels"], arrays["center"], settings["scale"])
+    if settings["kind"] == "pretrained":
+        from synthsift.represent.pretrained import PretrainedEncoder
+
+        return PretrainedEncoder(settings["name"], arrays["center"], settings["scale"])
     raise DataError(f"the saved encoder is of kind {settings['kind']!r}, which this version does not know")

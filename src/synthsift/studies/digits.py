@@ -254,7 +254,7 @@ def demo_data(seeds: Seeds, *, num_real: int = 200, num_valid: int = 100, num_sy
 
 
 def write_demo_files(folder: Path, seeds: Seeds, **sizes: int) -> DemoFiles:
-    """Write the demo's data as real.npz, valid.npz, test.npz, rendered.npz and planted.npz.
+    """Write the demo's data as real.npz, valid.npz, test.npz, rendered.npz and planted.npz; x as pictures (n, 8, 8).
 
     Parameters
     ----------
@@ -273,5 +273,7 @@ def write_demo_files(folder: Path, seeds: Seeds, **sizes: int) -> DemoFiles:
     folder.mkdir(parents=True, exist_ok=True)
     files = DemoFiles(**{name: folder / f"{name}.npz" for name in DemoData._fields})
     for name, arrays in demo_data(seeds, **sizes)._asdict().items():
+        if "x" in arrays:
+            arrays = {**arrays, "x": arrays["x"].reshape(-1, CELLS, CELLS)}
         np.savez_compressed(getattr(files, name), **arrays)
     return files

@@ -23,7 +23,7 @@ from synthsift.training.logistic import fit_chosen
 class Model(Protocol):
     """A fitted classifier."""
 
-    def predict_proba(self, x: np.ndarray) -> np.ndarray:
+    def predict_proba(self, x: Any) -> np.ndarray:
         """Return class probabilities (n, c)."""
         ...
 
@@ -34,7 +34,8 @@ class Rows:
 
     Parameters
     ----------
-    x, y : ndarray (n, d), (n,)
+    x : ndarray (n, d), or Images
+    y : ndarray (n,)
     weight : ndarray (n,)
         Positive, mean 1.
     is_real : ndarray (n,) of bool
@@ -43,7 +44,7 @@ class Rows:
         Relatives never train while one of them judges; see `Mixture.family`.
     """
 
-    x: np.ndarray
+    x: Any
     y: np.ndarray
     weight: np.ndarray
     is_real: np.ndarray
@@ -131,7 +132,7 @@ class _Spread:
 
 
 def find_learner(name: str) -> Learner:
-    """Return the learner called `name`: "logistic", "mlp", or "package.module:Factory".
+    """Return the learner called `name`: "logistic", "mlp", "cnn", or "package.module:Factory".
 
     Raises
     ------
@@ -144,9 +145,14 @@ def find_learner(name: str) -> Learner:
         from synthsift.training.mlp import MLP
 
         return MLP()
+    if name == "cnn":
+        from synthsift.training.cnn import CNN
+
+        return CNN()
     if ":" not in name:
         raise DataError(
-            f"unknown learner {name!r}; give logistic, mlp, or package.module:Factory for a scikit-learn classifier"
+            f"unknown learner {name!r}; give logistic, mlp, cnn (for images), or package.module:Factory for a "
+            "scikit-learn classifier"
         )
     module, _, attribute = name.partition(":")
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -81,6 +82,7 @@ def _logits(net: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
 class FittedMLP:
     """Parameters of a trained network under their torch names."""
 
+    kind: ClassVar[str] = "mlp"
     arrays: dict[str, np.ndarray]
 
     def predict_proba(self, x: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from synthsift.cli import flags
-from synthsift.cli.flags import HOW, MORE, OUTPUT, option
+from synthsift.cli.flags import HOW, OUTPUT, option
 
 
 def run(
@@ -33,17 +33,19 @@ def run(
     max_real: flags.MaxReal = None,
     max_valid: flags.MaxValid = None,
     max_rows_per_source: flags.MaxRowsPerSource = None,
-    generator_saw: Annotated[
-        str, option("Real rows the generator was trained on: train, all, none, unknown.", MORE)
-    ] = "unknown",
+    pixels: flags.Pixels = 32,
+    generator_saw: flags.GeneratorSaw = "unknown",
     learner: Annotated[
-        str, option("logistic, mlp, or package.module:Factory of a scikit-learn classifier.", HOW)
+        str, option("logistic, mlp, cnn (images), or package.module:Factory of a scikit-learn classifier.", HOW)
     ] = "logistic",
     policies: Annotated[str | None, option("Comma-separated names; all by default.", HOW)] = None,
     metric: Annotated[str | None, option("accuracy, balanced_accuracy, macro_f1, auc or log_loss.", HOW)] = None,
     seeds: Annotated[int, option("Repetitions of the 5 folds.", HOW)] = 5,
     seed: flags.FirstSeed = 0,
     budget: Annotated[float, option("Minutes.", HOW)] = 5.0,
+    encoder: Annotated[
+        str | None, option("timm:NAME, open_clip:NAME/WEIGHTS or sentence-transformers:NAME (extras).", HOW)
+    ] = None,
     pca: Annotated[int | None, option("Project a table to so many directions.", HOW)] = None,
     allow_leaks: Annotated[bool, option("Go on although rows copy test rows.", HOW, "--allow-leaks")] = False,
     config: Annotated[
@@ -56,38 +58,16 @@ def run(
     debug: flags.Debug = False,
 ) -> None:
     """Compare ways of using the synthetic rows and say which one, if any, makes the model better."""
+    given = dict(locals())
     from synthsift.cli.console import Console
     from synthsift.cli.settings import RunSettings
-    from synthsift.data.spec import DataSpec
 
     if config is not None:
         settings = RunSettings.read(config)
     else:
-        spec = DataSpec(
-            real=tuple(real or ()),
-            valid=valid,
-            test=test,
-            synthetic=tuple(synthetic or ()),
-            data=data,
-            source_column=source_column,
-            split_column=split_column,
-            train_split=train_split,
-            valid_split=valid_split,
-            test_split=test_split,
-            label=label,
-            text=text,
-            id=id_column,
-            parent=parent,
-            parent_split=parent_split,
-            group=group,
-            embeddings=tuple(embeddings or ()),
-            max_real=max_real,
-            max_valid=max_valid,
-            max_rows_per_source=max_rows_per_source,
-            seed=seed,
-        )
+        spec = flags.data_spec(given)
         settings = RunSettings(
-            spec, learner, policies, seeds, seed, budget, metric, pca, generator_saw, allow_leaks, gallery
+            spec, learner, policies, seeds, seed, budget, metric, pca, generator_saw, allow_leaks, gallery, encoder
         )
     from synthsift.cli.run import execute  # after the settings: a slip in a flag is told at once
 

@@ -1,0 +1,209 @@
+"""Images of any size, mode and format into one store of small color pictures, each decoded once.
+
+A picture is turned as its camera says, composed on white where it is transparent, and scaled to a square: the whole
+picture stays visible and no border is invented. What cannot be decoded is left out and reported. The store lives in
+memory up to `MAX_MEMORY` bytes, beyond that in a temporary file that is mapped, so tens of thousands of pictures fit.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from synthsift.data import notices_images as notices
+from synthsift.data.folders import ImageFolder, image_formats, printable
+from synthsift.data.parts import Part
+from synthsift.records import DataError, Finding, Images
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+MAX_PIXELS = 100_000_000  # of one image; a file of some kilobytes can claim billions (a decompression bomb)
+MAX_MEMORY = 1 << 30  # bytes of decoded pictures that are held in memory
+BLOCK = 64  # images that one thread decodes in a row
+MAX_LOST = 0.5  # share of a folder's images that may be undecodable; above it the folder is not what it seems
+
+
+def decode_parts(parts: Sequence[Part], pixels: int) -> tuple[list[Part], list[Finding]]:
+    """Decode the images of all parts into one store.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+        Parts that may be images (``raw.folder``); others pass unchanged.
+    pixels : int
+        Side of the decoded pictures.
+
+    Returns
+    -------
+    parts : list of Part
+        With `Images` as ``raw.x``, without the images that could not be decoded.
+    findings : list of Finding
+        What was left out.
+
+    Raises
+    ------
+    DataError
+        If more than half of the images of a part cannot be decoded.
+    """
+    folders = {part.raw.file: part.raw.folder for part in parts if part.raw.folder is not None}
+    if not folders:
+        return list(parts), []
+    files = [file for part in parts if part.raw.folder is not None for file in part.image_files.tolist()]
+    store = _new_store(len(files), pixels)
+    reasons = _decode_all(files, store)
+    reread = partial(_reread, files)
+    decoded, lost, start = [], dict[str, str](), 0
+    for part in parts:
+        if part.raw.folder is None:
+            decoded.append(part)
+            continue
+        place = np.arange(start, start + len(part))
+        start += len(part)
+        failed = {printable(files[k]): reasons[k] for k in place if reasons[k]}
+        _refuse_mostly_lost(part, failed)
+        whole = replace(part, raw=replace(part.raw, x=Images(store, place, reread)))
+        decoded.append(whole.take(np.array([k for k, at in enumerate(place) if not reasons[at]], np.int64)))
+        lost |= failed
+    about = _about_folders(list(folders.values()))
+    return decoded, about + ([notices.undecodable(lost, len(files))] if lost else [])
+
+
+def _about_folders(folders: Sequence[ImageFolder]) -> list[Finding]:
+    """Say what lies in folders of images and is none of them, one finding a kind."""
+    kinds = (("empty", notices.empty_classes), ("strays", notices.stray_files), ("links", notices.unfollowed_links))
+    found = []
+    for kind, notice in kinds:
+        names = [printable(str(folder.root / name)) for folder in folders for name in getattr(folder, kind)]
+        found += [notice(names)] if names else []
+    return found
+
+
+def _new_store(count: int, pixels: int) -> np.ndarray:
+    """Return room for so many pictures (n, p, p, 3), in memory or mapped from a file that vanishes with it."""
+    shape = (count, pixels, pixels, 3)
+    if count * pixels * pixels * 3 <= MAX_MEMORY:
+        return np.zeros(shape, np.uint8)
+    with tempfile.TemporaryFile() as file:
+        return np.memmap(file, np.uint8, "w+", shape=shape)
+
+
+def _decode_all(files: Sequence[str], store: np.ndarray) -> list[str]:
+    """Fill the store; return for each file why it could not be decoded, "" where it could."""
+
+    def fill(place: int) -> str:
+        if printable(files[place]) != files[place]:
+            return "its name is not UTF-8, so no result could name it"
+        try:
+            store[place] = decode(files[place], store.shape[1])
+        except Exception as error:  # whatever a decoder raises on hostile bytes: struct.error, KeyError ...
+            return " ".join((str(error) or type(error).__name__).replace(files[place], "the file").split())
+        return ""
+
+    def fill_block(start: int) -> list[str]:
+        return [fill(place) for place in range(start, min(start + BLOCK, len(files)))]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # on odd metadata of sound pictures; sizes are checked below
+        with ThreadPoolExecutor(max(1, min(8, os.cpu_count() or 1))) as threads:
+            blocks = threads.map(fill_block, range(0, len(files), BLOCK))
+            return [reason for block in blocks for reason in block]
+
+
+def _reread(files: Sequence[str], places: np.ndarray, pixels: int) -> np.ndarray:
+    """Decode images again, at another size (k, pixels, pixels, 3)."""
+    store = np.zeros((len(places), pixels, pixels, 3), np.uint8)
+    chosen = [files[place] for place in places.tolist()]
+    for file, reason in zip(chosen, _decode_all(chosen, store), strict=True):
+        if reason:
+            raise DataError(f"{file} was decoded before and cannot be any more: {reason}. Put it back and run again.")
+    return store
+
+
+def _refuse_mostly_lost(part: Part, failed: dict[str, str]) -> None:
+    """Refuse a folder of which more than half cannot be decoded."""
+    if len(failed) <= MAX_LOST * len(part):
+        return
+    file, reason = next(iter(failed.items()))
+    raise DataError(
+        f"{len(failed):,} of {len(part):,} images of {part.raw.file} ({part.source}) cannot be decoded, for instance "
+        f"{file}: {reason}. At most half may be lost; copy the folder again, or convert the images to PNG or JPEG."
+    )
+
+
+def decode(file: str, pixels: int) -> np.ndarray:
+    """Return one image as a small color picture (p, p, 3) of bytes.
+
+    Raises
+    ------
+    Exception
+        Whatever Pillow raises on a damaged file; ValueError if it is too large, or holds numbers that are not finite.
+    """
+    from PIL import Image
+
+    with Image.open(file, formats=image_formats()) as image:
+        width, height = image.size
+        if width * height > MAX_PIXELS:
+            raise ValueError(f"{width:,} x {height:,} pixels are more than the {MAX_PIXELS:,} that are decoded")
+        image.draft(None, (2 * pixels, 2 * pixels))  # JPEG: decode at a fraction of the size
+        image.load()
+        small = to_color(_upright(image))
+        if small.size != (pixels, pixels):
+            small = small.resize((pixels, pixels), Image.Resampling.BILINEAR, reducing_gap=3.0)
+        return np.asarray(small)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turn an image as its camera says; damaged metadata do not cost the picture."""
+    from PIL import ImageOps
+
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # as above: metadata are bytes of unknown origin too
+        return image
+
+
+def to_color(image: Image.Image) -> Image.Image:
+    """Return an image of any mode as RGB: transparent pixels become white, 16 bits become 8.
+
+    Numbers beyond 16 bits and floats outside of 0-1 and 0-255 are stretched between their least and their greatest
+    value, as no file says what stands for white.
+    """
+    from PIL import Image, ImageCms
+
+    mode = image.mode
+    if mode in ("I", "F") or mode.startswith("I;"):
+        return Image.fromarray(_to_bytes(np.asarray(image))).convert("RGB")
+    if mode == "LAB":
+        profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        changed = ImageCms.profileToProfile(image, *profiles, outputMode="RGB")
+        assert changed is not None
+        return changed
+    if mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        if mode == "La":
+            image = image.convert("LA")
+        clear = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear).convert("RGB")
+    return image.convert("RGB")
+
+
+def _to_bytes(values: np.ndarray) -> np.ndarray:
+    """Return numbers as gray levels 0-255."""
+    low, high = float(values.min()), float(values.max())
+    if not np.isfinite([low, high]).all():
+        raise ValueError("it holds NaN or infinity")
+    if values.dtype.kind == "f" and low >= 0 and high <= 1:
+        low, high = 0.0, 1.0
+    elif values.dtype.itemsize > 2 and low >= 0 and high <= 255:
+        low, high = 0.0, 255.0
+    elif values.dtype.kind != "f" and low >= 0 and high <= 65535:
+        return (values.astype(np.int64) >> 8).astype(np.uint8)
+    return np.rint((values - low) * (255.0 / max(high - low, 1e-12))).astype(np.uint8)

@@ -1,0 +1,316 @@
+"""The scikit-learn facade: arrays and data frames in, weights and a verdict out, by the road of the command line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+
+from synthsift.check.findings import check
+from synthsift.compare import compare, make_folds, pooled
+from synthsift.data.memory import load_arrays
+from synthsift.numerics.metrics import METRICS
+from synthsift.records import Comparison, DataError, Loaded, Verdict, Weights
+from synthsift.report.notebook import render_notebook
+from synthsift.seeds import Seeds
+from synthsift.studies.gains import plain_interval, policy_frame
+from synthsift.studies.road import LEARNED, Plan, conclude, prepare
+from synthsift.training.learners import Learner, Wrapped, find_learner
+from synthsift.verdict import keep_mask
+
+
+class SyntheticDataSelector(BaseEstimator):
+    """Which synthetic rows to train on, with what weight, and whether the model is better for it.
+
+    `fit` compares ways of using the synthetic rows by paired cross-validation on the real rows, chooses one, and weighs
+    every row. It selects rows, so it comes before a pipeline, not into it::
+
+        selector = SyntheticDataSelector().fit(X, y, source=source)
+        model.fit(X, y, sample_weight=selector.weights_)
+
+    Parameters
+    ----------
+    learner : str or classifier, default="logistic"
+        "logistic", "mlp", "package.module:Factory", or a scikit-learn classifier whose ``fit`` takes ``sample_weight``.
+        Text is embedded and tables are encoded before it sees them.
+    policies : sequence of str, optional
+        Ways to compare; all that make sense by default. RealOnly and Everything always take part.
+    metric : str, optional
+        "accuracy", "balanced_accuracy", "macro_f1", "auc" or "log_loss"; by default accuracy, or balanced accuracy
+        where the largest real class is over three times the smallest.
+    num_seeds : int, default=5
+        Repetitions of the 5 folds.
+    budget_minutes : float, default=5.0
+        Fewer policies and fewer repetitions keep to it.
+    pca : int, optional
+        Project a table to so many directions.
+    random_state : int, RandomState instance or None, default=0
+        The first repetition's number; None counts as 0, so that the same call gives the same answer.
+
+    Attributes
+    ----------
+    weights_ : ndarray (n,)
+        Weight of every row of `X` under the best bet, mean 1; 0 leaves a row out. For ``sample_weight``.
+    support_ : ndarray (n,) of bool
+        Rows to keep: real ones, and synthetic ones with more than a tenth of the mean positive synthetic weight.
+    learned_weights_ : ndarray (n,)
+        The meta-network's weight, mean 1, whatever the verdict; NaN where learned weights took no part.
+    verdict_ : Verdict
+        Policy, evidence, gains in points with intervals, and the sentence. ``verdict_.use`` says whether the synthetic
+        rows are recommended; if not, `weights_` are still those of the best bet.
+    policies_ : pandas.DataFrame
+        A row for each policy: gain over RealOnly with its interval, log-loss, splits; best gain first.
+    comparison_ : Comparison
+        Out-of-fold predictions of all policies.
+    findings_ : tuple of Finding
+        What was odd in the rows.
+    classes_ : ndarray
+        Labels that real rows have.
+    n_features_in_, feature_names_in_ : int, ndarray
+        As everywhere in scikit-learn; not for texts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from synthsift import SyntheticDataSelector
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.arange(120) % 2
+    >>> X = rng.normal(size=(120, 2)) + 2 * y[:, None]
+    >>> source = np.where(np.arange(120) < 60, "real", "gan")
+    >>> selector = SyntheticDataSelector(policies=["RealTimes3"], num_seeds=1).fit(X, y, source=source)
+    >>> selector.weights_.shape, bool(selector.support_[:60].all())
+    ((120,), True)
+    """
+
+    def __init__(
+        self,
+        learner: Any = "logistic",
+        *,
+        policies: Any = None,
+        metric: str | None = None,
+        num_seeds: int = 5,
+        budget_minutes: float = 5.0,
+        pca: int | None = None,
+        random_state: Any = 0,
+    ) -> None:
+        self.learner = learner
+        self.policies = policies
+        self.metric = metric
+        self.num_seeds = num_seeds
+        self.budget_minutes = budget_minutes
+        self.pca = pca
+        self.random_state = random_state
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        source: Any = None,
+        X_valid: Any = None,
+        y_valid: Any = None,
+        parent: Any = None,
+        group: Any = None,
+    ) -> SyntheticDataSelector:
+        """Compare, decide, and weigh every row of `X`.
+
+        Parameters
+        ----------
+        X : array-like of numbers (n, ...), sequence of str (n,), or pandas.DataFrame
+            Real and synthetic rows together, in any order.
+        y : array-like (n,)
+            Class labels.
+        source : array-like of str (n,)
+            "real" for real rows, the name of the generator for others.
+        X_valid, y_valid : optional
+            Real rows that validate; they are pooled with the real rows and never get a weight of their own here.
+        parent : array-like of int (n,), optional
+            Place in `X` of the real row that a synthetic row was made from, negative where unknown: it is not trained
+            on while its parent is judged.
+        group : array-like (n,), optional
+            Rows of one group never straddle a split.
+
+        Returns
+        -------
+        SyntheticDataSelector
+            Itself.
+
+        Raises
+        ------
+        DataError
+            A ValueError that says what was seen, what was needed and what to do next.
+        """
+        import torch
+        from threadpoolctl import threadpool_limits
+
+        plan = self._plan()
+        loaded = self._load(X, y, source, X_valid, y_valid, parent, group)
+        make_folds(pooled(loaded.mixture), plan.first_seed)  # refuses fewer groups than folds before the work begins
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            with threadpool_limits(1):
+                encoded, study = prepare(loaded, plan)
+                comparison = compare(study)
+                found = conclude(study, loaded, comparison, self.metric, None)
+        finally:
+            torch.set_num_threads(threads)
+        self.classes_ = np.array(loaded.mixture.classes)
+        self.verdict_: Verdict = found.verdict
+        self.comparison_: Comparison = comparison
+        self.findings_ = check(loaded, Seeds(plan.first_seed).child("check"), encoded=encoded)
+        self._take_weights(loaded, found.weights[found.verdict.policy], found.weights.get(LEARNED))
+        self.policies_ = policy_frame(comparison, found.verdict.metric)
+        return self
+
+    def _plan(self) -> Plan:
+        """Check the settings and bring them to the form of the road."""
+        if self.metric is not None and self.metric not in METRICS:
+            raise DataError(f"metric is {self.metric!r}; known are {', '.join(METRICS)}")
+        if not isinstance(self.num_seeds, int | np.integer) or self.num_seeds < 1:
+            raise DataError(f"num_seeds is {self.num_seeds!r}; a whole number of at least 1 is needed")
+        if not 0 < self.budget_minutes < float("inf"):
+            raise DataError(f"budget_minutes is {self.budget_minutes!r}; a number of minutes above 0 is needed")
+        learner, inner = _learner(self.learner)
+        policies = self.policies if self.policies is None or isinstance(self.policies, str) else ",".join(self.policies)
+        return Plan(
+            learner=learner,
+            inner=inner,
+            policies=policies,
+            num_seeds=int(self.num_seeds),
+            first_seed=_first_seed(self.random_state),
+            budget_seconds=60 * self.budget_minutes,
+            pca=self.pca,
+        )
+
+    def _load(self, X: Any, y: Any, source: Any, X_valid: Any, y_valid: Any, parent: Any, group: Any) -> Loaded:
+        """Check the arguments as scikit-learn does and bring them to the form that files are brought to."""
+        if y is None:
+            raise DataError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+        if source is None:
+            raise DataError(
+                "source is missing: pass an array with 'real' for every real row of X and the generator's name for "
+                "every synthetic one, as in fit(X, y, source=source)"
+            )
+        X = self._checked(X, reset=True)
+        y = column_or_1d(y, warn=True)
+        if y.dtype.kind == "f" and not np.isfinite(y).all():
+            raise DataError("Input y contains NaN or infinity. Every row needs a label.")
+        check_classification_targets(y)
+        if X_valid is not None:
+            X_valid = self._checked(X_valid, reset=False)
+            y_valid = None if y_valid is None else column_or_1d(y_valid)
+        return load_arrays(X, y, source, x_valid=X_valid, y_valid=y_valid, parent=parent, group=group)
+
+    def _checked(self, X: Any, *, reset: bool) -> Any:
+        """Check numbers as scikit-learn does; note width and names of a data frame; let texts and pictures pass."""
+        if hasattr(X, "iloc") and getattr(X, "ndim", 2) == 2:
+            validate_data(self, X=X, reset=reset, skip_check_array=True)
+            return X
+        if _is_text(X) or getattr(X, "ndim", 2) > 2:
+            return X
+        return validate_data(self, X=X, reset=reset, ensure_min_samples=2 if reset else 1)
+
+    def _take_weights(self, loaded: Loaded, weights: Weights, learned: Weights | None) -> None:
+        """Bring the weights of all rows into the order of `X`; rows that could not take part get 0."""
+        mixture = loaded.mixture
+        left_out = 0 if loaded.left_out is None else len(loaded.left_out)
+        num_rows = len(mixture.real) + len(mixture.synth) + left_out
+        values, support, told = np.zeros(num_rows), np.zeros(num_rows, dtype=bool), np.zeros(num_rows)
+        first = len(mixture.real) + len(mixture.valid)
+        keep = weights.values > 0
+        keep[mixture.is_synth] = keep_mask(weights.values[mixture.is_synth])
+        for part, start in ((mixture.real, 0), (mixture.synth, first)):
+            assert part.row is not None
+            mine = slice(start, start + len(part))
+            values[part.row], support[part.row] = weights.values[mine], keep[mine]
+            told[part.row] = np.nan if learned is None else learned.values[mine]
+        self.weights_ = values / values.mean()
+        self.support_ = support
+        self.learned_weights_ = told / told.mean()
+
+    def _repr_html_inner(self) -> str:
+        return self._html()
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
+        return {"text/plain": repr(self), "text/html": self._html()}
+
+    def _html(self) -> str:
+        """The verdict as a small page of its own; before `fit`, scikit-learn's own box."""
+        if not hasattr(self, "verdict_"):
+            from sklearn.utils import estimator_html_repr
+
+            return estimator_html_repr(self)
+        return render_notebook(_summary(self), repr(self))
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "verdict_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.input_tags.string = True
+        return tags
+
+    def get_support(self, indices: bool = False) -> np.ndarray:
+        """Return `support_`, or with `indices` the places of the rows to keep, as scikit-learn's selectors do."""
+        check_is_fitted(self)
+        return np.flatnonzero(self.support_) if indices else self.support_
+
+
+def _is_text(X: Any) -> bool:
+    """True for a flat sequence of texts."""
+    if isinstance(X, str) or not hasattr(X, "__len__") or hasattr(X, "todense"):
+        return False
+    array = np.asarray(X, dtype=object) if isinstance(X, list | tuple) else np.asarray(X)
+    return array.ndim == 1 and len(array) > 0 and all(isinstance(text, str) for text in array.tolist())
+
+
+def _learner(learner: Any) -> tuple[Learner, str]:
+    """The learner and its name; a classifier of scikit-learn is cloned for every fit."""
+    if isinstance(learner, str):
+        return find_learner(learner), learner
+    from sklearn.base import clone, is_classifier
+    from sklearn.utils.validation import has_fit_parameter
+
+    if isinstance(learner, type) or not is_classifier(learner) or not has_fit_parameter(learner, "sample_weight"):
+        raise DataError(
+            f"learner is {learner!r}; needed is 'logistic', 'mlp', or a classifier whose fit takes sample_weight"
+        )
+    return Wrapped(lambda: clone(learner)), type(learner).__name__
+
+
+def _first_seed(random_state: Any) -> int:
+    """A number for the first repetition."""
+    if random_state is None:
+        return 0
+    if isinstance(random_state, int | np.integer):
+        return int(random_state)
+    from sklearn.utils import check_random_state
+
+    return int(check_random_state(random_state).randint(2**31 - 1))
+
+
+def _summary(selector: SyntheticDataSelector) -> dict[str, Any]:
+    """What the notebook shows."""
+    verdict = selector.verdict_
+    return {
+        "verdict": {
+            "policy": verdict.policy,
+            "use": verdict.use,
+            "evidence": verdict.evidence,
+            "sentence": verdict.sentence,
+            "keep_fraction": verdict.keep_fraction,
+            "effective_fraction": verdict.effective_fraction,
+            "gain": {
+                "over_real_only": plain_interval(verdict.gain),
+                "over_everything": plain_interval(verdict.gain_over_everything),
+            },
+        },
+        "metric": verdict.metric,
+        "splits": verdict.num_splits,
+        "policies": [{"name": name, **row} for name, row in selector.policies_.to_dict("index").items()],
+        "findings": [finding.title for finding in selector.findings_],
+    }

@@ -1,0 +1,56 @@
+"""Intervals of shares, of differences of shares and of the area under the ROC curve, good near 0 and 1 too.
+
+All invert a test of the value instead of adding an error to the estimate, so they stay inside the possible range and
+have a width where a sample shows nothing but 0 or 1.
+
+References
+----------
+Wilson 1927; Newcombe 1998 (differences, method 10); Newcombe 2006 (AUC, method 5).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.optimize import brentq
+
+Z = 1.959964  # of a two-sided level of 95 %
+
+
+def share_interval(hits: float, n: float) -> tuple[float, float]:
+    """Return the 95 % interval of the share `hits` of `n` (Wilson 1927)."""
+    p = hits / n
+    center = (p + Z * Z / (2 * n)) / (1 + Z * Z / n)
+    half = Z * np.sqrt(p * (1 - p) / n + Z * Z / (4 * n * n)) / (1 + Z * Z / n)
+    return max(0.0, float(center - half)), min(1.0, float(center + half))
+
+
+def share_difference(hits: float, n: float, base_hits: float, base_n: float) -> tuple[float, float]:
+    """Return the 95 % interval of hits / n - base_hits / base_n (Newcombe 1998, method 10)."""
+    first, second = hits / n, base_hits / base_n
+    (low, high), (base_low, base_high) = share_interval(hits, n), share_interval(base_hits, base_n)
+    down, up = np.hypot(first - low, base_high - second), np.hypot(high - first, second - base_low)
+    return float(first - second - down), float(first - second + up)
+
+
+def auc_interval(auc: float, num_positive: int, num_negative: int, inflation: float = 1.0) -> tuple[float, float]:
+    """Return the 95 % interval of an AUC: the values that the estimate does not reject (Newcombe 2006, method 5).
+
+    Parameters
+    ----------
+    auc : float
+        Probability that a positive row scores above a negative one, in [0, 1].
+    num_positive, num_negative : int
+    inflation : float
+        Factor on the standard error, above 1 where scores come from models that share training rows.
+    """
+
+    def error(value: float) -> float:
+        """Standard error at a true value (Hanley, McNeil 1982, with both sample sizes replaced by their mean)."""
+        middle = (num_positive + num_negative) / 2 - 1
+        bracket = 1 + middle * ((1 - value) / (2 - value) + value / (1 + value))
+        return inflation * float(np.sqrt(value * (1 - value) * bracket / (num_positive * num_negative)))
+
+    # At the ends of [0, 1] the error vanishes, so the search starts a little inside of them.
+    low = 0.0 if auc <= 0 else brentq(lambda value: auc - value - Z * error(value), 0.0, min(auc, 1 - 1e-12))
+    high = 1.0 if auc >= 1 else brentq(lambda value: value - auc - Z * error(value), max(auc, 1e-12), 1.0)
+    return float(low), float(high)

@@ -1,0 +1,125 @@
+"""The meta-training in sentences: what each curve means, and what this run's curve says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from synthsift.report import wording
+
+# Where a curve's name contains the key, this is what the curve is.
+MEANINGS = {
+    "effective_batch": "How many rows of a batch really count, (sum w)² / sum w². As many as the batch has: all alike; "
+    "near 1: a single row decides.",
+    "effective_fraction": "The same as a share of the batch.",
+    "gsnr": "Signal over noise of the meta-gradient. Above 1 the weights follow the trusted rows; below 1, chance.",
+    "largest_share": "The part of a batch's weight that its heaviest row holds.",
+    "mean_weight": "How much of a batch is used at all.",
+    "grad": "Length of a gradient; it should become small and must not explode.",
+    "rate": "Length of a step; it is lowered towards the end.",
+}
+OBJECTIVE = (
+    "What the meta-network lowers: the loss on trusted real rows plus a price for concentrating the weight. It is "
+    "measured against the weights of the moment, so it need not fall; the price rises as rows are told apart."
+)
+LOSS = "A loss; lower is better."
+FEW, MANY = 0.1, 0.3  # effective shares of a batch below and above which the weight is called concentrated and spread
+
+
+def curve_meanings(curves: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return name and meaning of every curve that is known by name."""
+    found = []
+    for name in curves:
+        known = [words for key, words in MEANINGS.items() if key in name]
+        if known:
+            found.append({"name": name, "meaning": known[0]})
+        elif name == "loss":
+            found.append({"name": name, "meaning": OBJECTIVE})
+        elif "loss" in name:
+            found.append({"name": name, "meaning": LOSS})
+    return found
+
+
+def explain_curves(history: Mapping[str, Any] | None, diagnostics: Mapping[str, Any]) -> list[str]:
+    """Return what the curves of one run say, in sentences; empty without curves.
+
+    Parameters
+    ----------
+    history : dict or None
+        ``step`` and ``curves`` from `collect`.
+    diagnostics : dict
+        Those of summary.json; ``temper`` and ``learned_outcome`` are used.
+    """
+    if not history:
+        return []
+    curves = {name: [v for v in values if wording.is_number(v)] for name, values in history["curves"].items()}
+    curves = {name: values for name, values in curves.items() if values}
+    told = [_ended(history["step"], diagnostics), _concentration(curves), _signal(curves), *_losses(curves)]
+    return [words for words in [*told, _temper(diagnostics.get("temper"))] if words]
+
+
+def _ended(steps: Sequence[float], diagnostics: Mapping[str, Any]) -> str:
+    """How many steps there were and how they ended."""
+    outcome = diagnostics.get("learned_outcome")
+    words = f"The meta-network took {wording.count(steps[-1] + 1)} steps" if steps else ""
+    return f"{words} and {wording.one_line(outcome, 200)}." if outcome and words else f"{words}." if words else ""
+
+
+def _concentration(curves: Mapping[str, Sequence[float]]) -> str:
+    """How many rows of a batch count at the end, and what the heaviest holds."""
+    if not curves.get("effective_fraction"):
+        return ""
+    share = curves["effective_fraction"][-1]
+    rows = f" ({wording.count(curves['effective_batch'][-1])} rows)" if curves.get("effective_batch") else ""
+    judged = (
+        "so a small part of the rows decides, which is a risk"
+        if share < FEW
+        else "so no small group of rows decides"
+        if share > MANY
+        else "so the weight is gathered on a part of the rows"
+    )
+    largest = curves.get("largest_share")
+    heaviest = f" The heaviest row holds {100 * largest[-1]:.2g} % of its batch." if largest else ""
+    return f"At the end {wording.percent(share)} of a batch really counts{rows}, {judged}.{heaviest}"
+
+
+def _signal(curves: Mapping[str, Sequence[float]]) -> str:
+    """Whether the meta-gradient stood out of its noise in the second half."""
+    values = curves.get("gsnr")
+    if not values:
+        return ""
+    late = sorted(values[len(values) // 2 :])
+    middle = late[len(late) // 2]
+    judged = (
+        "the trusted rows, not chance, shaped the weights"
+        if middle > 1
+        else "chance shaped the weights at least as much as the trusted rows did: more trusted rows are needed"
+    )
+    times = f"{middle:.0f}" if middle >= 10 else f"{middle:.1f}"
+    return f"In the second half the signal of the meta-gradient was {times} times its noise: {judged}."
+
+
+def _losses(curves: Mapping[str, Sequence[float]]) -> list[str]:
+    """Whether each named loss fell, by the means of its first and last fifth."""
+    told = []
+    for name, values in curves.items():
+        if "loss" not in name or name == "loss" or len(values) < 5:
+            continue
+        part = len(values) // 5
+        first, last = sum(values[:part]) / part, sum(values[-part:]) / part
+        way = "fell" if last < first else "rose" if last > first else "stayed"
+        told.append(f"The {wording.title(name)} {way} from {first:.3g} to {last:.3g}.")
+    return told
+
+
+def _temper(temper: Any) -> str:
+    """What the chosen power of the weights says."""
+    if not wording.is_number(temper):
+        return ""
+    if temper == 0:
+        return (
+            "Real rows that had no part in the training saw no gain from these weights, so their power was set to 0: "
+            "all rows weigh alike."
+        )
+    strength = "as they are" if temper == 1 else f"to the power {temper:g}"
+    return f"Real rows that had no part in the training were predicted best with the weights taken {strength}."

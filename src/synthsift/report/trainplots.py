@@ -1,0 +1,90 @@
+"""Pictures of the meta-training: its curves, and what the trained network goes by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from synthsift.report import wording
+from synthsift.report.canvas import ACCENT, GRID, MUTED, WARM, WIDE, label_room, new_figure, place_axes
+from synthsift.report.lines import MAX_BARS, few_ticks, note_at_end, row_axes
+
+TREND = 0.1  # rank correlation from which a direction is shown
+
+
+def draw_importance(report: Mapping[str, Any], width: float) -> Any:
+    """One bar for each input of the meta-network: its share of the variance of the log-weights."""
+    rows = [row for row in report["importance"] if wording.is_number(row.get("share"))][:MAX_BARS]
+    if not rows:
+        return None
+    names = [wording.title(row["name"])[: 36 if width == WIDE else 20] for row in rows]
+    right = 1.95 if width == WIDE else 0.75
+    figure, axes = row_axes(names, width, label_room(names, width), right)
+    for y, row in enumerate(rows):
+        tone = trend_tone(row.get("direction"))
+        axes.barh(y, row["share"], height=0.62, color=tone)
+        if wording.is_number(row.get("low")) and wording.is_number(row.get("high")):
+            axes.plot([row["low"], row["high"]], [y, y], color=GRID, linewidth=1.4)
+        note_at_end(axes, y, wording.percent(row["share"]), color=tone)
+        if width == WIDE:
+            note_at_end(axes, y, trend_words(row.get("direction")), at=right * 72 - 2, ha="right")
+    axes.set_xlim(0, max(1e-6, *(row["share"] for row in rows)) * 1.05)
+    axes.xaxis.set_major_formatter(lambda value, _: wording.percent(value))
+    axes.set_xlabel("share of the spread of the log-weights")
+    return figure
+
+
+def trend_tone(direction: Any) -> str:
+    """Color of an input: higher values get more weight, less weight, or neither."""
+    if not wording.is_number(direction) or abs(direction) < TREND:
+        return MUTED
+    return ACCENT if direction > 0 else WARM
+
+
+def trend_words(direction: Any) -> str:
+    """The same in words; "" where nothing can be said."""
+    if not wording.is_number(direction):
+        return ""
+    if abs(direction) < TREND:
+        return "no clear trend"
+    return "higher, more weight" if direction > 0 else "higher, less weight"
+
+
+def draw_history(report: Mapping[str, Any], width: float) -> Any:
+    """A panel for the losses and one for every other curve of the meta-training."""
+    history = report["history"]
+    panels = _history_panels(history["curves"]) if history else []
+    if not panels:
+        return None
+    num_columns = 3 if width == WIDE else 1
+    num_rows = -(-len(panels) // num_columns)
+    cell_width, cell_height = width / num_columns, 1.75
+    figure = new_figure(width, num_rows * cell_height)
+    for i, (title, curves) in enumerate(panels):
+        line, column = divmod(i, num_columns)
+        axes = place_axes(
+            figure,
+            column * cell_width + 0.55,
+            (num_rows - 1 - line) * cell_height + 0.35,
+            cell_width - 0.75,
+            cell_height - 0.75,
+        )
+        for tone, style, (name, values) in zip((ACCENT, WARM, MUTED), ("-", "--", ":"), curves, strict=False):
+            known = [(s, v) for s, v in zip(history["step"], values, strict=True) if v is not None]
+            axes.plot(*zip(*known, strict=True), color=tone, linestyle=style, linewidth=1.4, label=wording.title(name))
+        axes.tick_params(labelcolor=MUTED)
+        axes.grid(axis="y", color=GRID, linewidth=0.6, alpha=0.5)
+        axes.set_title(title if len(curves) > 1 else wording.title(curves[0][0]), pad=6)
+        axes.xaxis.set_major_locator(few_ticks(4))
+        axes.yaxis.set_major_locator(few_ticks(4))
+        if len(curves) > 1:
+            axes.legend(frameon=False, handlelength=1.6, borderpad=0, labelcolor=MUTED)
+    return figure
+
+
+def _history_panels(curves: Mapping[str, Sequence[Any]]) -> list[tuple[str, list[tuple[str, Sequence[Any]]]]]:
+    """At most three losses in one panel, at most eight other curves in one each; empty ones are left out."""
+    filled = {name: values for name, values in curves.items() if any(value is not None for value in values)}
+    losses = [(name, values) for name, values in filled.items() if "loss" in name][:3]
+    others = [(name, [(name, values)]) for name, values in filled.items() if "loss" not in name][:8]
+    return ([("losses", losses)] if losses else []) + others

@@ -1,0 +1,149 @@
+"""From loaded rows to a verdict: the road that the command line and the scikit-learn facade share.
+
+`prepare` encodes and sets up the comparison, `compare.compare` runs it, `conclude` decides and fits the final models.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from synthsift.compare import Study, final_fits, judge_test
+from synthsift.records import Comparison, DataError, Features, Images, Loaded, Verdict, Weights, concat_x
+from synthsift.represent.encoding import Encoded, encode
+from synthsift.represent.position import Position
+from synthsift.seeds import Seeds
+from synthsift.studies.policies import pick_policies, with_diagnostics, words_of
+from synthsift.training.learners import Learner, Model
+from synthsift.verdict import decide, with_weights
+
+LEARNED = "LearnedWeights"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to compare.
+
+    Parameters
+    ----------
+    learner : Learner
+    inner : str
+        The learner's name on the command line; "mlp" trains a network inside `LearnedWeights`.
+    policies : str, optional
+        Comma-separated names; all that make sense if None.
+    num_seeds, first_seed : int
+        Repetitions of the 5 folds, and the number of the first.
+    budget_seconds : float
+    pca : int, optional
+        Directions kept of a table.
+    encoder : str, optional
+        A pretrained network, see `represent.pretrained`; None: the encoder that needs none.
+    """
+
+    learner: Learner
+    inner: str
+    policies: str | None = None
+    num_seeds: int = 5
+    first_seed: int = 0
+    budget_seconds: float = 300.0
+    pca: int | None = None
+    encoder: str | None = None
+
+
+def prepare(loaded: Loaded, plan: Plan) -> tuple[Encoded, Study]:
+    """Encode all rows once, without labels, and set up the comparison; the cnn learner sees the pixels instead.
+
+    Returns
+    -------
+    encoded : Encoded
+    study : Study
+
+    Raises
+    ------
+    DataError
+        If the learner needs pictures and the data are none.
+    """
+    mixture, inputs = loaded.mixture, None
+    if plan.inner == "cnn":
+        inputs = concat_x([part.x for part in mixture.parts if len(part)])
+        if not isinstance(inputs, Images):
+            raise DataError(
+                "--learner cnn reads pictures, and the data are none. Give folders of images, one folder a class, or "
+                "choose --learner logistic or mlp."
+            )
+    encoded = encode(loaded, plan.pca, plan.encoder)
+    embedding = encoded.rows
+    study = Study(
+        policies=pick_policies(plan.policies, plan.inner, mixture),
+        mixture=mixture,
+        embedding=embedding,
+        describe=Position(embedding, {name: k for k, name in enumerate(mixture.ids)}),
+        learner=plan.learner,
+        num_seeds=plan.num_seeds,
+        first_seed=plan.first_seed,
+        budget_seconds=plan.budget_seconds,
+        workers=max(1, min(2, os.cpu_count() or 1)),
+        inputs=inputs,
+    )
+    return encoded, study
+
+
+def choose_metric(wanted: str | None, y: np.ndarray) -> str:
+    """Return the metric asked for; else accuracy, or balanced accuracy for unbalanced real classes."""
+    if wanted is not None:
+        return wanted
+    counts = np.bincount(y)
+    counts = counts[counts > 0]
+    return "balanced_accuracy" if counts.max() > 3 * counts.min() else "accuracy"
+
+
+@dataclass(frozen=True)
+class Concluded:
+    """What was decided, and what was fitted on all rows.
+
+    Parameters
+    ----------
+    verdict : Verdict
+    weights : mapping of str to Weights
+        Final weights of the verdict's policy and of LearnedWeights where it took part.
+    models : mapping of str to Model
+    test : list of dict
+        Test metric of every policy, empty without test rows.
+    features : Features
+        The description of all rows, as the final fits saw it.
+    """
+
+    verdict: Verdict
+    weights: Mapping[str, Weights]
+    models: Mapping[str, Model]
+    test: list[dict[str, Any]]
+    features: Features
+
+
+def conclude(
+    study: Study, loaded: Loaded, comparison: Comparison, wanted_metric: str | None, test_vectors: np.ndarray | None
+) -> Concluded:
+    """Decide, fit the final models, open the test set once."""
+    metric = choose_metric(wanted_metric, comparison.y)
+    verdict = decide(comparison, metric, Seeds(study.first_seed).child("verdict"))
+    study = replace(study, policies=with_diagnostics(dict(study.policies)))
+    wanted = list(study.policies)
+    if loaded.test is not None and test_vectors is not None:
+        seen = test_vectors if study.inputs is None else loaded.test.x
+        test, weights, models = judge_test(study, loaded.test, seen, metric, wanted)
+    else:
+        names = [name for name in wanted if name in (verdict.policy, LEARNED)]
+        test, (weights, models) = [], final_fits(study, names)
+    words, times = words_of(study.policies[verdict.policy])
+    synth = weights[verdict.policy].values[study.mixture.is_synth]
+    return Concluded(
+        verdict=with_weights(verdict, synth, times, comparison, words),
+        weights={name: weights[name] for name in (verdict.policy, LEARNED) if name in weights},
+        models=models,
+        test=test,
+        features=study.describe(study.mixture, Seeds(study.first_seed).child("final", "describe")),
+    )

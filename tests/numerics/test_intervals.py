@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from synthsift.numerics.intervals import auc_interval, share_difference, share_interval
+
+
+def test_published_values() -> None:
+    """Newcombe 1998: 81 of 263 (Wilson), and 56 / 70 - 48 / 80 (method 10)."""
+    assert share_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
+    assert share_difference(56, 70, 48, 80) == pytest.approx((0.0524, 0.3339), abs=1e-4)
+
+
+@pytest.mark.parametrize(("hits", "low", "high"), [(0, 0.0, 0.2775), (10, 0.7225, 1.0)])
+def test_shares_at_the_ends_have_a_width(hits: int, low: float, high: float) -> None:
+    assert share_interval(hits, 10) == pytest.approx((low, high), abs=1e-4)
+
+
+@pytest.mark.parametrize(("p", "q", "n", "m"), [(0.05, 0.05, 100, 60), (0.3, 0.2, 80, 200), (0.98, 0.9, 150, 40)])
+def test_coverage_of_differences(p: float, q: float, n: int, m: int) -> None:
+    rng = np.random.default_rng(0)
+    intervals = [
+        share_difference(*pair)
+        for pair in zip(rng.binomial(n, p, 2000), [n] * 2000, rng.binomial(m, q, 2000), [m] * 2000, strict=True)
+    ]
+    inside = np.mean([low <= p - q <= high for low, high in intervals])
+    assert 0.935 <= inside <= 0.985
+
+
+@pytest.mark.parametrize(("shift", "n", "m"), [(0.0, 40, 80), (1.0, 60, 60), (2.5, 200, 100)])
+def test_coverage_of_the_auc(shift: float, n: int, m: int) -> None:
+    from scipy.stats import norm
+
+    rng, truth, inside = np.random.default_rng(1), norm.cdf(shift / np.sqrt(2)), []
+    for _ in range(1000):
+        a, b = rng.standard_normal(n) + shift, rng.standard_normal(m)
+        low, high = auc_interval(float(np.mean(a[:, None] > b)), n, m)
+        inside.append(low <= truth <= high)
+    assert 0.925 <= np.mean(inside) <= 0.99
+
+
+@pytest.mark.parametrize("auc", [0.0, 0.3, 1.0])
+def test_an_auc_of_few_rows_is_never_certain(auc: float) -> None:
+    low, high = auc_interval(auc, 30, 30)
+    assert 0 <= low <= auc <= high <= 1 and high - low > 0.06
+    assert auc_interval(1 - auc, 30, 30) == pytest.approx((1 - high, 1 - low))
+    wide = auc_interval(auc, 30, 30, inflation=1.3)
+    assert wide[1] - wide[0] > high - low

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from synthsift.report.curves import curve_meanings, explain_curves
+
+
+def told(curves: dict[str, list[Any]], **diagnostics: Any) -> str:
+    length = max((len(values) for values in curves.values()), default=0)
+    return " ".join(explain_curves({"step": list(range(length)), "curves": curves}, diagnostics))
+
+
+def test_without_curves_nothing_is_said() -> None:
+    assert explain_curves(None, {"temper": 1.0}) == []
+    assert explain_curves({"step": [], "curves": {}}, {}) == []
+    assert told({"gsnr": [None, None], "effective_fraction": [None, None]}) == "The meta-network took 2 steps."
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [(0.05, "a small part of the rows decides"), (0.2, "gathered on a part"), (0.8, "no small group of rows decides")],
+)
+def test_concentration(share: float, words: str) -> None:
+    text = told(
+        {"effective_fraction": [1.0, share], "effective_batch": [100.0, 100 * share], "largest_share": [0, 0.5]}
+    )
+    assert words in text and f"{100 * share:.0f} % of a batch" in text and "holds 50 % of its batch" in text
+
+
+def test_signal_and_noise_by_the_second_half() -> None:
+    assert "12 times its noise: the trusted rows, not chance" in told({"gsnr": [0.0, 0.0, 12.0, 12.0]})
+    assert "0.3 times its noise: chance shaped" in told({"gsnr": [90.0, 90.0, 0.3, 0.3]})
+
+
+def test_losses_fall_and_rise_but_the_objective_is_left_alone() -> None:
+    fall = [1.0 - k / 20 for k in range(10)]
+    text = told({"valid_loss": fall, "train_loss": fall[::-1], "loss": fall, "short_loss": [1.0, 0.0]})
+    assert "valid loss fell from 0.975 to 0.575" in text and "train loss rose from 0.575 to 0.975" in text
+    assert text.count("The ") == 3, (
+        "the meta-objective is measured against the weights of the moment: no fall is claimed"
+    )
+
+
+@pytest.mark.parametrize(
+    ("temper", "words"),
+    [(0, "all rows weigh alike"), (1.0, "taken as they are"), (0.5, "to the power 0.5"), (None, "")],
+)
+def test_the_power_of_the_weights(temper: Any, words: str) -> None:
+    assert words in told({"gsnr": [2.0]}, temper=temper)
+
+
+def test_every_known_curve_has_a_meaning_and_an_unknown_one_none() -> None:
+    names = ["loss", "train_loss", "gsnr", "effective_batch", "largest_share", "mean_weight", "something"]
+    meanings = {row["name"]: row["meaning"] for row in curve_meanings(dict.fromkeys(names))}
+    assert list(meanings) == names[:-1] and len(set(meanings.values())) == 6

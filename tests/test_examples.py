@@ -1,0 +1,58 @@
+"""Scripts in examples/ that need no downloaded data run, and the asserts at their ends hold."""
+
+from __future__ import annotations
+
+import contextlib
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from synthsift.cli.app import run_app
+from synthsift.report import render
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+COMMANDS = ("table_files", "text_file")
+SCRIPTS = ("notebook_selector",)
+
+
+def in_this_process(command: list[str], *, cwd: Path, check: bool) -> None:
+    """Run `python -m synthsift ...` where it is, instead of starting another interpreter."""
+    assert command[:3] == [sys.executable, "-m", "synthsift"] and check
+    with mock.patch.object(sys, "argv", command[2:]), contextlib.chdir(cwd):
+        try:
+            run_app()
+        except SystemExit as end:
+            assert end.code == 0, end.code
+
+
+def run(name: str, *arguments: str) -> dict[str, Any]:
+    with mock.patch.object(sys, "argv", [f"{name}.py", *arguments]):
+        return runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_example_of_the_command_line(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subprocess, "run", in_this_process)
+    monkeypatch.setattr(render, "draw_figures", lambda report: {})  # pictures cost seconds; they have their own tests
+    run(name, "--out", str(tmp_path / "out"))
+    assert {"summary.json", "report.html", "weights.parquet"} <= {
+        file.name for file in (tmp_path / "out/run").iterdir()
+    }
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_an_example_for_notebooks(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    run(name)
+    assert "test accuracy" in capsys.readouterr().out
+
+
+def test_the_selector_needs_four_lines_at_most() -> None:
+    source = (EXAMPLES / "notebook_selector.py").read_text()
+    cell = source.split("\n# %%")[2]
+    code = [line for line in cell.splitlines()[1:] if line.strip()]
+    assert len(code) <= 4, code
