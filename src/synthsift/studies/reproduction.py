@@ -133,7 +133,7 @@ def write_rebuilt(rebuilt: Rebuilt, out: Path) -> None:
 
 
 def draw_files(rebuilt: Rebuilt, endings: Sequence[str] = ("png", "svg")) -> dict[str, bytes]:
-    """The figure in each form, the same bytes every time."""
+    """The figure in each form: for the same endings the same bytes every time."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
