@@ -27,7 +27,7 @@ from synthsift.data.worlds_random import random_world
 from synthsift.numerics.metrics import row_hits
 from synthsift.records import concat_x
 from synthsift.represent.encoders import fit_encoder
-from synthsift.represent.position import Position
+from synthsift.represent.table import FeatureTable
 from synthsift.seeds import Seeds
 from synthsift.studies.policies import policy_names
 from synthsift.training.learners import Logistic
@@ -44,7 +44,7 @@ def judge_world(world: World, num_seeds: int, seed: int) -> dict[str, object]:
     x = concat_x([part.x for part in mixture.parts if len(part)])
     encoder = fit_encoder(x)
     embedding = encoder.transform(x)
-    describe = Position(embedding, {name: k for k, name in enumerate(mixture.ids)})
+    describe = FeatureTable(embedding, {name: k for k, name in enumerate(mixture.ids)})
     policies = policy_names("logistic", mixture)
     study = Study(policies, mixture, embedding, describe, Logistic(), num_seeds, 100 * seed)
     comparison = compare(study)

@@ -72,7 +72,7 @@ IN_FUNCTIONS = {
     "records": {"pandas", "torch"},
     "data": {"pandas", "pyarrow", "PIL", "sklearn"},
     "represent": {"safetensors", "PIL"},
-    "drift": {"torch"},
+    "drift": {"torch", "safetensors"},
     "compare": {"pandas"},
     "verdict": {"pandas"},
     "runs": {"pandas", "pyarrow", "safetensors"},

@@ -18,7 +18,7 @@ from synthsift.data.worlds import World, harmful_labels, same_law
 from synthsift.numerics.choice import LEAVE_REAL, Chooser, recommend
 from synthsift.numerics.resampling import bootstrap_counts
 from synthsift.records import Comparison, Interval, Verdict
-from synthsift.represent.position import Position
+from synthsift.represent.table import FeatureTable
 from synthsift.seeds import Seeds
 from synthsift.training.learners import Logistic
 from synthsift.verdict import (
@@ -472,7 +472,7 @@ def judged(world: World) -> Comparison:
     mixture = world.mixture
     x = np.concatenate([part.x for part in mixture.parts])
     policies = {"RealOnly": RealOnly(), "Everything": Everything(), "TrustedMarginFilter": TrustedMargin("filter")}
-    describe = Position(x, {name: k for k, name in enumerate(mixture.ids)})
+    describe = FeatureTable(x, {name: k for k, name in enumerate(mixture.ids)})
     return compare(Study(policies, mixture, x, describe, Logistic(), 1))
 
 

@@ -48,6 +48,7 @@ FILES = (
     "findings.json",
     "gallery.json",
     "planted.json",
+    "plan.json",
     "log.txt",
     "report.html",
 )

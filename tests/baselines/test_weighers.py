@@ -16,7 +16,7 @@ from synthsift.bilevel.learned import LearnedWeights
 from synthsift.data.worlds import WORLDS, World, harmful_labels, one_good_source, same_law
 from synthsift.numerics.metrics import metric_value
 from synthsift.records import Features, Mixture, Outcome, Weigher, Weights
-from synthsift.represent.position import Position
+from synthsift.represent.table import FeatureTable
 from synthsift.seeds import Seeds
 from synthsift.studies.policies import policy_names
 
@@ -26,7 +26,7 @@ STUDIED = ("harmful_labels", "copies", "one_good_source", "shifted_covariates")
 
 def describe(mixture: Mixture) -> Features:
     x = np.concatenate([part.x for part in mixture.parts])
-    return Position(x, {name: k for k, name in enumerate(mixture.ids)})(mixture, Seeds(0))
+    return FeatureTable(x, {name: k for k, name in enumerate(mixture.ids)})(mixture, Seeds(0))
 
 
 @cache

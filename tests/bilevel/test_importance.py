@@ -114,7 +114,7 @@ def test_the_network_of_a_run_is_rebuilt_exactly() -> None:
     values = np.where(mixture.is_synth, rng.normal(size=340), 1.0)
     features = Features(np.column_stack([features.values, values]), (*NAMES, "more"), features.ids, features.embedding)
     weights = LearnedWeights(steps=30)(mixture, features, Seeds(0))
-    log_weights = log_weights_of(weights.state)(mixture, features)
+    log_weights = log_weights_of(weights.state, mixture)(mixture, features)
     temper, synth = weights.state["temper"][0], mixture.is_synth
     ratio = np.log(weights.values[synth]) - temper * log_weights[synth]
     assert np.ptp(ratio) < 1e-5, "the same up to a factor and single precision"

@@ -117,7 +117,7 @@ def test_meta_gradient_is_the_unrolled_one(kind: str, moving: bool) -> None:
     network, learner = make_network(), make_learner(kind, start, velocity)
     log_weights = network(FEATURES)
     learner.step(X, Y, shares(log_weights).detach())
-    scores = learner.scores(learner.trusted_gradient(TRUSTED_X, TRUSTED_Y))
+    scores = learner.scores(learner.trusted_gradient(TRUSTED_X, TRUSTED_Y), X, Y)
     log_weights.backward(meta_gradient(log_weights.detach(), scores, 0.0))
     found = RATE * scores.std() * gradient_vector(network)
     assert relative_error(found, unrolled_gradient(kind, start, velocity)) <= 1e-10
@@ -137,7 +137,7 @@ def test_scores_are_the_derivatives_by_the_shares(kind: str) -> None:
 
     learner = make_learner(kind, start, {})
     learner.step(X, Y, p)
-    scores = learner.scores(learner.trusted_gradient(TRUSTED_X, TRUSTED_Y))
+    scores = learner.scores(learner.trusted_gradient(TRUSTED_X, TRUSTED_Y), X, Y)
     step = 1e-5 * torch.eye(NUM_ROWS, dtype=torch.float64)
     slopes = torch.tensor([(after(p + e) - after(p - e)) / 2e-5 for e in step], dtype=torch.float64)
     assert relative_error(-RATE * scores, slopes) < 1e-7  # of a central difference: about step^2 + rounding / step
@@ -181,7 +181,7 @@ def test_the_linear_learner_is_the_network_learner_without_a_hidden_layer() -> N
     found = learner.trusted_gradient(TRUSTED_X, TRUSTED_Y)
     assert all(relative_error(found[name], direction[name]) < 1e-12 for name in direction)
     scores = jvp_scores(linear_logits, start, direction, X, Y)
-    assert relative_error(learner.scores(direction), scores) < 1e-12
+    assert relative_error(learner.scores(direction, X, Y), scores) < 1e-12
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_the_linear_learner_is_the_network_learner_without_a_hidden_layer() -> N
 )
 def test_scores_before_a_step_are_refused(learner: LinearLearner | NetworkLearner) -> None:
     with pytest.raises(AssertionError, match="take a step"):
-        learner.scores({})
+        learner.scores({}, X, Y)
 
 
 # -------------------------------------------------------------------------------------------------- the objective

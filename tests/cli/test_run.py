@@ -59,7 +59,7 @@ def weights(run: Path) -> dict[str, np.ndarray]:
 
 def test_the_folder_holds_every_file_and_nothing_else(run: Path) -> None:
     tables = ["comparison.csv", "features.parquet", "history.parquet", "predictions.parquet", "weights.parquet"]
-    records = ["findings.json", "gallery.json", "settings.json", "summary.json", "log.txt", "report.html"]
+    records = ["findings.json", "gallery.json", "plan.json", "settings.json", "summary.json", "log.txt", "report.html"]
     model = ["model", "model/model.json", "model/model.safetensors"]
     assert sorted(str(file.relative_to(run)) for file in run.rglob("*")) == sorted([*tables, *records, *model])
 
@@ -100,7 +100,7 @@ def test_summary_says_who_gains_and_what_the_learned_weights_go_by(run: Path, su
             assert row[name]["mean"] == pytest.approx(row[other] - row["real_only"])
     described = set(columns_of(run / "features.parquet")) - {"id"}
     shares = {row["name"]: row["share"] for row in summary["importance"]}
-    assert set(shares) == described | {"class", "source"}
+    assert set(shares) == described | {"place", "class", "source"}
     assert list(shares.values()) == sorted(shares.values(), reverse=True)
     items = json.loads((run / "gallery.json").read_text())["items"]
     assert {(item["source"], item["label"], item["end"]) for item in items} == {
@@ -181,7 +181,7 @@ def test_the_model_folder_needs_no_pickle(run: Path) -> None:
     settings = json.loads((run / "model" / "model.json").read_text())
     assert settings["learner"] == "logistic" and settings["classes"] == ["no", "yes"]
     arrays = load_file(run / "model" / "model.safetensors")
-    assert {name.split(".")[0] for name in arrays} == {"encoder", "learner", "metanet"}
+    assert {name.split(".")[0] for name in arrays} == {"encoder", "features", "learner", "metanet"}
     starts = {file.name: file.read_bytes()[:2] for file in run.rglob("*") if file.is_file()}
     assert not [name for name, start in starts.items() if start[:1] == b"\x80" or start == b"PK"]
 

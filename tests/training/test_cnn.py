@@ -15,7 +15,7 @@ from synthsift.compare import Study, compare, judge_test
 from synthsift.numerics.metrics import row_losses
 from synthsift.records import DataError, Examples, Images, Mixture, concat_x
 from synthsift.represent.encoders import fit_encoder
-from synthsift.represent.position import Position
+from synthsift.represent.table import FeatureTable
 from synthsift.seeds import Seeds
 from synthsift.training import cnn
 from synthsift.training.adamw import AdamW
@@ -131,7 +131,7 @@ def test_real_pictures_win_where_synthetic_labels_are_wrong() -> None:
         policies={"RealOnly": RealOnly(), "Everything": Everything()},
         mixture=mixture,
         embedding=embedding,
-        describe=Position(embedding, {name: k for k, name in enumerate(mixture.ids)}),
+        describe=FeatureTable(embedding, {name: k for k, name in enumerate(mixture.ids)}),
         learner=replace(QUICK, steps=24),
         num_seeds=1,
         inputs=pictures,

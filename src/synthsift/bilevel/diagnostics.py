@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from synthsift.bilevel.metanet import MetaNet
 from synthsift.bilevel.objective import effective_size, shares
 
 MAX_ROWS = 512  # per-row gradients are taken of at most so many rows of a batch
@@ -30,7 +30,7 @@ class History:
         return {name: np.array(values) for name, values in self.columns.items()}
 
 
-def step_diagnostics(network: MetaNet, features: Tensor, scores: Tensor, loss: float) -> dict[str, float]:
+def step_diagnostics(network: nn.Module, features: Tensor, scores: Tensor, loss: float) -> dict[str, float]:
     """Describe one step.
 
     Returns
@@ -53,7 +53,7 @@ def step_diagnostics(network: MetaNet, features: Tensor, scores: Tensor, loss: f
     }
 
 
-def gsnr(network: MetaNet, features: Tensor, scores: Tensor) -> float:
+def gsnr(network: nn.Module, features: Tensor, scores: Tensor) -> float:
     """Return the signal-to-noise ratio of the meta-gradient of this batch, higher is better.
 
     With h_i = grad log w_i, relative weights pi_i = n p_i and G = mean pi_i (s_i - s)(h_i - h), the gradient of a batch
@@ -77,3 +77,17 @@ def gsnr(network: MetaNet, features: Tensor, scores: Tensor) -> float:
     psi = n * p[:, None] * (centered - g)
     noise = float((psi**2).sum(dim=1).mean()) / n
     return max(float((g**2).sum()) / noise - 1.0, 0.0) if noise > 0 else 0.0
+
+
+def in_words(history: Mapping[str, np.ndarray]) -> str:
+    """Return one line on the last step of a meta-training, for the terminal."""
+    temper = float(history["temper"][0])
+    if not len(history.get("effective_batch", ())):
+        return f"Learned weights: power {temper:g} of what the meta-network says."
+    last = {name: float(values[-1]) for name, values in history.items()}
+    rows = last["effective_batch"] / max(last["effective_fraction"], 1e-12)
+    return (
+        f"Learned weights: {last['effective_batch']:,.0f} effective of {rows:,.0f} rows, mean weight "
+        f"{last['mean_weight']:.2f}, largest share {100 * last['largest_share']:.2g} %, signal to noise "
+        f"{last['gsnr']:.3g}; used to the power {temper:g}."
+    )

@@ -22,8 +22,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from synthsift.bilevel.learned import network_inputs
-from synthsift.bilevel.metanet import CLIP, MetaNet
+from synthsift.bilevel.inputs import NetworkInputs, source_names
+from synthsift.bilevel.metanet import restored_council
 from synthsift.records import Features, Mixture
 from synthsift.seeds import Seeds
 
@@ -57,17 +57,26 @@ class Importance:
     direction: float | None
 
 
-def log_weights_of(state: Mapping[str, np.ndarray]) -> LogWeights:
-    """Return the network that `LearnedWeights` left in `state` as a function; its power (temper) is left out."""
-    tensors = {name: torch.as_tensor(value) for name, value in state.items() if "." in name}
-    hidden, num_inputs = tensors["first.weight"].shape
-    network = MetaNet(num_inputs, hidden, torch.Generator())
-    network.load_state_dict(tensors)
+def log_weights_of(state: Mapping[str, np.ndarray], mixture: Mixture) -> LogWeights:
+    """Return the networks that `LearnedWeights` left in `state` as a function; their power (temper) is left out.
+
+    Parameters
+    ----------
+    state : mapping
+        ``Weights.state``.
+    mixture : Mixture
+        The rows they were trained on, which name the classes and sources.
+    """
+    constants = {name.removeprefix("inputs."): value for name, value in state.items() if name.startswith("inputs.")}
+    arrays = {name.removeprefix("network."): value for name, value in state.items() if name.startswith("network.")}
+    inputs = NetworkInputs.restore(constants, mixture.num_classes, source_names(mixture))
+    width = len(inputs.center) + inputs.num_classes + inputs.num_sources
+    council = restored_council(arrays, width, inputs.num_classes, inputs.num_sources)
 
     def log_weights(mixture: Mixture, features: Features) -> np.ndarray:
-        inputs = np.clip((network_inputs(mixture, features) - state["center"]) / state["scale"], -CLIP, CLIP)
+        told = inputs(features.values, features.embedding, mixture.y, mixture.source)
         with torch.no_grad():
-            return network(torch.as_tensor(inputs, dtype=torch.float32)).double().numpy()
+            return council(torch.as_tensor(told)).double().numpy()
 
     return log_weights
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from torch import Tensor
 from synthsift.bilevel.scores import Parameters, jvp_scores, linear_scores
 
 MOMENTUM = 0.9
+DECAY = 1e-2
 
 
 class InnerLearner(Protocol):
@@ -29,8 +30,16 @@ class InnerLearner(Protocol):
         """Return the gradient of the mean loss on trusted rows at the current parameters."""
         ...
 
-    def scores(self, direction: Parameters) -> Tensor:
-        """Return <grad l_i, direction> (n,) of the rows of the last step, at the parameters before it."""
+    def losses(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return the loss (n,) of each row at the current parameters."""
+        ...
+
+    def scores(self, direction: Parameters, x: Tensor, y: Tensor) -> Tensor:
+        """Return <grad l_i, direction> (n,) of any rows, at the parameters before the last step."""
+        ...
+
+    def scores_now(self, direction: Parameters, x: Tensor, y: Tensor) -> Tensor:
+        """Return the same at the current parameters."""
         ...
 
 
@@ -52,7 +61,7 @@ class LinearLearner:
     rate: float
     decay: float
     velocity: Parameters = field(default_factory=dict)
-    last: tuple[Tensor, Tensor] | None = None
+    before: tuple[Tensor, Tensor] | None = None
 
     @staticmethod
     def create(x: Tensor, num_classes: int, decay: float) -> LinearLearner:
@@ -62,15 +71,14 @@ class LinearLearner:
         zero = torch.zeros(x.shape[1], num_classes)
         return LinearLearner(zero, torch.zeros(num_classes), 1.0 / (0.5 * top + decay), decay)
 
-    def _residual(self, x: Tensor, y: Tensor) -> Tensor:
-        residual = torch.softmax(x @ self.slope + self.offset, dim=1)
-        residual[torch.arange(len(y)), y] -= 1.0
-        return residual
+    def losses(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return the loss (n,) of each row at the current parameters."""
+        return torch.nn.functional.cross_entropy(x @ self.slope + self.offset, y, reduction="none")
 
     def step(self, x: Tensor, y: Tensor, p: Tensor) -> None:
         """Take one heavy-ball step."""
-        residual = self._residual(x, y)
-        self.last = (x, residual)
+        residual = _residual(x, y, self.slope, self.offset)
+        self.before = (self.slope, self.offset)
         weighted = p[:, None] * residual
         gradient = {"slope": x.T @ weighted + self.decay * self.slope, "offset": weighted.sum(dim=0)}
         self.velocity = {k: MOMENTUM * self.velocity.get(k, torch.zeros_like(g)) + g for k, g in gradient.items()}
@@ -79,14 +87,25 @@ class LinearLearner:
 
     def trusted_gradient(self, x: Tensor, y: Tensor) -> Parameters:
         """Return the gradient of the mean loss."""
-        residual = self._residual(x, y) / len(y)
+        residual = _residual(x, y, self.slope, self.offset) / len(y)
         return {"slope": x.T @ residual, "offset": residual.sum(dim=0)}
 
-    def scores(self, direction: Parameters) -> Tensor:
-        """Return the exact scores of the last step's rows."""
-        assert self.last is not None, "take a step before asking for scores"
-        x, residual = self.last
+    def scores(self, direction: Parameters, x: Tensor, y: Tensor) -> Tensor:
+        """Return the exact scores of the given rows before the last step."""
+        assert self.before is not None, "take a step before asking for scores"
+        return linear_scores(_residual(x, y, *self.before), x, direction["slope"], direction["offset"])
+
+    def scores_now(self, direction: Parameters, x: Tensor, y: Tensor) -> Tensor:
+        """Return the exact scores of the given rows at the current parameters."""
+        residual = _residual(x, y, self.slope, self.offset)
         return linear_scores(residual, x, direction["slope"], direction["offset"])
+
+
+def _residual(x: Tensor, y: Tensor, slope: Tensor, offset: Tensor) -> Tensor:
+    """Predicted probabilities minus the one-hot label (n, c)."""
+    residual = torch.softmax(x @ slope + offset, dim=1)
+    residual[torch.arange(len(y)), y] -= 1.0
+    return residual
 
 
 @dataclass
@@ -105,7 +124,7 @@ class NetworkLearner:
     rate: float
     decay: float
     velocity: Parameters = field(default_factory=dict)
-    last: tuple[Parameters, Tensor, Tensor] | None = None
+    before: Parameters | None = None
 
     @staticmethod
     def create(x: Tensor, num_classes: int, decay: float, hidden: int, generator: torch.Generator) -> NetworkLearner:
@@ -132,7 +151,7 @@ class NetworkLearner:
 
     def step(self, x: Tensor, y: Tensor, p: Tensor) -> None:
         """Take one heavy-ball step with weight decay."""
-        self.last = (self.params, x, y)
+        self.before = self.params
         gradient = {k: g + self.decay * self.params[k] for k, g in self._gradient(x, y, p).items()}
         self.velocity = {k: MOMENTUM * self.velocity.get(k, torch.zeros_like(g)) + g for k, g in gradient.items()}
         self.params = {k: v - self.rate * self.velocity[k] for k, v in self.params.items()}
@@ -141,8 +160,24 @@ class NetworkLearner:
         """Return the gradient of the mean loss."""
         return self._gradient(x, y, torch.full((len(y),), 1.0 / len(y), dtype=x.dtype))
 
-    def scores(self, direction: Parameters) -> Tensor:
-        """Return the exact scores of the last step's rows."""
-        assert self.last is not None, "take a step before asking for scores"
-        params, x, y = self.last
-        return jvp_scores(self.logits, params, direction, x, y)
+    def losses(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return the loss (n,) of each row at the current parameters."""
+        return torch.nn.functional.cross_entropy(self.logits(self.params, x), y, reduction="none")
+
+    def scores(self, direction: Parameters, x: Tensor, y: Tensor) -> Tensor:
+        """Return the exact scores of the given rows before the last step."""
+        assert self.before is not None, "take a step before asking for scores"
+        return jvp_scores(self.logits, self.before, direction, x, y)
+
+    def scores_now(self, direction: Parameters, x: Tensor, y: Tensor) -> Tensor:
+        """Return the exact scores of the given rows at the current parameters."""
+        return jvp_scores(self.logits, self.params, direction, x, y)
+
+
+def make_learner(
+    kind: Literal["linear", "mlp"], x: Tensor, num_classes: int, generator: torch.Generator
+) -> InnerLearner:
+    """Return a fresh learner for rows like `x` (n, d)."""
+    if kind == "linear":
+        return LinearLearner.create(x, num_classes, DECAY)
+    return NetworkLearner.create(x, num_classes, DECAY, 64, generator)

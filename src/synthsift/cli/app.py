@@ -12,10 +12,13 @@ import typer
 
 from synthsift.cli.verbs.check import check
 from synthsift.cli.verbs.demo import demo
+from synthsift.cli.verbs.drift import drift
 from synthsift.cli.verbs.export import export
+from synthsift.cli.verbs.plan import plan
 from synthsift.cli.verbs.report import report
 from synthsift.cli.verbs.reproduce import reproduce
 from synthsift.cli.verbs.run import run
+from synthsift.cli.verbs.score import score
 
 app = typer.Typer(
     add_completion=False,
@@ -33,8 +36,9 @@ OUT_OF_MEMORY = (
     "with --embeddings."
 )
 
-for verb in (demo, check, run, export, report, reproduce):
+for verb in (demo, check, run, score, export, report, drift, reproduce):
     app.command()(verb)
+app.add_typer(plan, name="plan")
 
 
 @app.callback(invoke_without_command=True)

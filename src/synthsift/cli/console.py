@@ -75,6 +75,21 @@ class Console:
         sys.stderr.write(f"\r\x1b[K{text}" if terminal and done < of else f"{self._over()}{text}\n")
         sys.stderr.flush()
 
+    def close_drift(self, record: dict[str, Any], out: Path | None, state: Path | None) -> None:
+        """Print the drift of every generation and the verdict's sentence, or the record as JSON, to stdout."""
+        from synthsift.runs import to_plain
+
+        if self.as_json:
+            sys.stdout.write(json.dumps(to_plain(record), indent=1, allow_nan=False) + "\n")
+            return
+        from synthsift.report.drift_table import drift_text
+
+        sys.stdout.write(record["verdict"]["sentence"] + "\n" if self.quiet else drift_text(to_plain(record)) + "\n")
+        places = {"Report": out and out / "report.html", "State": state}
+        told = "   ".join(f"{name}: {place}" for name, place in places.items() if place is not None)
+        if told and not self.quiet:
+            sys.stdout.write(told + "\n")
+
     def close_with(self, out: Path) -> None:
         """Print the closing table, or the summary as JSON, to stdout."""
         summary: dict[str, Any] = json.loads((out / "summary.json").read_text(encoding="utf-8"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -9,11 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
+from synthsift.cli.drift_files import write_page
 from synthsift.data.export import write_selected
 from synthsift.data.export_images import copy_selected
 from synthsift.data.paths import table_format
 from synthsift.records import DataError
 from synthsift.report.collect import collect
+from synthsift.report.drift_page import RECORD, read_drift
+from synthsift.report.drift_table import drift_text
 from synthsift.report.render import render_json, render_markdown, write_report
 from synthsift.runs import read_summary
 
@@ -95,8 +99,20 @@ def _free_name(name: str, used: set[str]) -> str:
     return candidate
 
 
+def _report_drift(run: Path, *, as_json: bool, markdown: bool) -> int:
+    """Rebuild the page of a watched loop, or print its record or its table."""
+    if as_json or markdown:
+        record = read_drift(run)
+        sys.stdout.write((json.dumps(record, indent=1) if as_json else drift_text(record)) + "\n")
+        return 0
+    sys.stdout.write(f"{write_page(run)}\n")
+    return 0
+
+
 def execute_report(run: Path, *, as_json: bool, markdown: bool) -> int:
-    """Rebuild report.html, or print the report in another form."""
+    """Rebuild report.html, or print the report in another form; of a watched loop (`drift --out`) its own page."""
+    if (run / RECORD).exists():
+        return _report_drift(run, as_json=as_json, markdown=markdown)
     if as_json or markdown:
         report = collect(run)
         sys.stdout.write((render_json(report) if as_json else render_markdown(report)) + "\n")

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from synthsift.bilevel.importance import Importance, log_weights_of, weigh_inputs
+from synthsift.bilevel.inputs import source_names
 from synthsift.cli.gallery import make_gallery
+from synthsift.cli.model import save_model
 from synthsift.cli.settings import RunSettings
 from synthsift.compare import NUM_FOLDS
 from synthsift.numerics.metrics import metric_value
 from synthsift.records import Comparison, Examples, Features, plain_finding
-from synthsift.runs import RunFolder, atomic_write, write_csv, write_json, write_parquet, write_text
+from synthsift.runs import RunFolder, write_csv, write_json, write_parquet, write_text
 from synthsift.seeds import Seeds
 from synthsift.studies.gains import class_gains, group_gains, plain_interval, policy_rows
 from synthsift.studies.road import LEARNED
@@ -152,23 +154,20 @@ def _prediction_rows(comparison: Comparison) -> dict[str, np.ndarray]:
 
 
 def _write_model(folder: RunFolder, finished: Finished) -> None:
-    """Save encoder, meta-network and the final learner: safetensors for arrays, JSON for the rest."""
-    from safetensors.numpy import save
-
-    model = folder.path / "model"
-    model.mkdir(exist_ok=True)
-    arrays: dict[str, np.ndarray] = {}
+    """Save encoder, feature state, meta-networks and the final learner."""
+    state, encoder = finished.encoder.state()
+    arrays = {f"encoder.{name}": value for name, value in state.items()}
     settings: dict[str, Any] = {
-        "schema": 1,
         "policy": finished.verdict.policy,
         "classes": list(finished.comparison.classes),
+        "encoder": encoder,
+        "inputs": "data" if finished.loaded.embeddings is None else "embeddings",
     }
-    if finished.encoder is not None:
-        state, settings["encoder"] = finished.encoder.state()
-        arrays |= {f"encoder.{name}": value for name, value in state.items()}
     learned = finished.weights.get(LEARNED)
     if learned is not None:
         arrays |= {f"metanet.{name}": value for name, value in learned.state.items()}
+        arrays |= {f"features.{name}": value for name, value in finished.features.state["description"].arrays().items()}
+        settings["metanet"] = {"sources": list(source_names(finished.loaded.mixture))}
     final: Any = finished.models[finished.verdict.policy]
     if hasattr(final, "arrays"):
         arrays |= {f"learner.{name}": value for name, value in final.arrays.items()}
@@ -178,9 +177,7 @@ def _write_model(folder: RunFolder, finished: Finished) -> None:
         settings["learner"] = "logistic"
     else:
         settings["learner"] = {"refit": "settings.json", "data_hash": folder.data_hash}
-    ordered = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
-    atomic_write(model / "model.safetensors", save(ordered))
-    write_json(model / "model.json", settings)
+    save_model(folder.path / "model", arrays, settings)
 
 
 def _summary(finished: Finished, importance: Sequence[Importance]) -> dict[str, Any]:
@@ -257,4 +254,6 @@ def _importance(settings: RunSettings, finished: Finished) -> tuple[Importance, 
     if learned is None or not learned.state:
         return ()
     seeds = Seeds(settings.first_seed).child("importance")
-    return weigh_inputs(log_weights_of(learned.state), finished.loaded.mixture, finished.features, seeds)
+    return weigh_inputs(
+        log_weights_of(learned.state, finished.loaded.mixture), finished.loaded.mixture, finished.features, seeds
+    )

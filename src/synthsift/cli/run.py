@@ -10,10 +10,12 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
+from synthsift.bilevel.diagnostics import in_words
 from synthsift.check.copies import test_copies
 from synthsift.check.findings import check
 from synthsift.cli.console import Console
 from synthsift.cli.outputs import finish_outputs, write_outputs
+from synthsift.cli.plan_run import write_plan
 from synthsift.cli.settings import RunSettings
 from synthsift.compare import Study, compare, make_folds, pooled
 from synthsift.data.load import data_hash, load
@@ -23,7 +25,7 @@ from synthsift.represent.encoding import Encoded
 from synthsift.represent.pretrained import check_encoder
 from synthsift.runs import RunFolder
 from synthsift.seeds import Seeds
-from synthsift.studies.road import Plan, conclude, prepare
+from synthsift.studies.road import LEARNED, Plan, conclude, prepare
 from synthsift.training.learners import Learner, Model, find_learner
 
 COPIES = "SS130"
@@ -130,6 +132,7 @@ def execute(
                 seconds["compare"] = time.perf_counter() - started - sum(seconds.values())
                 finished = _conclude(settings, loaded, study, comparison, encoded, seconds, console)
                 finished.seconds["total"] = time.perf_counter() - started
+                write_plan(folder.path, study)
                 write_outputs(folder, settings, finished)
             if before_report is not None:
                 before_report(out)
@@ -178,6 +181,8 @@ def _conclude(
     findings = check(loaded, Seeds(settings.first_seed).child("check"), saw=settings.generator_saw, encoded=encoded)
     if any(finding.code == COPIES for finding in findings):
         verdict = replace(verdict, sentence=f"{verdict.sentence} {LEAKS_ALLOWED}")
+    if LEARNED in found.weights:
+        console.say(in_words(found.weights[LEARNED].history))
     seconds["final"] = time.perf_counter() - started
     return Finished(
         loaded=loaded,

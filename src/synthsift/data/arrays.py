@@ -46,7 +46,7 @@ def read_npz(path: Path, wanted: Collection[str]) -> RawFile:
                 raise DataError(f"{path} has no array 'x' of inputs; it has {', '.join(names) or 'none'}.")
             x = archive["x"]
             _check_inputs(path, x)
-            columns = {name: _column(path, name, archive[name], len(x)) for name in names if name in wanted}
+            columns = {name: column_of_array(path, name, archive[name], len(x)) for name in names if name in wanted}
     return RawFile(str(path), tuple(name for name in names if name != "x"), columns, len(x), x)
 
 
@@ -76,7 +76,7 @@ def _check_inputs(path: Path, x: np.ndarray) -> None:
         raise DataError(f"'x' of {path} has shape {x.shape}; at least one row and one value a row are needed.")
 
 
-def _column(path: Path, name: str, values: np.ndarray, num_rows: int) -> Column:
+def column_of_array(path: Path, name: str, values: np.ndarray, num_rows: int) -> Column:
     """Return a one-dimensional array as a column."""
     import pyarrow as pa
 

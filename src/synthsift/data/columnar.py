@@ -59,25 +59,31 @@ def open_parquet(path: Path, stream: io.BufferedIOBase | object) -> pa.parquet.P
 def _read(path: Path, file: pa.parquet.ParquetFile, wanted: Collection[str] | None, text: str | None) -> RawFile:
     """Check names and types, then read column by column."""
     schema = file.schema_arrow
-    names = [name for name in schema.names if not name.startswith(_INDEX)]
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise DataError(f"{path} has several columns called {repeated[0]!r}; names must differ. Rename one of them.")
+    names = column_names(path, schema)
     total = file.metadata.num_rows
     if total == 0:
         raise DataError(f"{path} has columns but no rows. Rows are needed; was the file written completely?")
     kept = [name for name in names if wanted is None or name in wanted]
-    _refuse_types(path, schema, kept)
+    refuse_types(path, schema, kept)
     table = file.read(columns=kept)
     columns: dict[str, Column] = {}
     for name in kept:
         column = table.column(name)
-        columns[name] = _typed(column, total, only_text=name == text)
+        columns[name] = typed(column, total, only_text=name == text)
         table = table.drop_columns([name])
     return RawFile(str(path), tuple(names), columns, total)
 
 
-def _refuse_types(path: Path, schema: pa.Schema, kept: list[str]) -> None:
+def column_names(path: Path, schema: pa.Schema) -> list[str]:
+    """Return the names of the columns, without a stored index; refuse repeated ones."""
+    names = [name for name in schema.names if not name.startswith(_INDEX)]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise DataError(f"{path} has several columns called {repeated[0]!r}; names must differ. Rename one of them.")
+    return names
+
+
+def refuse_types(path: Path, schema: pa.Schema, kept: list[str]) -> None:
     """Refuse columns whose cells are neither a number nor a text."""
     bad = [name for name in kept if not _is_flat(schema.field(name).type)]
     if bad:
@@ -99,7 +105,7 @@ def _is_flat(kind: pa.DataType) -> bool:
     )
 
 
-def _typed(column: pa.ChunkedArray, total: int, only_text: bool) -> Column:
+def typed(column: pa.ChunkedArray, total: int, only_text: bool) -> Column:
     """Return a Parquet column as numbers or text."""
     import pyarrow as pa
 

@@ -47,7 +47,7 @@ def read_delimited(path: Path, delimiter: str, wanted: Collection[str] | None = 
         If the delimiter is another one, names repeat, rows are ragged, or the bytes are not UTF-8.
     """
     header = read_header(path, delimiter)
-    _check_header(path, header, delimiter)
+    check_header(path, header, delimiter)
     kept = [name for name in header if wanted is None or name in wanted]
     table = _read_table(path, delimiter, header, kept)
     columns: dict[str, Column] = {}
@@ -99,7 +99,7 @@ def records(text: TextIO, delimiter: str) -> Iterator[tuple[int, str, list[str]]
         csv.field_size_limit(limit)
 
 
-def _check_header(path: Path, header: list[str], delimiter: str) -> None:
+def check_header(path: Path, header: list[str], delimiter: str) -> None:
     """Refuse a header that another delimiter would split, and repeated names."""
     other = [mark for mark in _NAMES if mark != delimiter and mark in header[0]]
     if len(header) == 1 and other:
@@ -130,7 +130,7 @@ def _read_table(path: Path, delimiter: str, header: list[str], kept: list[str]) 
                 ),
             )
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
-        raise _diagnose(path, delimiter, len(header), error) from error
+        raise diagnose(path, delimiter, len(header), error) from error
     if table.num_rows and kept and _ends_in_open_quote(path, delimiter, table):
         raise DataError(
             f'{path} ends inside a quoted cell: a quotation mark is not closed. Look for a lone " and close it.'
@@ -138,7 +138,7 @@ def _read_table(path: Path, delimiter: str, header: list[str], kept: list[str]) 
     return table
 
 
-def _diagnose(path: Path, delimiter: str, width: int, error: Exception) -> DataError:
+def diagnose(path: Path, delimiter: str, width: int, error: Exception) -> DataError:
     """Find out why the fast reader failed."""
     encoding = encoding_error(path)
     if encoding is not None:

@@ -44,10 +44,10 @@ def read_jsonl(path: Path, wanted: Collection[str] | None = None, text: str | No
     """
     names: dict[str, None] = {}
     pieces: list[tuple[int, dict[str, pa.Array]]] = []
-    for lines, objects in _batches(path):
+    for lines, objects in batches(path):
         names.update(dict.fromkeys(key for item in objects for key in item))
         kept = [name for name in names if wanted is None or name in wanted]
-        pieces.append((len(objects), {n: _cells(path, n, lines, objects, n == text) for n in kept}))
+        pieces.append((len(objects), {n: cells_of(path, n, lines, objects, n == text) for n in kept}))
     total = sum(length for length, _ in pieces)
     if total == 0:
         raise DataError(f"{path} holds no rows, only blank lines. One JSON object a line is needed.")
@@ -84,7 +84,7 @@ def parse_object(path: Path, number: int, line: bytes) -> dict[str, Any]:
     return item
 
 
-def _batches(path: Path) -> Iterator[Batch]:
+def batches(path: Path) -> Iterator[Batch]:
     """Parse the file some ten thousand lines at a time."""
     lines = json_lines(path)
     while batch := list(islice(lines, BATCH_LINES)):
@@ -98,7 +98,7 @@ def _aligned(pieces: list[tuple[int, dict[str, pa.Array]]], name: str) -> list[p
     return [cells[name] if name in cells else pa.nulls(length) for length, cells in pieces]
 
 
-def _cells(path: Path, name: str, lines: list[int], objects: list[dict[str, Any]], only_text: bool) -> pa.Array:
+def cells_of(path: Path, name: str, lines: list[int], objects: list[dict[str, Any]], only_text: bool) -> pa.Array:
     """Return one key's values of one batch as a typed array, as text when types are mixed."""
     import pyarrow as pa
 

@@ -49,7 +49,7 @@ def encode_labels(parts: Sequence[Part], label: str) -> tuple[list[np.ndarray], 
     """
     columns = [part.raw.columns[label] for part in parts]
     is_number = are_numbers(columns)
-    keys = [_keys(column, is_number) for column in columns]
+    keys = [label_keys(column, is_number) for column in columns]
     for part, key in zip(parts, keys, strict=True):
         _refuse_missing(part, key, label)
     real = [key for part, key in zip(parts, keys, strict=True) if part.role in ("real", "valid")]
@@ -60,7 +60,7 @@ def encode_labels(parts: Sequence[Part], label: str) -> tuple[list[np.ndarray], 
     return codes, classes, _remarks(parts, keys, codes, classes)
 
 
-def _keys(column: Column, is_number: bool) -> np.ndarray:
+def label_keys(column: Column, is_number: bool) -> np.ndarray:
     """Return labels as float64 (NaN = missing), or as text of object ("" = missing)."""
     if is_number:
         return column.as_numbers()

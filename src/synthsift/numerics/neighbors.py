@@ -18,10 +18,44 @@ def squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.maximum(gram, 0, out=gram)
 
 
-def _chunks(n: int, m: int) -> Iterator[slice]:
+def chunks(n: int, m: int) -> Iterator[slice]:
+    """Cut `n` rows into blocks of which each, with `m` numbers a row, stays within `CHUNK_BYTES`."""
     size = max(1, CHUNK_BYTES // (8 * max(m, 1)))
     for first in range(0, n, size):
         yield slice(first, first + size)
+
+
+def related_pairs(
+    family: np.ndarray, own: np.ndarray, bank_family: np.ndarray, bank_own: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pairs (row, bank row) that are the same row or of one family, sorted by row.
+
+    Parameters
+    ----------
+    family, own : ndarray (n,) of int
+        Family of each row (-1: none) and its number among all rows.
+    bank_family, bank_own : ndarray (m,) of int
+        The same of the bank.
+
+    Returns
+    -------
+    rows, bank_rows : ndarray (p,), (p,)
+        Places in the two lists.
+    """
+    pairs = [_equal_pairs(family, bank_family), _equal_pairs(own, bank_own)]
+    code = np.unique(np.concatenate([rows * len(bank_own) + bank for rows, bank in pairs]))
+    return code // max(len(bank_own), 1), code % max(len(bank_own), 1)
+
+
+def _equal_pairs(values: np.ndarray, bank: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Places of equal, non-negative values."""
+    order = np.argsort(bank, kind="stable")
+    first = np.searchsorted(bank[order], values, side="left")
+    count = np.searchsorted(bank[order], values, side="right") - first
+    count[values < 0] = 0
+    rows = np.repeat(np.arange(len(values)), count)
+    within = np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count)
+    return rows, order[np.repeat(first, count) + within]
 
 
 def nearest(
@@ -44,7 +78,7 @@ def nearest(
     """
     k = max(1, min(k, len(bank) - int(skip is not None)))
     distances, places = np.empty((len(queries), k)), np.empty((len(queries), k), dtype=np.int64)
-    for rows in _chunks(len(queries), len(bank)):
+    for rows in chunks(len(queries), len(bank)):
         block = squared_distances(queries[rows], bank)
         if skip is not None:
             mine = np.flatnonzero(skip[rows] >= 0)
@@ -103,7 +137,7 @@ def knn_shapley(
     num_left = n - np.bincount(judges, minlength=len(judge_x))
     rank = np.arange(1, n)
     factor = np.minimum(k, rank) / (k * rank)
-    for rows in _chunks(len(judge_x), n):
+    for rows in chunks(len(judge_x), n):
         block = squared_distances(judge_x[rows], train_x)
         mine = (judges >= rows.start) & (judges < rows.start + len(block))
         block[judges[mine] - rows.start, related[mine]] = np.inf  # sorted behind the rows that take part

@@ -16,6 +16,7 @@ import numpy as np
 
 from synthsift.records import DataError, Severity
 from synthsift.report.gallery import collect_gallery
+from synthsift.report.plan_section import collect_plan
 from synthsift.report.tally import count_kept, count_weights
 from synthsift.report.wording import is_number
 
@@ -41,8 +42,8 @@ def collect(run: Path | str) -> dict[str, Any]:
         ``run``, ``verdict``, ``metric``, ``splits``, ``comparison`` (a row for each policy, best gain first),
         ``metrics``, ``per_class`` and ``per_group`` (of the policy ``per_class_of``), ``kept``, ``weights``,
         ``history``, ``importance`` (highest first), ``findings`` (worst first), ``gallery``, ``planted`` (what was
-        spoiled on purpose), ``test``, ``data``, ``diagnostics``, ``settings``, ``seconds``, ``versions`` and ``files``
-        (what the next step needs to know).
+        spoiled on purpose), ``plan``, ``test``, ``data``, ``diagnostics``, ``settings``, ``seconds``, ``versions`` and
+        ``files`` (what the next step needs to know).
 
     Raises
     ------
@@ -70,6 +71,7 @@ def collect(run: Path | str) -> dict[str, Any]:
         "findings": _collect_findings(run),
         "gallery": collect_gallery(_read_json(run, "gallery.json"), planted),
         "planted": planted,
+        "plan": collect_plan(_read_json(run, "plan.json")),
         "test": _pick(summary.get("test"), ("name", "metric", "value")),
         "data": summary.get("data") or {},
         "diagnostics": summary.get("diagnostics") or {},

@@ -21,6 +21,7 @@ from synthsift.report.canvas import (
 )
 from synthsift.report.gainplots import draw_comparison, draw_per_class, draw_per_group
 from synthsift.report.lines import MAX_BARS, ROW, few_ticks, note_at_end, short_name, style_rows
+from synthsift.report.plan_figures import draw_what_if
 from synthsift.report.trainplots import draw_history, draw_importance
 
 
@@ -36,7 +37,7 @@ def draw_figures(report: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     -------
     dict
         Name -> {"wide": svg, "narrow": svg}, for ``comparison``, ``per_class``, ``per_group``, ``kept``, ``weights``,
-        ``importance``, ``history``.
+        ``importance``, ``history``, ``what_if``.
     """
     drawers: dict[str, tuple[str, Callable[[Mapping[str, Any], float], Any]]] = {
         "comparison": ("Gain of every policy over real data alone, with 95 % intervals", draw_comparison),
@@ -46,6 +47,7 @@ def draw_figures(report: Mapping[str, Any]) -> dict[str, dict[str, str]]:
         "weights": ("Distribution of the weights in each source", draw_weights),
         "importance": ("What the meta-network goes by", draw_importance),
         "history": ("Curves of the meta-training", draw_history),
+        "what_if": ("Predicted accuracy against the number of synthetic rows", draw_what_if),
     }
     figures: dict[str, dict[str, str]] = {}
     for name, (title, draw) in drawers.items():

@@ -8,6 +8,7 @@ from synthsift.baselines.scored import KNNShapley, TrustedMargin
 from synthsift.baselines.simple import Everything, RandomSubset, RealOnly, RealTimes
 from synthsift.baselines.sources import BestSources
 from synthsift.bilevel.learned import LearnedWeights
+from synthsift.bilevel.published import LearnToReweight, MetaWeightNet
 from synthsift.records import REAL, DataError, Mixture, Weigher
 
 MIN_LEARNED = 20  # real rows; in each split a fifth is judged, and LearnedWeights refuses fewer than 10
@@ -45,6 +46,15 @@ def policy_names(learner: str, mixture: Mixture) -> dict[str, Weigher]:
     return policies
 
 
+def on_request(learner: str, mixture: Mixture) -> dict[str, Weigher]:
+    """Return policies that run only where they are named with --policies: published ones to compare with."""
+    if len(mixture.real) + len(mixture.valid) < MIN_LEARNED:
+        return {}
+    if learner == "mlp":
+        return {"MetaWeightNet": MetaWeightNet("mlp"), "LearnToReweight": LearnToReweight("mlp")}
+    return {"MetaWeightNet": MetaWeightNet(), "LearnToReweight": LearnToReweight()}
+
+
 def pick_policies(wanted: str | None, learner: str, mixture: Mixture) -> dict[str, Weigher]:
     """Return the policies named in a comma-separated list; RealOnly and Everything always take part.
 
@@ -56,6 +66,7 @@ def pick_policies(wanted: str | None, learner: str, mixture: Mixture) -> dict[st
     known = policy_names(learner, mixture)
     if wanted is None:
         return known
+    known |= on_request(learner, mixture)
     names = [name.strip() for name in wanted.split(",") if name.strip()]
     unknown = [name for name in names if name not in known]
     if unknown:
@@ -88,5 +99,7 @@ def words_of(weigher: Weigher) -> tuple[str, float]:
         BestSources: "equal weights (best sources)",
         KNNShapley: "KNN-Shapley filter",
         LearnedWeights: "learned weights",
+        MetaWeightNet: "Meta-Weight-Net weights",
+        LearnToReweight: "learning-to-reweight weights",
     }
     return words[type(weigher)], times

@@ -15,7 +15,7 @@ import numpy as np
 from synthsift.compare import Study, final_fits, judge_test
 from synthsift.records import Comparison, DataError, Features, Images, Loaded, Verdict, Weights, concat_x
 from synthsift.represent.encoding import Encoded, encode
-from synthsift.represent.position import Position
+from synthsift.represent.table import FeatureTable
 from synthsift.seeds import Seeds
 from synthsift.studies.policies import pick_policies, with_diagnostics, words_of
 from synthsift.training.learners import Learner, Model
@@ -81,7 +81,7 @@ def prepare(loaded: Loaded, plan: Plan) -> tuple[Encoded, Study]:
         policies=pick_policies(plan.policies, plan.inner, mixture),
         mixture=mixture,
         embedding=embedding,
-        describe=Position(embedding, {name: k for k, name in enumerate(mixture.ids)}),
+        describe=FeatureTable(embedding, {name: k for k, name in enumerate(mixture.ids)}),
         learner=plan.learner,
         num_seeds=plan.num_seeds,
         first_seed=plan.first_seed,

@@ -148,7 +148,7 @@ def mismatch_by_fit(
     if len(synth) <= dim or rank < dim:
         raise DataError(
             f"{len(synth)} synthetic rows of rank {rank} for {dim} columns; a fit on them alone needs more rows than "
-            "columns and none that repeats another: reduce the columns (--pca), or measure c^2 by an audit"
+            "columns and none that repeats another: reduce the columns, or measure c^2 by an audit"
         )
     inverse = np.linalg.inv(synth.T @ synth)
     weights = inverse @ (synth.T @ other)

@@ -234,7 +234,7 @@ def usual_strength(x: np.ndarray) -> int:
     return int(np.argmin(np.abs(np.log(np.array(STRENGTHS)) - np.log(16.0 / max(size, 1e-9)))))
 
 
-def _walk(judge: Callable[[int], float], start: int) -> int:
+def walk_downhill(judge: Callable[[int], float], start: int) -> int:
     """Return the index of the lowest of `judge` found by walking downhill from `start`."""
     best = start
     for step in (1, -1):
@@ -262,7 +262,7 @@ def _choose_by_leave_one_out(
             tried[k] = (float(row_losses(out, codes[real]).sum()), theta, out)
         return tried[k][0]
 
-    best = _walk(judge, start) if search else start
+    best = walk_downhill(judge, start) if search else start
     judge(best)
     _, theta, out = tried[best]
     full = np.concatenate([theta, np.zeros((len(theta), 1))], axis=1)
@@ -304,7 +304,7 @@ def _choose_by_folds(
             tried[k] = (total, fitted)
         return tried[k][0]
 
-    best = _walk(judge, start) if search else start
+    best = walk_downhill(judge, start) if search else start
     judge(best)
     fitted = tried[best][1]
     model = fit_logistic(x, y, weight, num_classes, STRENGTHS[best], fitted[0])

@@ -1,0 +1,283 @@
+"""Watch a retraining loop: files of generations in; drift, alarm, forecast, plan and a page out."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from synthsift.cli.console import Console
+from synthsift.cli.drift_files import check_out, write_out
+from synthsift.cli.drift_record import describe_stream
+from synthsift.data.generations import Rows, Shape, read_generation, read_real
+from synthsift.data.paths import existing_file
+from synthsift.data.pixels import is_picture, png_text
+from synthsift.drift.arguments import LEAST_ROWS
+from synthsift.drift.monitor import FALSE_ALARMS, HORIZON, Alarms, digest_rows, watch_generation
+from synthsift.drift.notices import find_notices
+from synthsift.drift.outlook import Outlook, look_ahead
+from synthsift.drift.reference import Reference, learn_reference
+from synthsift.drift.state import Stream, pack_state, unpack_state
+from synthsift.records import DataError, Table
+from synthsift.runs import atomic_write
+from synthsift.seeds import Seeds
+
+EACH = 6
+MAX_CELLS = 10
+MAX_TEXT = 400
+LEAST_AHEAD = 5
+
+
+@dataclass(frozen=True)
+class DriftSettings:
+    """What the flags of ``drift`` say; None means "not given"."""
+
+    generations: tuple[str, ...]
+    real: str | None = None
+    state: Path | None = None
+    fresh_fraction: str | None = None
+    label: str | None = None
+    text: str | None = None
+    target: float | None = None
+    horizon: int | None = None
+    false_alarms: float | None = None
+    seed: int | None = None
+    out: Path | None = None
+    gallery: bool = True
+    overwrite: bool = False
+
+
+def execute_drift(settings: DriftSettings, console: Console) -> int:
+    """Measure the generations given, look ahead, and write what was asked for.
+
+    Returns
+    -------
+    int
+        1 when a generation of this command alarms, else 0.
+
+    Raises
+    ------
+    DataError
+        For anything wrong with flags, files or the state.
+    """
+    started = time.perf_counter()
+    _check_flags(settings)
+    with threadpool_limits(max(1, min(2, os.cpu_count() or 1))):
+        begun = _begin(settings, console) if settings.real is not None else _resume(settings)
+        if settings.out is not None:
+            check_out(settings.out, begun, overwrite=settings.overwrite)
+        stream = _measure(settings, begun, console)
+        outlook = _look_ahead(stream, settings)
+    record = describe_stream(stream, outlook, find_notices(stream), settings.target)
+    record["seconds"] = time.perf_counter() - started
+    if settings.state is not None:
+        atomic_write(settings.state, pack_state(stream))
+    if settings.out is not None:
+        write_out(settings.out, record)
+    console.close_drift(record, settings.out, settings.state)
+    measured = stream.seen[len(begun.seen) :]
+    return int(any(stream.alarms.sounds(seen) for seen in measured))
+
+
+def _check_flags(settings: DriftSettings) -> None:
+    """Refuse flags that make no sense together, before a file is opened."""
+    if settings.real is None and settings.state is None:
+        raise DataError(
+            "neither --real nor --state is given. Name the real rows with --real, or with --state the file that an "
+            "earlier command wrote"
+        )
+    if settings.real is None:
+        fixed: dict[str, object] = {
+            "label": settings.label,
+            "text": settings.text,
+            "horizon": settings.horizon,
+            "seed": settings.seed,
+            "false-alarms": settings.false_alarms,
+        }
+        for flag, value in fixed.items():
+            if value is not None:
+                raise DataError(
+                    f"--{flag} {value} is given with --state, but was fixed when the stream began. Leave it out, or "
+                    f"start a new stream with --real"
+                )
+    elif settings.state is not None and settings.state.exists() and not settings.overwrite:
+        raise DataError(
+            f"{settings.state} exists already. Leave --real out to add generations to it, or give --overwrite to "
+            f"start a new stream there"
+        )
+    if settings.target is not None and not (math.isfinite(settings.target) and settings.target > 0):
+        raise DataError(f"--target is {settings.target}; it must be a positive number (an MMD2, between 0 and 2)")
+    for name, place in (("--state", settings.state), ("--out", settings.out)):
+        if place is not None and place.parent != place and not place.expanduser().resolve().parent.is_dir():
+            raise DataError(f"the folder of {name} {place} does not exist; make it first")
+
+
+def _begin(settings: DriftSettings, console: Console) -> Stream:
+    """A new stream: read and learn the real side."""
+    assert settings.real is not None
+    alarms = Alarms(
+        HORIZON if settings.horizon is None else settings.horizon,
+        FALSE_ALARMS if settings.false_alarms is None else settings.false_alarms,
+        settings.target or 0.0,
+    )
+    console.say(f"Reading {settings.real} ...")
+    rows, shape = read_real(settings.real, label=settings.label, text=settings.text)
+    seed = settings.seed or 0
+    reference = learn_reference(rows.x, rows.labels, seeds=Seeds(seed).child("drift"))
+    shown = (_exhibit(rows, shape, "real data", seed),) if settings.gallery else ()
+    return Stream(reference, alarms, seed, {**shape.plain(), "real": str(settings.real)}, exhibits=shown)
+
+
+def _resume(settings: DriftSettings) -> Stream:
+    """The stream that a state holds."""
+    assert settings.state is not None
+    stream = unpack_state(existing_file(settings.state).read_bytes(), str(settings.state))
+    if settings.target is not None:
+        stream = replace(stream, alarms=replace(stream.alarms, tolerated=settings.target))
+    return stream if settings.gallery else replace(stream, exhibits=())
+
+
+def _measure(settings: DriftSettings, begun: Stream, console: Console) -> Stream:
+    """Read all files first, so that a slip in the last one costs nothing, then measure each."""
+    shape = Shape.of({name: value for name, value in begun.schema.items() if name != "real"})
+    samples = [read_generation(path, shape) for path in settings.generations]
+    for sample in samples:
+        if len(sample.x) < LEAST_ROWS:
+            raise DataError(f"{sample.file} has {len(sample.x)} rows; at least {LEAST_ROWS} are needed. Generate more")
+    alpha = _fractions(settings.fresh_fraction, len(begun.seen), len(samples))
+    _refuse_repeats(samples, begun)
+    names, stream = _names([s.file for s in samples], [s.name for s in begun.seen]), begun
+    for k, (sample, name) in enumerate(zip(samples, names, strict=True)):
+        console.say(f"Measuring {name}: {len(sample.x):,} rows ...")
+        seen = watch_generation(
+            stream.reference,
+            sample.x,
+            index=len(stream.seen),
+            name=name,
+            seeds=Seeds(stream.seed),
+            labels=sample.labels,
+            alarms=stream.alarms,
+        )
+        step = () if not stream.seen else (alpha[k - (not begun.seen)],)
+        shown = (_exhibit(sample, shape, name, stream.seed),) if stream.exhibits else ()
+        stream = replace(
+            stream,
+            seen=(*stream.seen, seen),
+            alpha=(*stream.alpha, *step),
+            exhibits=(*stream.exhibits, *shown),
+        )
+    return stream
+
+
+def _fractions(text: str | None, num_seen: int, num_new: int) -> list[float]:
+    """Fresh fractions of the steps that the new generations make.
+
+    Raises
+    ------
+    DataError
+        If one is no number in [0, 1], or their number does not fit.
+    """
+    steps = num_new if num_seen else num_new - 1
+    if text is None:
+        if steps == 0:
+            return []
+        raise DataError(
+            f"--fresh-fraction is missing: {steps} training mix(es) lie between these generations. Give the real "
+            "share of each, or one number for all (0 = own samples only)"
+        )
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise DataError(
+            f"--fresh-fraction {text!r} is no list of numbers; write 0.3 or 0.3,0.5 (a decimal point, not a comma)"
+        ) from error
+    if not all(0 <= value <= 1 for value in values):
+        raise DataError(f"--fresh-fraction {text}: every fraction must lie in [0, 1]; write 0.3 for 30 %")
+    if len(values) == 1:
+        return values * steps
+    if len(values) != steps:
+        raise DataError(
+            f"--fresh-fraction has {len(values)} numbers for {steps} training mix(es) between the generations; give "
+            "one, or one for each step"
+        )
+    return values
+
+
+def _names(files: list[str], taken: list[str]) -> list[str]:
+    """Short names of the files, numbered where they clash."""
+    names, used = [], set(taken)
+    for file in files:
+        stem = Path(file).name.split(".")[0] or Path(file).name
+        name, number = stem, 2
+        while name in used:
+            name, number = f"{stem} ({number})", number + 1
+        used.add(name)
+        names.append(name)
+    return names
+
+
+def _refuse_repeats(samples: list[Rows], begun: Stream) -> None:
+    """Refuse a generation that is the real data or an earlier generation, row by row."""
+    reference = begun.reference
+    known = {seen.digest: f"generation {seen.name} of the state" for seen in begun.seen}
+    for sample in samples:
+        rows = np.asarray(reference.encoder.transform(sample.x), dtype=np.float32)
+        digest = digest_rows(rows)
+        if digest in known:
+            raise DataError(
+                f"{sample.file} holds the same rows as {known[digest]}. Each generation needs samples of its own; "
+                "was a file named twice, or added already?"
+            )
+        known[digest] = sample.file
+        if _holds_reference(rows, reference):
+            raise DataError(
+                f"{sample.file} holds all the real rows it is to be compared with. Give samples of the generator; a "
+                "generator that copies its training rows would look perfect here and is not (see `synthsift check`)"
+            )
+
+
+def _holds_reference(rows: np.ndarray, reference: Reference) -> bool:
+    """Whether every reference row occurs, bit by bit, in a sample whose rows are mostly distinct."""
+    theirs = {hash(row.tobytes()) for row in np.ascontiguousarray(reference.rows, dtype=np.float32)}
+    if len(theirs) < LEAST_ROWS:  # few distinct rows, as of small tables of categories, recur by chance
+        return False
+    return theirs <= {hash(row.tobytes()) for row in np.ascontiguousarray(rows)}
+
+
+def _look_ahead(stream: Stream, settings: DriftSettings) -> Outlook | None:
+    """Forecast and plan; None with a single generation."""
+    if len(stream.seen) < 2:
+        return None
+    ahead = max(LEAST_AHEAD, stream.alarms.horizon - len(stream.seen))
+    seeds = Seeds(stream.seed).child("outlook")
+    return look_ahead(stream.trace, ahead, seeds=seeds, target=settings.target or (stream.alarms.tolerated or None))
+
+
+def _exhibit(rows: Rows, shape: Shape, name: str, seed: int) -> dict[str, Any]:
+    """A few rows, drawn at random, as a page can show them."""
+    some = np.sort(Seeds(seed).child("exhibit", name).numpy("rows").permutation(len(rows.x))[:EACH])
+    labels = [""] * len(some) if rows.labels is None else [str(rows.labels[k]) for k in some]
+    if isinstance(rows.x, Table):
+        kind, texts = "rows", [rows.x.texts(c) for c in range(min(len(rows.x.names), MAX_CELLS))]
+        content: list[Any] = [
+            {n: str(t[k])[:MAX_TEXT] for n, t in zip(rows.x.names, texts, strict=False)} for k in some
+        ]
+    elif rows.x.dtype == object:
+        kind, content = "text", [str(rows.x[k])[:MAX_TEXT] for k in some]
+    elif is_picture(shape.row_shape):
+        low, high = (0.0, 1.0) if shape.is_bytes else (float(rows.x.min()), float(rows.x.max()))
+        kind, content = "image", [png_text(rows.x[k].reshape(shape.row_shape), low, high) for k in some]
+    else:
+        kind = "rows"
+        content = [{f"column {c}": f"{v:.4g}" for c, v in enumerate(rows.x[k][:MAX_CELLS])} for k in some]
+    return {
+        "name": name,
+        "kind": kind,
+        "items": [{"label": b, "content": c} for b, c in zip(labels, content, strict=True)],
+    }

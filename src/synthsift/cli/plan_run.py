@@ -1,0 +1,45 @@
+"""plan.json of a run: what more of its synthetic data would do, from its own rows.
+
+Small, because it comes with every run: fewer amounts and draws than `plan mixing`, no search for a ridge. A run without
+an audit does not know how many labels are wrong, so that verifiers are not compared; `plan mixing RUN --audit` does.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from synthsift.cli.plan_mixing import MixingAsk
+from synthsift.cli.plan_rows import mixture_rows
+from synthsift.cli.plan_sources import rows_report
+from synthsift.compare import Study
+from synthsift.records import DataError
+from synthsift.runs import write_json
+from synthsift.seeds import Seeds
+
+NUM_SIZES = 16
+NUM_DRAWS = 100
+CHECK = {"max_rows": 2000, "draws": 3}
+
+
+def write_plan(path: Path, study: Study) -> None:
+    """Write plan.json into the run folder: the plan, or the reason why the theory does not apply."""
+    write_json(path / "plan.json", plan_of(study))
+
+
+def plan_of(study: Study) -> dict[str, Any]:
+    """Return the small plan of a comparison's rows; ``reason`` in place of ``curves`` where there is none."""
+    mixture = study.mixture
+    try:
+        rows = mixture_rows(study.embedding, mixture.y, mixture.is_synth, mixture.classes)
+        ask = MixingAsk(
+            knows_noise=False,
+            num_synth=float(len(rows.t)),
+            num_draws=NUM_DRAWS,
+            num_sizes=NUM_SIZES,
+            retune=False,
+        )
+        seeds = Seeds(study.first_seed).child("plan mixing")
+        return rows_report(rows, ask, seeds, {}, kind="run", check=CHECK)
+    except (DataError, ArithmeticError) as error:
+        return {"schema": 1, "plan": "mixing", "curves": None, "reason": f"{error}."}

@@ -1,0 +1,233 @@
+"""Real rows and the generations of a retraining loop: files without a synthetic source and, mostly, without labels.
+
+The real file decides once what every later file must look like: its kind, width, columns and which of them are
+numbers. So a generation that is added next month is read exactly as those of today.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthsift.data.arrays import NUMERIC, flat_inputs, read_npz, safe_numpy
+from synthsift.data.columns import Column, NumberColumn, RawFile, describe_names, key_texts
+from synthsift.data.files import need_column, read_file
+from synthsift.data.parts import Part, numbered_ids
+from synthsift.data.paths import existing_file
+from synthsift.data.tables import build_tables
+from synthsift.records import DataError, Table
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What every file of a stream must look like.
+
+    Parameters
+    ----------
+    kind : str
+        "array", "table" or "text".
+    label, text : str or None
+        Columns of classes and of documents.
+    columns : tuple of (str, bool)
+        Columns of a table, and whether each is numbers.
+    row_shape : tuple of int
+        Shape of one row of an array.
+    is_bytes : bool
+        Whether an array holds 0-255, which are divided by 255.
+    """
+
+    kind: str
+    label: str | None = None
+    text: str | None = None
+    columns: tuple[tuple[str, bool], ...] = ()
+    row_shape: tuple[int, ...] = ()
+    is_bytes: bool = False
+
+    def plain(self) -> dict[str, Any]:
+        """JSON-safe form."""
+        return {
+            "kind": self.kind,
+            "label": self.label,
+            "text": self.text,
+            "columns": [list(column) for column in self.columns],
+            "row_shape": list(self.row_shape),
+            "is_bytes": self.is_bytes,
+        }
+
+    @staticmethod
+    def of(plain: dict[str, Any]) -> Shape:
+        """Rebuild from `plain`."""
+        columns = tuple((str(name), bool(is_number)) for name, is_number in plain["columns"])
+        return Shape(**{**plain, "columns": columns, "row_shape": tuple(plain["row_shape"])})
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of one file: ``x`` (a `Table`, float32 (n, d), or texts (n,)) and labels (n,) of str where there are any."""
+
+    file: str
+    x: Any
+    labels: np.ndarray | None
+
+
+def read_real(path: str | Path, *, label: str | None = None, text: str | None = None) -> tuple[Rows, Shape]:
+    """Read the real rows and what they ask of every other file.
+
+    Parameters
+    ----------
+    path : str or Path
+        A table, or .npy, or .npz with ``x``.
+    label, text : str, optional
+        Columns of classes and of documents; without `text` all columns of a table are inputs.
+
+    Returns
+    -------
+    Rows, Shape
+        The rows, and the shape for `read_generation`.
+
+    Raises
+    ------
+    DataError
+        Whatever is wrong with the file: what was seen, what was needed, what to do next.
+    """
+    raw = _read(path, label, text)
+    if raw.x is not None:
+        shape = Shape("array", label, None, (), tuple(raw.x.shape[1:]), raw.x.dtype == np.uint8)
+        return _array_rows(raw, shape), shape
+    if text is not None:
+        shape = Shape("text", label, text)
+        return _text_rows(raw, shape), shape
+    part = Part("real", "real", raw, np.arange(raw.total), numbered_ids("real", np.arange(raw.total)))
+    table = build_tables([part], frozenset({label} if label else ()))[0][0]
+    numbers = [(name, categories is None) for name, categories in zip(table.names, table.categories, strict=True)]
+    return Rows(raw.file, table, _labels(raw, label)), Shape("table", label, None, tuple(numbers))
+
+
+def read_generation(path: str | Path, shape: Shape) -> Rows:
+    """Read one generation, as the real rows were read.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file of the kind of the real one.
+    shape : Shape
+        From `read_real`.
+
+    Returns
+    -------
+    Rows
+        With the columns and kinds of the real rows.
+
+    Raises
+    ------
+    DataError
+        If kind, width, columns or types differ, or the file cannot be read.
+    """
+    raw = _read(path, shape.label, shape.text)
+    if (raw.x is not None) != (shape.kind == "array"):
+        seen, needed = ("an array", "a table") if raw.x is not None else ("a table", "an array")
+        raise DataError(f"{raw.file} is {seen} but the real rows are {needed}; give all files in one kind")
+    if shape.kind == "array":
+        return _array_rows(raw, shape)
+    if shape.kind == "text":
+        return _text_rows(raw, shape)
+    lacking = [name for name, _ in shape.columns if name not in raw.columns]
+    if lacking:
+        raise DataError(
+            f"{raw.file} lacks {describe_names(lacking)}, which the real rows have; it has "
+            f"{describe_names(raw.names)}. Give every generation the columns of the real rows"
+        )
+    values, categories = [], []
+    for name, is_number in shape.columns:
+        cells, names = _cells(raw.file, name, raw.columns[name], is_number)
+        values.append(cells)
+        categories.append(names)
+    table = Table(tuple(name for name, _ in shape.columns), tuple(values), tuple(categories))
+    return Rows(raw.file, table, _labels(raw, shape.label))
+
+
+def _read(path: str | Path, label: str | None, text: str | None) -> RawFile:
+    """One file into columns or an array."""
+    keys = {label} if label else set()
+    if Path(path).suffix.lower() == ".npy":
+        raw = _read_npy(existing_file(path))
+    elif Path(path).suffix.lower() == ".npz":
+        raw = read_npz(existing_file(path), keys)
+    else:
+        raw = read_file(path, keys, text)
+    if raw.x is not None and text is not None:
+        raise DataError(f"{path} holds arrays, but --text {text} asks for documents. Drop --text.")
+    if raw.total == 0:
+        raise DataError(f"{raw.file} has no rows; at least 50 are needed. Was it written completely?")
+    for name, flag in ((label, "--label"), (text, "--text")):
+        if name is not None:
+            need_column(raw, name, flag)
+    return raw
+
+
+def _read_npy(path: Path) -> RawFile:
+    """The one array of an .npy file, its rows along the first axis."""
+    with safe_numpy(path), open(path, "rb") as stream:
+        x = np.load(stream, allow_pickle=False)
+    if isinstance(x, np.lib.npyio.NpzFile):
+        raise DataError(f"{path} is an .npz archive named .npy; rename it.")
+    if x.dtype.kind not in NUMERIC or x.ndim == 0 or x.size == 0:
+        raise DataError(
+            f"{path} has shape {x.shape} and dtype {x.dtype}; at least one row of numbers is needed (n, ...)."
+        )
+    return RawFile(str(path), (), {}, len(x), x)
+
+
+def _array_rows(raw: RawFile, shape: Shape) -> Rows:
+    """Flattened float32 rows of the expected shape."""
+    assert raw.x is not None
+    if raw.x.shape[1:] != shape.row_shape:
+        raise DataError(
+            f"rows of {raw.file} have shape {raw.x.shape[1:]} but real rows have {shape.row_shape}; all files need "
+            "the same width. Embed or flatten them in one way."
+        )
+    if (raw.x.dtype == np.uint8) != shape.is_bytes:
+        needed = "uint8 (0-255)" if shape.is_bytes else "numbers that are not bytes"
+        raise DataError(
+            f"{raw.file} has dtype {raw.x.dtype} but the real rows are {needed}; bytes are divided by 255 and others "
+            "are not, so the two cannot be compared. Write all files with one dtype."
+        )
+    x = flat_inputs(raw.x)
+    bad = np.flatnonzero(~np.isfinite(x).all(axis=1))
+    if len(bad):
+        raise DataError(
+            f"{len(bad):,} of {len(x):,} rows of {raw.file} hold NaN or infinity, the first is row {bad[0]} (counted "
+            "from 0). A generator that makes them is broken; remove these rows to watch the others."
+        )
+    return Rows(raw.file, x, _labels(raw, shape.label))
+
+
+def _text_rows(raw: RawFile, shape: Shape) -> Rows:
+    """Documents; missing ones are empty texts."""
+    assert shape.text is not None
+    column = raw.columns[shape.text]
+    if isinstance(column, NumberColumn):
+        raise DataError(f"column {shape.text!r} of {raw.file} holds numbers, not documents; name another with --text.")
+    return Rows(raw.file, key_texts(column), _labels(raw, shape.label))
+
+
+def _cells(file: str, name: str, column: Column, is_number: bool) -> tuple[np.ndarray, tuple[str, ...] | None]:
+    """Cells of one column as the real rows have them; infinite numbers count as missing."""
+    if not is_number:
+        codes, names = column.as_codes()
+        return codes, tuple(names)
+    if not column.is_number:
+        raise DataError(
+            f"column {name!r} of {file} holds text such as {column.odd!r} but is numeric in the real rows; give all "
+            "files one type of cells, or mend the generator"
+        )
+    values = column.as_numbers()
+    return np.where(np.isinf(values), np.nan, values), None
+
+
+def _labels(raw: RawFile, label: str | None) -> np.ndarray | None:
+    """Classes as text (n,), "" where missing."""
+    return None if label is None else key_texts(raw.columns[label])

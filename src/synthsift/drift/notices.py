@@ -1,0 +1,122 @@
+"""Findings of the drift monitor, SS4xx. Every code has a section in docs/findings.md."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from synthsift.drift.losses import Change
+from synthsift.drift.monitor import Alarms, Seen
+from synthsift.drift.spread import NEAR
+from synthsift.drift.state import Stream
+from synthsift.records import Finding, Severity
+
+
+def find_notices(stream: Stream) -> tuple[Finding, ...]:
+    """What must be known about the stream, judged by its last generation; worst first."""
+    last, found = stream.seen[-1], []
+    if any(stream.alarms.sounds(s) for s in stream.seen):
+        found.append(_alarm(stream.seen, stream.alarms))
+    wide = last.measures["widest"]
+    if wide.low > NEAR:
+        found.append(_wide(last))
+    lost = [c for c in last.changes if c.is_loss and c.kind in ("mode", "class", "category")]
+    if lost and last.p_value <= stream.alarms.level:
+        found.append(_lost(last, lost))
+    if stream.alpha and stream.alpha[-1] == 0:
+        found.append(_no_fresh())
+    if len(stream.seen) > stream.alarms.horizon:
+        found.append(_past_horizon(len(stream.seen), stream.alarms))
+    if len(stream.reference.rows) < max(s.num_rows for s in stream.seen):
+        found.append(_small_reference(stream))
+    missing = sorted(name for name, m in last.measures.items() if np.isnan(m.value))
+    if missing:
+        found.append(_not_measured(missing, last))
+    return tuple(sorted(found, key=lambda f: -f.severity.value))
+
+
+def _alarm(seen: tuple[Seen, ...], alarms: Alarms) -> Finding:
+    loud = [s for s in seen if alarms.sounds(s)]
+    over = f" and lie above the tolerated drift {alarms.tolerated:.4g}" if alarms.tolerated > 0 else ""
+    return Finding(
+        "SS401",
+        Severity.error,
+        "Generations differ from real data",
+        f"{len(loud)} of {len(seen)} generations have a permutation p-value of at most {alarms.level:.2g}{over}; the "
+        f"first is {loud[0].name} (p = {loud[0].p_value:.2g}).",
+        f"Without drift any alarm within {alarms.horizon} generations has a probability of {alarms.rate:.0%} at most.",
+        "See what is lost, raise the fresh fraction or mend the trainer, and do not train on the generation yet.",
+    )
+
+
+def _wide(last: Seen) -> Finding:
+    ratio = last.measures["widest"]
+    return Finding(
+        "SS402",
+        Severity.warning,
+        "Variance nears the point where chi2 is infinite",
+        f"In its widest direction {last.name} has {ratio.value:.2f} times the variance of real data "
+        f"(95 % interval {ratio.low:.2f} to {ratio.high:.2f}).",
+        "From 2 on the chi2 divergence of Gaussians is infinite, and its estimates jump from one sample to the next.",
+        "Read the bounded measures (MMD, energy, total variation), and shorten or sharpen the sampler.",
+    )
+
+
+def _lost(last: Seen, lost: list[Change]) -> Finding:
+    worst = min(lost, key=lambda c: c.synth / max(c.real, 1e-12))
+    return Finding(
+        "SS403",
+        Severity.warning,
+        "Parts of the real data are getting lost",
+        f"{len(lost)} modes, classes or categories are rarer in {last.name} than in real data; the worst is "
+        f"{worst.kind} {worst.name} with {100 * worst.synth:.2g} % instead of {100 * worst.real:.2g} %.",
+        "What a generation lacks the next one cannot learn from it; only fresh data brings it back.",
+        "Add fresh rows of these parts first, or generate them on purpose.",
+    )
+
+
+def _no_fresh() -> Finding:
+    return Finding(
+        "SS404",
+        Severity.warning,
+        "No fresh data: there is no steady state",
+        "The last training mix had a fresh fraction of 0.",
+        "Without fresh data drift never stops growing: N J after N rounds of random errors, N^2 J of repeated ones.",
+        "Add fresh real rows to every round, or keep the rows of all earlier rounds.",
+    )
+
+
+def _past_horizon(count: int, alarms: Alarms) -> Finding:
+    return Finding(
+        "SS405",
+        Severity.note,
+        "The stream is longer than its horizon",
+        f"{count} generations were watched; the false-alarm rate of {alarms.rate:.0%} was promised for "
+        f"{alarms.horizon}.",
+        "Every further generation adds its own small chance of a false alarm.",
+        f"Expect a false alarm in at most {alarms.rate:.0%} of streams for each further {alarms.horizon} generations, "
+        "or start a new state with a longer --horizon.",
+    )
+
+
+def _small_reference(stream: Stream) -> Finding:
+    largest = max(s.num_rows for s in stream.seen)
+    return Finding(
+        "SS406",
+        Severity.note,
+        "The reference is smaller than a generation",
+        f"{len(stream.reference.rows):,} real rows are compared with up to {largest:,} generated ones "
+        f"({stream.reference.num_real:,} were given, a third taught the feature space, at most 10,000 are kept).",
+        "The noise of the smaller sample decides what can be seen; more generated rows do not help.",
+        "Give more real rows, unless 10,000 are compared already.",
+    )
+
+
+def _not_measured(missing: list[str], last: Seen) -> Finding:
+    return Finding(
+        "SS407",
+        Severity.note,
+        "Some measures need more rows",
+        f"{', '.join(missing)} could not be computed for {last.name} with {last.num_rows:,} rows.",
+        "Held-out functions need 100 rows of each sample, the Frechet distance more rows than features.",
+        "Generate more rows, or read the other measures.",
+    )

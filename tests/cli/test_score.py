@@ -1,0 +1,199 @@
+"""New rows weighed from what a run left behind: the same rows get the same weights, and bad input is told."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cli_data import columns_of, draw, write
+from cli_runner import Ended, synthsift
+
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, no_pictures: None) -> Path:
+    """A finished run on tables, and the files it was made from."""
+    folder = tmp_path_factory.mktemp("score")
+    files = {
+        name: write(folder / f"{name}.csv", draw(n, seed, flipped=0.9 if name == "bad" else 0.05))
+        for seed, (name, n) in enumerate({"real": 100, "good": 60, "bad": 50}.items())
+    }
+    words = ["run", "--real", files["real"], "--synthetic", files["good"], "--synthetic", f"wrong={files['bad']}"]
+    words += ["--label", "label", "--out", folder / "run", "--seeds", "1", "--policies", "LearnedWeights"]
+    ended = synthsift(*words)
+    assert ended.code == 0, ended.err
+    assert "effective of" in ended.err and "signal to noise" in ended.err
+    return folder
+
+
+def score(folder: Path, out: Path, *files: object, run: str = "run", more: tuple[object, ...] = ()) -> Ended:
+    words: list[object] = ["score", "--run", folder / run, "--out", out, *more]
+    for file in files:
+        words += ["--synthetic", file]
+    return synthsift(*words)
+
+
+def test_training_rows_get_the_weights_of_the_run(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "weights.parquet"
+    ended = score(folder, out, folder / "good.csv", f"wrong={folder / 'bad.csv'}")
+    assert ended.code == 0 and "110 rows" in ended.out and ended.err == ""
+    found, run = columns_of(out), columns_of(folder / "run" / "weights.parquet")
+    assert list(found) == ["id", "source", "row", "learned_weight"]
+    of_run = dict(zip(run["id"], run["learned_weight"], strict=True))
+    right = [of_run[name] for name in found["id"]]
+    np.testing.assert_allclose(found["learned_weight"], right, rtol=1e-5)
+    assert found["row"] == [*range(60), *range(50)] and set(found["source"]) == {"good", "wrong"}
+
+
+def test_new_rows_and_an_unknown_source(folder: Path, tmp_path: Path) -> None:
+    new = {name: write(tmp_path / f"{name}.csv", draw(80, 7, flipped=f)) for name, f in (("new", 0.0), ("flip", 1.0))}
+    ended = score(folder, tmp_path / "w.parquet", new["new"], new["flip"])
+    assert ended.code == 0 and "new is no source of the run (good, wrong)" in ended.err
+    found = columns_of(tmp_path / "w.parquet")
+    weight = np.array(found["learned_weight"])
+    assert np.isfinite(weight).all() and (weight > 0).all()
+    assert weight[:80].mean() > weight[80:].mean(), "right labels weigh more than wrong ones"
+    write(tmp_path / "named.csv", {**draw(80, 7), "who": ["good", "elsewhere"] * 40})
+    more = ("--source-column", "who")
+    ended = score(folder, tmp_path / "n.parquet", tmp_path / "named.csv", more=more)
+    assert "elsewhere is no source" in ended.err and set(columns_of(tmp_path / "n.parquet")["source"]) == {
+        "good",
+        "elsewhere",
+    }
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet", "csv.gz"])
+def test_formats_and_pieces_do_not_matter(
+    folder: Path, tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from synthsift.data import delimited, jsonlines, stream
+
+    monkeypatch.setattr(stream, "CHUNK_ROWS", 17)
+    monkeypatch.setattr(jsonlines, "BATCH_LINES", 17)
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", 700)
+    columns = draw(60, 9)
+    plain = write(tmp_path / "plain.csv", columns)
+    other = tmp_path / f"plain2.{ending}"
+    if ending == "jsonl":
+        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        other.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    elif ending == "parquet":
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        pq.write_table(pa.table(columns), other)
+    else:
+        other.write_bytes(gzip.compress(Path(plain).read_bytes()))
+    assert score(folder, tmp_path / "w.parquet", f"a={plain}", f"b={other}").code == 0
+    found = columns_of(tmp_path / "w.parquet")
+    np.testing.assert_allclose(found["learned_weight"][:60], found["learned_weight"][60:], rtol=1e-5)
+    assert found["row"][60:] == list(range(60))
+
+
+def missing_column(tmp_path: Path) -> Path:
+    columns = draw(20, 3)
+    del columns["a"]
+    return Path(write(tmp_path / "new.csv", columns))
+
+
+def no_number(tmp_path: Path) -> Path:
+    return Path(write(tmp_path / "new.csv", {**draw(20, 3), "a": ["many"] * 20}))
+
+
+def strange_label(tmp_path: Path) -> Path:
+    return Path(write(tmp_path / "new.csv", draw(20, 3, labels=("no", "maybe"))))
+
+
+def no_label(tmp_path: Path) -> Path:
+    return Path(write(tmp_path / "new.csv", {**draw(20, 3), "label": [""] * 20}))
+
+
+def header_only(tmp_path: Path) -> Path:
+    return Path(write(tmp_path / "new.csv", {name: [] for name in draw(2, 3)}))
+
+
+def arrays(tmp_path: Path) -> Path:
+    np.savez(tmp_path / "new.npz", x=np.zeros((4, 3)), y=np.zeros(4, int), label=np.array(["no"] * 4))
+    return tmp_path / "new.npz"
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (missing_column, "has no column 'a'"),
+        (no_number, "'a' held numbers in the run"),
+        (strange_label, "the label 'maybe', which is no class of the run: no, yes"),
+        (no_label, "has no label"),
+        (header_only, "rows"),
+        (arrays, "holds arrays, but the run learned from tables"),
+    ],
+)
+def test_bad_rows_are_told_and_nothing_is_written(folder: Path, tmp_path: Path, make: object, words: str) -> None:
+    ended = score(folder, tmp_path / "w.parquet", make(tmp_path))  # type: ignore
+    assert ended.code == 2 and words in ended.err, ended.err
+    assert not list(tmp_path.glob("*.parquet*")) and not list(tmp_path.glob(".*"))
+
+
+def test_a_file_that_is_there_is_kept(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "w.parquet"
+    out.write_text("mine")
+    assert "is there already" in score(folder, out, folder / "good.csv").err and out.read_text() == "mine"
+    assert score(folder, out, folder / "good.csv", more=("--overwrite",)).code == 0
+    assert "folder that exists" in score(folder, tmp_path / "no" / "w.parquet", folder / "good.csv").err
+
+
+@pytest.mark.parametrize("change", ["arrays", "settings", "version", "gone", "cut", "json"])
+def test_a_changed_model_is_refused(folder: Path, tmp_path: Path, change: str) -> None:
+    shutil.copytree(folder / "run", tmp_path / "run")
+    settings, arrays_file = tmp_path / "run" / "model" / "model.json", tmp_path / "run" / "model" / "model.safetensors"
+    record = json.loads(settings.read_text())
+    words = "not the ones that the run wrote"
+    if change == "arrays":
+        data = bytearray(arrays_file.read_bytes())
+        data[-1] ^= 1
+        arrays_file.write_bytes(bytes(data))
+    elif change == "settings":
+        settings.write_text(json.dumps({**record, "classes": record["classes"][::-1]}))
+    elif change == "version":
+        settings.write_text(json.dumps({**record, "schema": 1}))
+        words = "of version 1"
+    elif change == "gone":
+        arrays_file.unlink()
+        words = "cannot be read"
+    elif change == "cut":
+        arrays_file.write_bytes(arrays_file.read_bytes()[:1000])
+    else:
+        settings.write_text("[]")
+        words = "does not hold the settings"
+    ended = score(tmp_path, tmp_path / "w.parquet", folder / "good.csv")
+    assert ended.code == 2 and words in ended.err, ended.err
+
+
+def test_a_run_without_learned_weights_cannot_weigh(folder: Path, tmp_path: Path) -> None:
+    words = ["run", "--real", folder / "real.csv", "--synthetic", folder / "good.csv", "--label", "label"]
+    assert synthsift(*words, "--out", tmp_path / "run", "--seeds", "1", "--policies", "RealOnly").code == 0
+    ended = score(tmp_path, tmp_path / "w.parquet", folder / "good.csv")
+    assert ended.code == 2 and "has no meta-network" in ended.err
+    assert score(tmp_path, tmp_path / "w.parquet", folder / "good.csv", run="nothing").code == 2
+
+
+def test_arrays_too(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name, n in (("real", 60), ("made", 40)):
+        y = np.arange(n) % 2
+        np.savez(tmp_path / f"{name}.npz", x=rng.standard_normal((n, 2, 3)) + y[:, None, None], y=y)
+    words = ["run", "--real", tmp_path / "real.npz", "--synthetic", tmp_path / "made.npz", "--out", tmp_path / "run"]
+    assert synthsift(*words, "--seeds", "1", "--policies", "LearnedWeights").code == 0
+    assert score(tmp_path, tmp_path / "w.parquet", tmp_path / "made.npz").code == 0
+    run = columns_of(tmp_path / "run" / "weights.parquet")
+    found = columns_of(tmp_path / "w.parquet")
+    np.testing.assert_allclose(found["learned_weight"], run["learned_weight"][60:], rtol=1e-5)
+    np.savez(tmp_path / "wide.npz", x=np.zeros((4, 7)), y=np.zeros(4, int))
+    assert "6 columns" in score(tmp_path, tmp_path / "v.parquet", tmp_path / "wide.npz").err
+    np.savez(tmp_path / "nan.npz", x=np.full((4, 6), np.nan), y=np.zeros(4, int))
+    assert "NaN" in score(tmp_path, tmp_path / "v.parquet", tmp_path / "nan.npz").err

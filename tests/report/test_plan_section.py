@@ -1,0 +1,124 @@
+"""A plan in a run's report and as a picture of its own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synthsift import runs
+from synthsift.report import render
+from synthsift.report.canvas import NARROW, WIDE, theme, to_svg
+from synthsift.report.collect import collect
+from synthsift.report.figures import draw_figures
+from synthsift.report.plan_figures import draw_plan, draw_what_if
+from synthsift.report.plan_section import collect_plan
+from synthsift.report.render import render_html
+
+SIZES = [0.0, 10.0, 100.0, 1000.0]
+CURVE = {"mean": [0.8, 0.81, 0.83, 0.84], "low": [0.8, 0.8, 0.81, 0.82], "high": [0.8, 0.82, 0.85, 0.86]}
+PLAN: dict[str, Any] = {
+    "schema": 1,
+    "plan": "mixing",
+    "sizes": SIZES,
+    "curves": {"none": CURVE},
+    "real_only": 0.8,
+    "target": {"rows": 100.0, "index": 2},
+    "sentences": ["Stop at about 40 <b>rows</b>."],
+    "check": {"sentence": "Believe it within that."},
+    "notes": ["classes: \x1b[31mred<script> (+1) against the rest (-1)"],
+    "positive": "red<script>",
+    "negative": "the rest",
+    "num_synth": 100,
+    "rates": None,
+    "phase": None,
+}
+ERROR = {name: [1.0 / (k + 1) for k in range(4)] for name in ("mean", "low", "high")}
+COLLAPSE: dict[str, Any] = {
+    "plan": "collapse",
+    "sizes": SIZES,
+    "curves": dict.fromkeys(("pooled", "weighted", "perfect"), ERROR),
+    "real_only": None,
+    "target": {"rows": 100.0, "index": 2},
+    "mix": {"rows": [*SIZES[1:], 1e4], "mixed": ERROR, "clean": ERROR},
+    "synth_fraction": 0.1,
+    "floor": 0.0,
+    "onset_rows": None,
+    "size": {"widths": [1, 2, 4, 8], "error": ERROR["mean"], "collapse": [0.0] * 4, "clean": ERROR["mean"], "at": None},
+}
+
+
+@pytest.fixture
+def with_plan(run: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    runs.write_json(folder / "plan.json", PLAN)
+    return folder
+
+
+@pytest.fixture
+def one_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw the section's figure only; the others take seconds."""
+    svg = '<svg class="figure"></svg>'
+    monkeypatch.setattr(render, "draw_figures", lambda report: {"what_if": {"wide": svg, "narrow": svg}})
+
+
+@pytest.mark.usefixtures("one_picture")
+def test_the_section_says_what_the_plan_says(with_plan: Path) -> None:
+    page = render_html(collect(with_plan))
+    start = page.index('<section id="what-if">')
+    section = page[start : page.index("</section>", start)]
+    assert "What if you had more of this data?" in section and "Believe it within that." in section
+    assert "Stop at about 40 &lt;b&gt;rows&lt;/b&gt;." in section and "red&lt;script&gt;" in section
+    assert "<script" not in page and "\x1b" not in page
+    assert section.count("<svg") == 2 and "the 100 rows you have" in section
+
+
+def test_no_plan_no_section(report: dict[str, Any], page_text: str) -> None:
+    assert report["plan"] is None and "what-if" not in page_text
+
+
+@pytest.mark.usefixtures("one_picture")
+def test_a_plan_that_does_not_apply_is_explained(with_plan: Path) -> None:
+    runs.write_json(with_plan / "plan.json", {"schema": 1, "plan": "mixing", "curves": None, "reason": "<too few>."})
+    page = render_html(collect(with_plan))
+    assert "The theory does not apply to this run: &lt;too few&gt;." in page
+
+
+@pytest.mark.parametrize("content", [[], {}, 7, {"schema": 2}, {"schema": 1, "plan": "mixing", "curves": {}}])
+def test_something_else_in_plan_json_is_left_out(with_plan: Path, content: Any) -> None:
+    (with_plan / "plan.json").write_text(json.dumps(content))
+    assert collect(with_plan)["plan"] is None
+
+
+def test_the_report_draws_the_section_figure() -> None:
+    from test_figures import EMPTY
+
+    assert set(draw_figures({**EMPTY, "plan": PLAN})) == {"what_if"}
+
+
+def test_a_whole_plan_is_kept() -> None:
+    assert collect_plan(PLAN) == PLAN
+
+
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+def test_section_figure_fits_the_page(width: float) -> None:
+    with theme():
+        svg = to_svg(draw_what_if({"plan": PLAN}, width), "x", "Predicted accuracy")
+    assert float(ET.fromstring(svg).attrib["viewBox"].split()[2]) <= 72 * width + 1
+    assert draw_what_if({"plan": None}, width) is None and draw_what_if({}, width) is None
+
+
+def test_pictures_of_both_plans() -> None:
+    phase = {"noise": [0.0, 0.2, 0.4], "gain": [[0, 0.01, 0.02, 0.03], [0, 0, 0.01, 0.02], [0, -0.03, -0.01, 0.0]]}
+    rates = {"label_noise": {"value": 0.2, "low": 0.1, "high": 0.3}}
+    full = {**PLAN, "curves": dict.fromkeys(("none", "yours", "perfect"), CURVE), "phase": phase, "rates": rates}
+    for plan, words in ((full, "wrong labels before verification"), (COLLAPSE, "model size")):
+        svg = draw_plan(plan)
+        assert ET.fromstring(svg.split("\n", 1)[1]).tag.endswith("svg")
+        assert words in svg and "var(--" not in svg and "nan" not in svg.lower()
+    assert "phase" not in draw_plan(PLAN)
