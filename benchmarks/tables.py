@@ -1,6 +1,7 @@
-"""docs/results.md from the stored results: ``python -m benchmarks.tables`` writes it, ``--check`` compares.
+"""docs/results.md and docs/results/theory.md from the stored results: ``python -m benchmarks.tables`` writes them.
 
-No number in that document is typed by hand. Intervals of shares are Wilson's; intervals of means over seeds are Student's.
+``--check`` compares them with what the stored results give. No number in those documents is typed by hand. Intervals of
+shares are Wilson's; intervals of means over seeds are Student's.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from scipy import stats
+
+from benchmarks import theory_page
 
 DOCS = Path(__file__).parents[1] / "docs"
 RESULTS = DOCS / "results"
@@ -168,12 +171,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare instead of writing; exit code 1 if they differ")
     arguments = parser.parse_args()
-    page, text = DOCS / "results.md", document()
-    if arguments.check:
-        if not page.exists() or page.read_text(encoding="utf-8") != text:
-            sys.exit("docs/results.md is not what the stored results give; run python -m benchmarks.tables")
-        return
-    page.write_text(text, encoding="utf-8")
+    stale = []
+    for page, text in ({DOCS / "results.md": document()} | theory_page.pages()).items():
+        if not arguments.check:
+            page.write_text(text, encoding="utf-8")
+        elif not page.exists() or page.read_text(encoding="utf-8") != text:
+            stale.append(page.relative_to(DOCS.parent).as_posix())
+    if stale:
+        sys.exit(f"{', '.join(stale)}: not what the stored results give; run python -m benchmarks.tables")
 
 
 if __name__ == "__main__":

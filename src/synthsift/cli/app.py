@@ -16,6 +16,7 @@ from synthsift.cli.verbs.drift import drift
 from synthsift.cli.verbs.export import export
 from synthsift.cli.verbs.plan import plan
 from synthsift.cli.verbs.report import report
+from synthsift.cli.verbs.reproduce import reproduce
 from synthsift.cli.verbs.run import run
 from synthsift.cli.verbs.score import score
 
@@ -35,7 +36,7 @@ OUT_OF_MEMORY = (
     "with --embeddings."
 )
 
-for verb in (demo, check, run, score, export, report, drift):
+for verb in (demo, check, run, score, export, report, drift, reproduce):
     app.command()(verb)
 app.add_typer(plan, name="plan")
 

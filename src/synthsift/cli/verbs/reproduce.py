@@ -1,0 +1,31 @@
+"""Flags of ``reproduce``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from synthsift.cli import flags
+from synthsift.cli.flags import DATA, HOW, OUTPUT, option
+
+
+def reproduce(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What to rebuild: rmt (mixing) or collapse.")],
+    out: Annotated[Path | None, option("Folder to write; synthsift-reproduce/NAME if left out.", OUTPUT)] = None,
+    data: Annotated[
+        Path | None, option("Folder with MNIST's idx files (or with mnist/); SYNTHSIFT_DATA else.", DATA)
+    ] = None,
+    quick: Annotated[
+        bool, option("Fewer simulated points and trained networks, the same formulas.", HOW, "--quick")
+    ] = False,
+    seed: Annotated[int, option("Seed of all simulations.", HOW)] = 0,
+    quiet: flags.Quiet = False,
+    debug: flags.Debug = False,
+) -> None:
+    """Rebuild published figures and tables: formula, simulation and the printed values side by side."""
+    from synthsift.cli.console import Console
+    from synthsift.cli.reproduce import execute_reproduce
+
+    raise typer.Exit(execute_reproduce(name, out, data, Console(quiet), quick=quick, seed=seed))
