@@ -71,7 +71,14 @@ def judge_world(world: World, num_seeds: int, seed: int) -> dict[str, object]:
 
 
 def run(
-    first: int, worlds: int, out: Path, num_seeds: int, permute: bool, num_real: int | None, max_cost: float
+    first: int,
+    worlds: int,
+    out: Path,
+    num_seeds: int,
+    permute: bool,
+    num_real: int | None,
+    max_cost: float,
+    min_real: int,
 ) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for seed in range(first, first + worlds):
@@ -81,7 +88,7 @@ def run(
         world = random_world(Seeds(seed), num_real=num_real)
         mixture = world.mixture
         cost = len(mixture.ids) * mixture.real.x.shape[1] * mixture.num_classes
-        if cost > max_cost:
+        if cost > max_cost or len(mixture.real) + len(mixture.valid) < min_real:
             if cost > MAX_COST:
                 file.write_text("null")
             continue
@@ -131,6 +138,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2, help="repetitions of the 5 folds")
     parser.add_argument("--num-real", type=int)
     parser.add_argument("--max-cost", type=float, default=MAX_COST, help="leave larger draws to a later call")
+    parser.add_argument("--min-real", type=int, default=0, help="leave draws with fewer real rows to another call")
     parser.add_argument("--permute", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("runs/verdicts"))
     parser.add_argument("--collect", type=Path, help="store the finished worlds of this folder")
@@ -149,6 +157,7 @@ def main() -> None:
         arguments.permute,
         arguments.num_real,
         arguments.max_cost,
+        arguments.min_real,
     )
 
 
