@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from synthsift.verdict import (
     METRIC_WORDS,
     WIDEN_FIXED,
     Paired,
+    at_full_size,
     bias_corrected,
     decide,
     effective_fraction,
@@ -224,6 +226,24 @@ def test_copies_within_groups_widen_the_interval() -> None:
     apart = decide(compared(y, comparison.probabilities), "accuracy", Seeds(0)).everything
     together = decide(comparison, "accuracy", Seeds(0)).everything
     assert together.high - together.low > 1.7 * (apart.high - apart.low)
+
+
+def test_a_gain_of_the_folds_is_brought_to_the_size_of_all_rows() -> None:
+    """Two learning curves a + b_i / n: their gap at n is (K - 1) / K of the gap at the folds' size, whatever n is."""
+    y = np.zeros(100, dtype=int)
+    for num_folds in (2, 5, 10):
+        prob = two_class(y, np.full(100, 0.5))
+        comparison = replace(compared(y, {"RealOnly": prob, "Everything": prob}), fold=np.arange(100)[None] % num_folds)
+        n, at = 700.0, 700.0 * (1 - 1 / num_folds)
+        measured = 100 * ((0.2 + 30 / at) - (0.2 + 9 / at))
+        found = at_full_size(Interval(measured, measured - 1.0, measured + 2.0), comparison)
+        s = 1 - 1 / num_folds
+        assert found.mean == pytest.approx(100 * 21 / n)
+        law = measured * (1 - s**2) / 2
+        assert found.mean - found.low == pytest.approx(np.hypot(s * 1.0, law))
+        assert found.high - found.mean == pytest.approx(np.hypot(s * 2.0, law))
+    nothing = at_full_size(Interval(0.0, -1.0, 1.0), comparison)
+    assert (nothing.mean, nothing.low, nothing.high) == pytest.approx((0.0, -0.9, 0.9))
 
 
 def test_a_rare_class_leaves_every_interval_finite(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from synthsift.numerics.metrics import metric_value, row_hits, row_losses
 from synthsift.numerics.resampling import bootstrap_counts
 from synthsift.records import Comparison, Interval
 from synthsift.seeds import Seeds
-from synthsift.verdict import NORMAL_95, WIDEN_FIXED, Paired, paired_interval
+from synthsift.verdict import NORMAL_95, WIDEN_FIXED, Paired, at_full_size, paired_interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,8 +37,8 @@ def policy_rows(comparison: Comparison, metric: str) -> tuple[list[dict[str, Any
     own : list of dict
         ``name``, ``metric``, ``mean``, ``low``, ``high``, ``n`` (splits), ``seconds``.
     gains : list of dict
-        ``name``, ``gain`` (points, of the policy as if fixed beforehand), ``n_splits``, ``log_loss``, ``num_rows``,
-        ``everything``, ``repetitions`` (of RealOnly).
+        ``name``, ``gain`` (points at the size of all rows, of the policy as if fixed beforehand), ``n_splits``,
+        ``log_loss``, ``num_rows``, ``everything``, ``repetitions`` (of RealOnly).
     """
     paired, n = Paired.of(comparison), len(comparison.y)
     counts = bootstrap_counts(n, NUM_DRAWS, Seeds(0).child("report").numpy("draws"), comparison.group)
@@ -56,7 +56,7 @@ def policy_rows(comparison: Comparison, metric: str) -> tuple[list[dict[str, Any
         gain = (
             Interval(0.0, 0.0, 0.0)
             if name == "RealOnly"
-            else paired_interval(comparison, paired, metric, place, counts)
+            else at_full_size(paired_interval(comparison, paired, metric, place, counts), comparison)
         )
         loss = float(np.mean([row_losses(p, comparison.y).mean() for p in prob]))
         gains.append({"name": name, "gain": plain_interval(gain), "n_splits": splits, "log_loss": loss, "num_rows": n,
