@@ -1,7 +1,7 @@
 """A loop that retrains a diffusion model on alpha fresh data and (1-alpha) own samples, with every quantity measured.
 
 The training mix of round i is q_i = alpha p_data + (1-alpha) (a finite pool of rows that model i made). p_data is
-known, so q_{i,t} and its score are exact for t > 0, and the score error of the trained network is measured, not guessed.
+known, so q_{i,t} and its score are exact for t > 0, and the network's score error is measured, not guessed.
 Round 0 starts from a perfect model: q_0 = p_data.
 
 References

@@ -40,8 +40,8 @@ def describe_loop(data: Kernels, alpha: float, steps: Sequence[LoopStep]) -> Sim
     broken = [name for name, rows in verdicts.items() if not all(rows)]
     sentence = (
         f"After {len(steps)} generations with {100 * alpha:g} % fresh data the drift (chi2, sampling noise subtracted) "
-        f"is {trace.drift[-1]:.3g}; the discounted sum of its innovations is {trace.discounted[-1]:.3g} and the coherent "
-        f"law {trace.coherent[-1]:.3g}. {held} of {len(verdicts)} bounds hold in every generation"
+        f"is {trace.drift[-1]:.3g}; the discounted sum of its innovations is {trace.discounted[-1]:.3g} and the "
+        f"coherent law {trace.coherent[-1]:.3g}. {held} of {len(verdicts)} bounds hold in every generation"
         + (f"; not: {'; '.join(broken)}." if broken else ".")
     )
     real = data.sample(SHOWN, Seeds(0).numpy("shown"))
