@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from cli_runner import snapshot, synthsift
 
+from synthsift.cli import simulate
+
 TINY = (
     "diffusion", "--rows", "60", "--paths", "100", "--steps", "3", "--sampling-steps", "3", "--generations", "1",
     "--quiet",
@@ -96,6 +98,7 @@ def test_folders_are_guarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_corrupt_checkpoints_are_refused_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulate, "draw_files", lambda figure: {})
     monkeypatch.chdir(tmp_path)
     assert synthsift("simulate", *TINY, "--out", "run").code == 0
     place = tmp_path / "run" / "rounds" / "round-001.safetensors"

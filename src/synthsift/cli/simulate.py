@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 import time
@@ -29,6 +28,7 @@ from synthsift.studies.laboratory import (
     simulate_mixture_study,
     simulate_truncation_study,
 )
+from synthsift.studies.reproduction import Rebuilt, draw_files
 
 SETTINGS, RECORD = "settings.json", "simulate.json"
 ROUNDS = "rounds"
@@ -48,7 +48,7 @@ class SimulateOutput:
 def execute_gaussian(where: SimulateOutput, console: Console, *, rounds: int, runs: int, dim: int, **loop: Any) -> int:
     """Refit a Gaussian; `loop` holds the fields of `GaussianLoop`."""
     asked = GaussianLoop(**loop)
-    settings = {"kind": "gaussian", "rounds": rounds, "runs": runs, "dim": dim, **asdict(asked)}
+    settings = {"kind": "gaussian", "rounds": rounds, "runs": runs, "dim": dim, "loop": asdict(asked)}
     return _execute(where, console, settings, lambda s: simulate_gaussian_study(asked, rounds, runs, s, dim))
 
 
@@ -145,7 +145,8 @@ def _execute(
     record |= {"columns": dict(done.columns), **done.more}
     if where.out is not None:
         write_csv(where.out / "simulate.csv", done.columns)
-        for ending, content in _pictures(done).items():
+        figure = Rebuilt(done.kind, done.title, done.columns, done.draw, done.size)
+        for ending, content in draw_files(figure).items():
             atomic_write(where.out / f"simulate.{ending}", content)
         write_json(where.out / RECORD, record)
     if console.as_json:
@@ -197,27 +198,6 @@ def _stored(out: Path) -> Any:
         return json.loads((out / SETTINGS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-
-
-def _pictures(done: Simulated) -> dict[str, bytes]:
-    """The figure as PNG and SVG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    from synthsift.report.canvas import theme
-
-    with theme(9.0):
-        figure = Figure(figsize=done.size, layout="constrained", facecolor="white")
-        FigureCanvasAgg(figure)
-        done.draw(figure)
-        figure.suptitle(done.title) if done.kind == "diffusion" else None
-        files = {}
-        unsigned: dict[str, Any] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
-        for ending, metadata in unsigned.items():
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format=ending, dpi=130, metadata=metadata)
-            files[ending] = buffer.getvalue()
-    return files
 
 
 def _table(done: Simulated) -> list[str]:

@@ -14,6 +14,7 @@ from synthsift.drift.loops_tilt import Pattern, Quadrature, predict_tilt, simula
 from synthsift.drift.mixtures import BIMODAL, LOPSIDED
 from synthsift.records import DataError, Prediction
 from synthsift.seeds import Seeds
+from synthsift.studies.reproduction import COLORS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 MOST_NUMBERS = 100_000_000  # rows times runs times width held at once: 0.8 GB
 PATTERNS: tuple[Pattern, ...] = ("random", "same", "alternate")
 ORDERS = (1, 2, 3, 4)
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")  # Okabe and Ito: apart for the color-blind
 
 
 @dataclass(frozen=True)
@@ -208,6 +208,8 @@ def _curves(
         sentence += f" Formula and simulation differ by at most {worst:.1f} standard errors at {count} points."
 
     def draw(figure: Figure) -> None:
+        from matplotlib.ticker import MaxNLocator
+
         axes = figure.subplots()
         first = int(logs)  # drift is 0 at the start, which has no logarithm
         for color, (name, (exact, drawn)) in zip(COLORS, pairs.items(), strict=False):
@@ -216,7 +218,7 @@ def _curves(
             axes.fill_between(at, drawn.low[first:], drawn.high[first:], color=color, alpha=0.2, linewidth=0)
             axes.plot(at, drawn.mean[first:], "o", color=color, markersize=3.5, label=f"{name}, simulated")
         axes.set(title=title, xlabel="round", ylabel=label)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if logs:
             axes.set_yscale("log")
             axes.yaxis.set_major_formatter("{x:g}")

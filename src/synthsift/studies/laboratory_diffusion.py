@@ -11,13 +11,14 @@ from synthsift.drift.diffusion_loop import LoopStep
 from synthsift.drift.diffusion_trace import LoopTrace, trace_loop
 from synthsift.drift.kernels import Kernels
 from synthsift.seeds import Seeds
-from synthsift.studies.laboratory import COLORS, Simulated
+from synthsift.studies.laboratory import Simulated
+from synthsift.studies.reproduction import COLORS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BLUE, RED, GREEN, PINK, _ = COLORS
+BLUE, RED, GREEN = COLORS[:3]
 GRAY = "#777777"
 SHOWN = 1500
 
@@ -44,13 +45,14 @@ def describe_loop(data: Kernels, alpha: float, steps: Sequence[LoopStep]) -> Sim
         f"coherent law {trace.coherent[-1]:.3g}. {held} of {len(verdicts)} bounds hold in every generation"
         + (f"; not: {'; '.join(broken)}." if broken else ".")
     )
+    title = f"Retrained diffusion models, {data.dim}-D mixture, {100 * alpha:g} % fresh data"
     real = data.sample(SHOWN, Seeds(0).numpy("shown"))
     return Simulated(
         "diffusion",
-        f"Retrained diffusion models, {data.dim}-D mixture, {100 * alpha:g} % fresh data",
+        title,
         trace.columns(),
         sentence,
-        lambda figure: _draw(figure, trace, real, [s.pool[:SHOWN] for s in steps]),
+        lambda figure: _draw(figure, title, trace, real, [s.pool[:SHOWN] for s in steps]),
         (10.5, 6.6),
         {"bounds": verdicts, "heat": trace.heat, "recursion_gap": trace.recursion_gap},
     )
@@ -81,8 +83,9 @@ def judge_bounds(trace: LoopTrace) -> Mapping[str, list[bool]]:
     return {name: rows.tolist() for name, rows in found.items()}
 
 
-def _draw(figure: Figure, trace: LoopTrace, real: np.ndarray, pools: Sequence[np.ndarray]) -> None:
+def _draw(figure: Figure, title: str, trace: LoopTrace, real: np.ndarray, pools: Sequence[np.ndarray]) -> None:
     """Samples, drift with its laws, KL and TV with their ceilings, and the heat map."""
+    figure.suptitle(title)
     axes = figure.subplots(2, 3)
     rounds = np.arange(1, len(pools) + 1)
     for place, rows, name in (
