@@ -225,10 +225,12 @@ def train_score(
     import torch
     from torch.nn.functional import mse_loss
 
+    from synthsift.training.adamw import AdamW
+
     layers = _new_layers(dim, settings, seeds.torch("layers")) if start is None else start._tensors()
     layers = {name: value.clone().requires_grad_() for name, value in layers.items()}
     mean = {name: value.detach().clone() for name, value in layers.items()}
-    optimizer = torch.optim.Adam(layers.values(), lr=settings.learning_rate)
+    optimizer = AdamW(layers.values(), settings.learning_rate, settings.steps, decay=0.0)
     rng, low_high = seeds.numpy("rows"), log_times(settings.t0, settings.horizon)
     losses = np.empty(settings.steps)
     for step in range(settings.steps):
@@ -237,9 +239,6 @@ def train_score(
         x, z = noise_rows(x0, u, rng)
         guess = _network(_tensor(x), _tensor(u), layers, settings)
         loss = mse_loss(guess, _tensor(z))
-        for group in optimizer.param_groups:
-            group["lr"] = settings.learning_rate * (1 + math.cos(math.pi * step / settings.steps)) / 2
-        optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses[step] = float(loss.detach())
