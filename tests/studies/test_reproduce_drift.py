@@ -18,6 +18,9 @@ def figures() -> dict[str, Rebuilt]:
 
 
 def test_formula_simulation_and_printed_values_agree(figures: dict[str, Rebuilt]) -> None:
+    assert all(
+        c.standard_error is not None and c.standard_error < 0.15 * c.ours for c in figures["truncation_filter"].checks
+    )
     assert list(figures) == ["kernel_growth", "kernel_chi2", "truncation_filter"]
     for name in ("kernel_growth", "truncation_filter"):
         one = figures[name]

@@ -18,8 +18,8 @@ import numpy as np
 
 from synthsift.drift.kernels import five_modes
 from synthsift.drift.loops_blur import blur_drift, predict_blur, predict_truncation, simulate_truncation
-from synthsift.drift.mixtures import LOPSIDED
 from synthsift.seeds import Seeds
+from synthsift.studies.laboratory import OFF_CENTER
 from synthsift.studies.reproduction import COLORS, Check, Rebuilt, Table, label_axes
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def simulate_kernel_loop(alpha: float, num_rows: int, seeds: Seeds) -> np.ndarra
 
 
 def rebuild_chi2() -> Rebuilt:
-    """Population chi2 of one mode of that loop: finite for small bandwidths and a while, never for the published one."""
+    """Population chi2 of one mode of that loop: finite for a while at small bandwidths, never at the published one."""
     table = Table()
     for h in BANDWIDTHS:
         for k in range(1, ROUNDS + 1):
@@ -142,7 +142,7 @@ def rebuild_filter(seeds: Seeds, *, quick: bool = False) -> Rebuilt:
             exact = predict_truncation(alpha, STOP, order, TRUNCATED_ROUNDS)
             node = seeds.child("filter", alpha, order)
             drawn = simulate_truncation(
-                LOPSIDED, alpha, STOP, order, TRUNCATED_ROUNDS, num_rows=20_000 if quick else 400_000, seeds=node
+                OFF_CENTER, alpha, STOP, order, TRUNCATED_ROUNDS, num_rows=20_000 if quick else 400_000, seeds=node
             )
             for curve, found in (("predicted", exact), ("simulated", drawn)):
                 for k, share in zip(found.at.tolist(), found.mean.tolist(), strict=True):
