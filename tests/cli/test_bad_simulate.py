@@ -27,6 +27,7 @@ TINY = (
         (("gaussian", "--rows", "1"), ["at least 2 rows"]),
         (("gaussian", "--rows", "0"), ["at least 2 rows"]),
         (("gaussian", "--rounds", "0"), ["--rounds is 0"]),
+        (("mixture", "--rounds", "1000000000"), ["--rounds is 1000000000", "at most 5000"]),
         (("gaussian", "--runs", "-3"), ["--runs is -3"]),
         (("gaussian", "--runs", "1000000000"), ["numbers at once", "Lower --runs"]),
         (("gaussian", "--dim", "0"), ["--dim is 0"]),

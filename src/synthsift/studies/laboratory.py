@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MOST_NUMBERS = 100_000_000  # rows times runs times width held at once: 0.8 GB
 PATTERNS: tuple[Pattern, ...] = ("random", "same", "alternate")
+MOST_ROUNDS = 5000
 ORDERS = (1, 2, 3, 4)
 #: Its Hermite coefficients of orders 1 to 4 are all large, so that their shares can be simulated.
 OFF_CENTER = Mixture1D((0.5, 0.5), (0.5, 2.5), (0.3, 0.3))
@@ -56,7 +57,7 @@ class Simulated:
 
 
 def check_sizes(**sizes: float) -> None:
-    """Refuse sizes below 1.
+    """Refuse sizes below 1, and rounds without end.
 
     Raises
     ------
@@ -66,6 +67,8 @@ def check_sizes(**sizes: float) -> None:
     for name, value in sizes.items():
         if value < 1:
             raise DataError(f"--{name.replace('_', '-')} is {value}; a whole number of at least 1 is needed")
+        if name == "rounds" and value > MOST_ROUNDS:
+            raise DataError(f"--rounds is {value}; at most {MOST_ROUNDS} are simulated, when every loop has settled")
 
 
 def check_memory(*sizes: int) -> None:
