@@ -19,6 +19,7 @@ from synthsift.cli.verbs.report import report
 from synthsift.cli.verbs.reproduce import reproduce
 from synthsift.cli.verbs.run import run
 from synthsift.cli.verbs.score import score
+from synthsift.cli.verbs.simulate import simulate
 
 app = typer.Typer(
     add_completion=False,
@@ -39,6 +40,7 @@ OUT_OF_MEMORY = (
 for verb in (demo, check, run, score, export, report, drift, reproduce):
     app.command()(verb)
 app.add_typer(plan, name="plan")
+app.add_typer(simulate, name="simulate")
 
 
 @app.callback(invoke_without_command=True)

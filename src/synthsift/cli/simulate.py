@@ -1,0 +1,215 @@
+"""The laboratory: run a loop whose laws are known, print formula beside simulation, write table, figure and record."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from synthsift.cli.console import Console
+from synthsift.drift.diffusion_files import pack_step, unpack_step
+from synthsift.drift.diffusion_loop import LoopSettings, LoopStep, run_loop
+from synthsift.drift.kernels import five_modes
+from synthsift.drift.loops import GaussianLoop
+from synthsift.records import DataError
+from synthsift.runs import atomic_write, to_plain, write_csv, write_json
+from synthsift.seeds import Seeds
+from synthsift.studies.laboratory import (
+    Simulated,
+    simulate_accumulate_study,
+    simulate_gaussian_study,
+    simulate_mixture_study,
+    simulate_truncation_study,
+)
+from synthsift.studies.reproduction import Rebuilt, draw_files
+
+SETTINGS, RECORD = "settings.json", "simulate.json"
+ROUNDS = "rounds"
+FILES = (SETTINGS, RECORD, "simulate.csv", "simulate.svg", "simulate.png", ROUNDS)
+MOST_LINES = 45
+
+
+@dataclass(frozen=True)
+class SimulateOutput:
+    """Where results go; the flags that all kinds share."""
+
+    out: Path | None = None
+    seed: int = 0
+    overwrite: bool = False
+
+
+def execute_gaussian(where: SimulateOutput, console: Console, *, rounds: int, runs: int, dim: int, **loop: Any) -> int:
+    """Refit a Gaussian; `loop` holds the fields of `GaussianLoop`."""
+    asked = GaussianLoop(**loop)
+    settings = {"kind": "gaussian", "rounds": rounds, "runs": runs, "dim": dim, "loop": asdict(asked)}
+    return _execute(where, console, settings, lambda s: simulate_gaussian_study(asked, rounds, runs, s, dim))
+
+
+def execute_accumulate(where: SimulateOutput, console: Console, *, rows: int, rounds: int, runs: int, dim: int) -> int:
+    """Keep all data, or replace them."""
+    settings = {"kind": "accumulate", "rows": rows, "rounds": rounds, "runs": runs, "dim": dim}
+    return _execute(where, console, settings, lambda s: simulate_accumulate_study(rows, rounds, runs, s, dim))
+
+
+def execute_mixture(
+    where: SimulateOutput, console: Console, *, alpha: float, eps: float, rounds: int, runs: int
+) -> int:
+    """Errors of one size that line up in three ways."""
+    settings = {"kind": "mixture", "alpha": alpha, "eps": eps, "rounds": rounds, "runs": runs}
+    return _execute(where, console, settings, lambda s: simulate_mixture_study(alpha, eps, rounds, runs, s))
+
+
+def execute_truncation(
+    where: SimulateOutput, console: Console, *, alpha: float, t0: float, rounds: int, rows: int
+) -> int:
+    """A sampler that stops early."""
+    settings = {"kind": "truncation", "alpha": alpha, "t0": t0, "rounds": rounds, "rows": rows}
+    return _execute(where, console, settings, lambda s: simulate_truncation_study(alpha, t0, rounds, rows, s))
+
+
+def execute_diffusion(where: SimulateOutput, console: Console, *, loop: LoopSettings, dim: int) -> int:
+    """Train, sample and retrain diffusion models; finished generations in the folder are not repeated."""
+    from synthsift.studies.laboratory_diffusion import describe_loop
+
+    data = five_modes(dim)
+    # More generations with the same settings go on from those that are there.
+    settings = {"kind": "diffusion", "dim": dim, **{k: v for k, v in asdict(loop).items() if k != "num_rounds"}}
+
+    def work(seeds: Seeds) -> Simulated:
+        done = _finished(where, settings, loop.num_rounds)
+        if done:
+            console.say(f"{len(done)} of {loop.num_rounds} generations are in {where.out} already.")
+
+        began, whole = time.monotonic(), (loop.num_rounds - len(done)) * loop.model.steps
+
+        def tell(k: int, step: int, of: int) -> None:
+            at = (k - len(done)) * of + step
+            if at < min(50, of):
+                return  # the first steps are slow and say nothing about the rest
+            left = (time.monotonic() - began) * (whole - at) / at
+            console.progress(f"training steps of generation {k + 1} of {loop.num_rounds}", step, of, left)
+
+        steps = list(done)
+        for step in run_loop(data, loop, seeds, done=done, progress=None if console.quiet else tell):
+            steps.append(step)
+            if where.out is not None:
+                content = pack_step(step, _identity(settings, where.seed, len(steps)))
+                atomic_write(_round_file(where.out, len(steps)), content)
+            console.say(
+                f"Generation {len(steps)} of {loop.num_rounds}: eps^2 {step.paths.eps2:.3g}, eta {step.paths.eta:.2f}, "
+                f"drift {step.plane.drift - step.plane.drift_noise:.3g}"
+            )
+        return describe_loop(data, loop.alpha, steps)
+
+    return _execute(where, console, settings, work)
+
+
+def _round_file(out: Path, number: int) -> Path:
+    return out / ROUNDS / f"round-{number:03d}.safetensors"
+
+
+def _identity(settings: Mapping[str, Any], seed: int, number: int) -> dict[str, Any]:
+    return {**settings, "seed": seed, "number": number}
+
+
+def _finished(where: SimulateOutput, settings: Mapping[str, Any], most: int) -> list[LoopStep]:
+    """Rounds that the folder holds, up to the first that is missing."""
+    found: list[LoopStep] = []
+    while where.out is not None and len(found) < most:
+        path = _round_file(where.out, len(found) + 1)
+        if not path.exists():
+            break
+        found.append(unpack_step(path.read_bytes(), str(path), _identity(settings, where.seed, len(found) + 1)))
+    return found
+
+
+def _execute(
+    where: SimulateOutput, console: Console, settings: dict[str, Any], work: Callable[[Seeds], Simulated]
+) -> int:
+    """Check the folder, run, print, write."""
+    if where.seed < 0:
+        raise DataError(f"--seed is {where.seed}; give a whole number of at least 0")
+    settings = {**settings, "seed": where.seed}
+    if where.out is not None:
+        _open(where.out, settings, overwrite=where.overwrite)
+    with threadpool_limits(2):
+        done = work(Seeds(where.seed).child("simulate", settings["kind"]))
+    record = {"kind": done.kind, "title": done.title, "settings": settings, "sentence": done.sentence}
+    record |= {"columns": dict(done.columns), **done.more}
+    if where.out is not None:
+        write_csv(where.out / "simulate.csv", done.columns)
+        figure = Rebuilt(done.kind, done.title, done.columns, done.draw, done.size)
+        for ending, content in draw_files(figure).items():
+            atomic_write(where.out / f"simulate.{ending}", content)
+        write_json(where.out / RECORD, record)
+    if console.as_json:
+        sys.stdout.write(json.dumps(to_plain(record), indent=1, allow_nan=False) + "\n")
+        return 0
+    if not console.quiet:
+        sys.stdout.write("\n".join(_table(done)) + "\n\n")
+    sys.stdout.write(done.sentence + "\n")
+    if where.out is not None and not console.quiet:
+        sys.stdout.write(f"Figure: {where.out / 'simulate.png'}   Record: {where.out / RECORD}\n")
+    return 0
+
+
+def _open(out: Path, settings: Mapping[str, Any], *, overwrite: bool) -> None:
+    """Make the folder or take up what it holds; nothing foreign is touched.
+
+    Raises
+    ------
+    DataError
+        If it is a file, holds other files, or a simulation with other settings and `overwrite` is False.
+    """
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out} is a file and a folder is needed. Choose another --out")
+    if out.is_dir():
+        strange = sorted(entry.name for entry in out.iterdir() if entry.name not in FILES)
+        strange += sorted(p.name for p in (out / ROUNDS).glob("*") if p.suffix != ".safetensors")
+        if strange:
+            raise DataError(
+                f"{out} holds files that are not of `synthsift simulate` ({', '.join(strange[:3])}). Choose a new "
+                "folder"
+            )
+        same = _stored(out) == json.loads(json.dumps(to_plain(settings)))
+        if any(out.iterdir()) and not same and not overwrite:
+            raise DataError(
+                f"{out} holds a simulation with other settings. Choose another --out, or give --overwrite to replace it"
+            )
+        if overwrite:
+            for path in [*(out / ROUNDS).glob("*.safetensors"), *(out / name for name in FILES if name != ROUNDS)]:
+                path.unlink(missing_ok=True)
+    elif not out.expanduser().resolve().parent.is_dir():
+        raise DataError(f"the folder of --out {out} does not exist; make it first")
+    (out / ROUNDS if settings["kind"] == "diffusion" else out).mkdir(parents=True, exist_ok=True)
+    write_json(out / SETTINGS, settings)
+
+
+def _stored(out: Path) -> Any:
+    """Settings of the simulation in the folder, None where they cannot be read."""
+    try:
+        return json.loads((out / SETTINGS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _table(done: Simulated) -> list[str]:
+    """Plain lines: all rows of a short table, evenly chosen ones of a long one; a wide one is turned on its side."""
+    names, rows = list(done.columns), list(zip(*done.columns.values(), strict=True))
+    if len(names) > 8:
+        width = max(len(name) for name in names)
+        return [f"{name:<{width}}" + "".join(f"{_cell(v):>11}" for v in done.columns[name]) for name in names]
+    if len(rows) > MOST_LINES:
+        rows = [rows[k] for k in np.unique(np.linspace(0, len(rows) - 1, MOST_LINES).astype(int))]
+    return ["".join(f"{name:>15}" for name in names), *("".join(f"{_cell(v):>15}" for v in row) for row in rows)]
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,119 @@
+"""The score audit against planted errors of known energy, with and without the exact reference."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from synthsift.drift import ScoreAudit, audit_score
+from synthsift.drift.audit import kernel_scores
+from synthsift.drift.guarantees import tv_guarantee
+from synthsift.drift.kernels import points
+from synthsift.records import DataError
+
+T0, T, DIM = 0.05, 4.0, 2
+ROWS = np.random.default_rng(0).standard_normal((5000, DIM))
+
+
+def exact(x: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """Score of N(0, I) at every time."""
+    return -x
+
+
+def pushed(x: np.ndarray, t: np.ndarray) -> np.ndarray:
+    return -x + np.array([0.3, 0.0])
+
+
+def bent(x: np.ndarray, t: np.ndarray) -> np.ndarray:
+    return -x + 0.1 * np.exp(-t)[:, None] * x
+
+
+PUSHED = 0.09 * (T - T0)  # unit weight in t: the integral of |e|^2 over [t0, T]
+BENT = 0.01 * DIM * (math.exp(-2 * T0) - math.exp(-2 * T)) / 2
+
+
+@pytest.mark.parametrize(("model", "truth"), [(pushed, PUSHED), (bent, BENT)])
+def test_planted_errors_are_measured(model: object, truth: float) -> None:
+    for known in (True, False):
+        found = audit_score(model, ROWS, exact, reference_is_exact=known, seeds=1)  # type: ignore[arg-type]
+        assert abs(found.eps2 - truth) < 4 * found.error + 1e-9 and found.error < 0.1
+        assert found.by_time[:, 1].sum() == pytest.approx(found.eps2)
+    assert audit_score(model, ROWS, exact, reference_is_exact=True).error < found.error  # type: ignore[arg-type]
+
+
+def test_intervals_cover_the_truth_and_pairing_is_what_makes_them_narrow() -> None:
+    found = [
+        audit_score(pushed, np.random.default_rng(k).standard_normal((2000, DIM)), exact, num_rows=4000, seeds=k)
+        for k in range(60)
+    ]
+    inside = sum(f.low <= PUSHED <= f.high for f in found)
+    assert inside >= 51  # of 60 at 95 %: P(fewer) = 0.2 %
+    spread = float(np.std([f.eps2 for f in found]))
+    assert np.mean([f.error for f in found]) == pytest.approx(spread, rel=0.35)
+    assert np.mean([f.unpaired_error for f in found]) > 3 * spread
+
+
+def test_a_perfect_model_is_found_perfect() -> None:
+    found = audit_score(exact, ROWS, exact, reference_is_exact=True)
+    assert found.eps2 == 0 and found.tv == 0 and found.kl == 0 and "KL <= 0" in str(found)
+
+
+def test_another_reference_gives_a_lower_bound_and_no_guarantee() -> None:
+    better = audit_score(pushed, ROWS, bent, seeds=2)
+    assert better.eps2 == pytest.approx(PUSHED - BENT, abs=4 * better.error)
+    assert not better.is_exact and "no guarantee" in str(better) and "TV" not in str(better)
+    worse = audit_score(bent, ROWS, lambda x, t: -x + 1.0, seeds=2)
+    assert worse.high < 0 and worse.tv == 0 and "use a larger" in str(worse)
+
+
+def test_the_kernel_reference_finds_a_bad_model_and_does_not_accuse_a_good_one() -> None:
+    bad = audit_score(lambda x, t: -2.0 * x, ROWS, seeds=3)
+    good = audit_score(exact, ROWS, seeds=3)
+    truth = DIM * (T - T0)
+    assert 0.5 * truth < bad.low and bad.eps2 < truth + 4 * bad.error
+    assert good.low < 0  # the kernel is worse than the exact score, so nothing is claimed
+
+
+def test_kernel_scores_equal_those_of_the_noised_points() -> None:
+    centers, x, t = ROWS[:30], ROWS[50:60], np.linspace(0.05, 3, 10)
+    found = kernel_scores(centers, x, t)
+    for k in range(10):
+        assert found[k] == pytest.approx(points(centers).noised(t[k]).score(x[k : k + 1])[0], abs=1e-3)
+
+
+def test_guarantees_are_those_of_the_theory() -> None:
+    found = audit_score(pushed, ROWS, exact, reference_is_exact=True)
+    eps = math.sqrt(found.high)
+    assert found.tv == pytest.approx(eps / 2) and found.kl == pytest.approx(eps**2 / 2)
+    assert found.loop_tv(0.3, 5) == pytest.approx(tv_guarantee(0.3, np.full(5, eps)))
+    assert found.steady_tv(0.5) == pytest.approx(eps) and found.loop_tv(0.5, 60)[-1] == pytest.approx(eps)
+    # The push moves N(0, I) to N(m, I) with a known distance, which the guarantee covers.
+    mean = 0.6 * (1 - math.exp(-(T - T0) / 2))
+    assert math.erf(mean / 2 / math.sqrt(2)) <= found.tv
+    with pytest.raises(DataError, match="no steady state"):
+        found.steady_tv(0.0)
+    with pytest.raises(DataError, match="0 rounds"):
+        found.loop_tv(0.5, 0)
+    assert isinstance(found, ScoreAudit)
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"data": ROWS[:49]}, "49 rows"),
+        ({"data": np.full((60, 2), np.nan)}, "NaN"),
+        ({"t0": 0.0}, "t0"),
+        ({"t0": 5.0}, "horizon"),
+        ({"horizon": math.inf}, "horizon"),
+        ({"num_rows": 10}, "100 rows"),
+        ({"model": lambda x, t: x[:, :1]}, "model returned shape"),
+        ({"reference": lambda x, t: np.full(x.shape, np.inf)}, "reference returned a score that is not finite"),
+        ({"reference": None, "reference_is_exact": True}, "without a reference"),
+    ],
+)
+def test_bad_input_is_refused(change: dict[str, object], word: str) -> None:
+    arguments: dict[str, object] = {"model": exact, "data": ROWS, "reference": exact, **change}
+    with pytest.raises(DataError, match=word):
+        audit_score(**arguments)  # type: ignore[arg-type]
