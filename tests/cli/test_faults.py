@@ -76,7 +76,9 @@ def hand_made(folder: Path) -> Path:
     run = folder / "run"
     run.mkdir()
     columns = {"file": np.repeat(files, 10), "row": np.tile(np.arange(10), 2), "weight": np.ones(20)}
-    runs.write_parquet(run / "weights.parquet", {**columns, "keep": np.arange(20) % 3 > 0})
+    columns |= {"source": np.repeat(["real", "made"], 10), "split": np.repeat(["train", "synthetic"], 10)}
+    columns |= {"label": np.tile(["a", "b"], 10), "keep": np.arange(20) % 3 > 0}
+    runs.write_parquet(run / "weights.parquet", columns)
     runs.write_json(run / "summary.json", {"schema": 1, "verdict": {"sentence": "Use it."}})
     return run
 

@@ -16,6 +16,7 @@ from synthsift.studies.reproduction import Rebuilt, compare_lines, prepare_folde
 STUDIES = {
     "rmt": "synthsift.studies.reproduce_rmt",
     "collapse": "synthsift.studies.reproduce_collapse",
+    "drift": "synthsift.studies.reproduce_drift",
 }
 Rebuild = Callable[..., Iterator[Rebuilt]]
 

@@ -12,7 +12,7 @@ from synthsift.cli.flags import DATA, HOW, OUTPUT, option
 
 
 def reproduce(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="What to rebuild: rmt (mixing) or collapse.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What to rebuild: rmt (mixing), collapse or drift.")],
     out: Annotated[Path | None, option("Folder to write; synthsift-reproduce/NAME if left out.", OUTPUT)] = None,
     data: Annotated[
         Path | None, option("Folder with MNIST's idx files (or with mnist/); SYNTHSIFT_DATA else.", DATA)
