@@ -74,21 +74,45 @@ def real_sets(rows: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def worlds(rows: pd.DataFrame, permuted: pd.DataFrame | None) -> str:
-    """Coverage, error rates and power on random worlds."""
+def covers(rows: pd.DataFrame, name: str) -> pd.Series:
+    """Whether the interval of "gain" or "everything" holds the truth."""
+    return (rows[f"{name}_low"] <= rows[f"true_{name}"]) & (rows[f"true_{name}"] <= rows[f"{name}_high"])
+
+
+def half_width(rows: pd.DataFrame, name: str) -> pd.Series:
+    """Half-widths of the same intervals."""
+    return (rows[f"{name}_high"] - rows[f"{name}_low"]) / 2
+
+
+def at_full_size(rows: pd.DataFrame) -> pd.DataFrame:
+    """Apply the verdict's `at_full_size` for 5 folds to intervals that were stored without it."""
+    rows, s = rows.copy(), 0.8
+    for name in ("gain", "everything"):
+        half = np.hypot(s * half_width(rows, name), 0.5 * (1 - s**2) * rows[name].abs())
+        rows[name] *= s
+        rows[f"{name}_low"], rows[f"{name}_high"] = rows[name] - half, rows[name] + half
+    return rows
+
+
+def coverage(rows: pd.DataFrame, use: pd.Series, prefix: str) -> list[str]:
+    """Coverage and width of both intervals, a line each."""
+    return [
+        f"| {prefix}interval of Everything - RealOnly holds the truth, all worlds | {share(covers(rows, 'everything'))} |",
+        f"| {prefix}its median half-width | {half_width(rows, 'everything').median():.2f} points |",
+        f"| {prefix}interval of the verdict's gain holds the truth, 'use' worlds | {share(covers(rows, 'gain')[use])} |",
+        f"| {prefix}its median half-width | {half_width(rows, 'gain')[use].median():.2f} points |",
+    ]
+
+
+def worlds(rows: pd.DataFrame, title: str, permuted: pd.DataFrame | None, *, as_folds: bool) -> str:
+    """Coverage, error rates and power on random worlds; `as_folds`: the stored intervals lack `at_full_size`."""
     use = rows["use"].astype(bool)
-    inside = (rows["gain_low"] <= rows["true_gain"]) & (rows["true_gain"] <= rows["gain_high"])
-    inside_all = (rows["everything_low"] <= rows["true_everything"]) & (
-        rows["true_everything"] <= rows["everything_high"]
-    )
-    half = (rows["gain_high"] - rows["gain_low"]) / 2
-    half_all = (rows["everything_high"] - rows["everything_low"]) / 2
     regret = np.maximum(rows["best_gain"], 0) - rows["true_gain"]
     low, middle, high = np.percentile(rows["best_gain"], [5, 50, 95])
     near = rows["best_gain"].abs() <= 5
     wrong = use & (rows["true_gain"] < 0)
     lines = [
-        "## Simulated worlds",
+        f"## {title}",
         "",
         "`python -m benchmarks.verdicts`, then `--collect`. Random worlds of 300 to 2,000 real rows, the default policies, two",
         f"repetitions of the 5 folds; {len(rows)} worlds, {rows['skipped_draws'].iloc[0]} draws were skipped as too large (rows x",
@@ -97,10 +121,8 @@ def worlds(rows: pd.DataFrame, permuted: pd.DataFrame | None) -> str:
         "",
         "| what | value |",
         "| --- | --- |",
-        f"| interval of Everything - RealOnly holds the truth, all worlds | {share(inside_all)} |",
-        f"| its median half-width | {half_all.median():.2f} points |",
-        f"| interval of the verdict's gain holds the truth, 'use' worlds | {share(inside[use])} |",
-        f"| its median half-width | {half[use].median():.2f} points |",
+        *coverage(rows, use, ""),
+        *(coverage(at_full_size(rows), use, "recomputed at the size of all rows: ") if as_folds else ()),
         f"| 'use' | {share(use)} |",
         f"| 'use' although the true gain is below 0, of all worlds | {share(wrong)} |",
         f"| the same, of worlds whose best true gain lies in [-5, 5] | {share(wrong[near])} |",
@@ -155,10 +177,13 @@ def document() -> str:
     parts = [HEAD]
     if (RESULTS / "real.parquet").exists():
         parts.append(real_sets(pd.read_parquet(RESULTS / "real.parquet")))
-    if (RESULTS / "verdicts-random.parquet").exists():
-        file = RESULTS / "verdicts-permuted.parquet"
-        permuted = pd.read_parquet(file) if file.exists() else None
-        parts.append(worlds(pd.read_parquet(RESULTS / "verdicts-random.parquet"), permuted))
+    stored = {kind: RESULTS / f"verdicts-{kind}.parquet" for kind in ("random", "fresh", "permuted")}
+    permuted = pd.read_parquet(stored["permuted"]) if stored["permuted"].exists() else None
+    if stored["random"].exists():
+        title = "Simulated worlds on which the size of all rows was learned to matter (decision 0005)"
+        parts.append(worlds(pd.read_parquet(stored["random"]), title, None, as_folds=True))
+    if stored["fresh"].exists():
+        parts.append(worlds(pd.read_parquet(stored["fresh"]), "Fresh simulated worlds", permuted, as_folds=False))
     if (RESULTS / "findings.parquet").exists():
         parts.append(findings(pd.read_parquet(RESULTS / "findings.parquet")))
     notes = RESULTS / "notes.md"

@@ -2,6 +2,8 @@
 
     python -m benchmarks.verdicts --first 1000 --worlds 500 --out runs/verdicts
     python -m benchmarks.verdicts --collect runs/verdicts     # stores docs/results/verdicts-random.parquet
+    python -m benchmarks.verdicts --first 3000 --worlds 500 --out runs/fresh     # --collect runs/fresh --kind fresh
+    python -m benchmarks.verdicts --first 5000 --worlds 200 --permute --out runs/permuted     # ... --kind permuted
 
 Every world is judged by the default policies; its truth is the accuracy of the final fits on 20,000 fresh rows. Worlds
 are resumable (one file each). ``--permute`` permutes the labels of all synthetic rows: the negative control.
@@ -142,9 +144,10 @@ def main() -> None:
     parser.add_argument("--permute", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("runs/verdicts"))
     parser.add_argument("--collect", type=Path, help="store the finished worlds of this folder")
+    parser.add_argument("--kind", choices=("random", "fresh", "permuted"), default="random", help="name to store under")
     arguments = parser.parse_args()
     if arguments.collect:
-        collect(arguments.collect, "permuted" if arguments.permute else "random")
+        collect(arguments.collect, arguments.kind)
         return
     import torch
 
