@@ -114,7 +114,9 @@ def worlds(rows: pd.DataFrame, title: str, permuted: pd.DataFrame | None, *, as_
     lines = [
         f"## {title}",
         "",
-        "`python -m benchmarks.verdicts`, then `--collect`. Random worlds of 300 to 2,000 real rows, the default policies, two",
+        f"`python -m benchmarks.verdicts --first {rows['seed'].min()} ...`, then `--collect`; seeds {rows['seed'].min()} to "
+        f"{rows['seed'].max()}.",
+        "Random worlds of 300 to 2,000 real rows, the default policies, two",
         f"repetitions of the 5 folds; {len(rows)} worlds, {rows['skipped_draws'].iloc[0]} draws were skipped as too large (rows x",
         "inputs x classes above 4e6). Truth: accuracy of the final fits on 20,000 fresh rows. Best true gain, 5 / 50 / 95 %",
         f"of worlds: {low:.1f} / {middle:.1f} / {high:.1f} points; it lies in [-5, 5] in {int(near.sum())} worlds.",

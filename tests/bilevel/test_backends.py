@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from synthsift.bilevel.backends import ATTENTION, JVP, FiniteDifference, LastLayer
+from synthsift.bilevel.backends import ATTENTION, JVP, FiniteDifference, LastLayer, _no_forward_mode
 from synthsift.bilevel.ghost import Ghost
 from synthsift.bilevel.lookahead import LookAhead, scores_at
 from synthsift.bilevel.rowlosses import CrossEntropy, RowLosses, scoring_mode
@@ -302,3 +302,17 @@ def test_an_operation_without_forward_mode_is_named() -> None:
     right = by_rows(of, batch, direction)
     assert error(FiniteDifference()(of, of.parameters(), direction, batch), right) < 1e-3
     assert error(Ghost()(of, of.parameters(), direction, batch), right) < 1e-10
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (NotImplementedError(), "NotImplementedError"),
+        (RuntimeError("no forward AD for x\nmore"), "no forward AD for x"),
+    ],
+)
+def test_a_missing_forward_mode_rule_is_explained_even_if_it_says_nothing(error: Exception, said: str) -> None:
+    told = _no_forward_mode(error)
+    assert isinstance(told, DataError) and f"({said})" in str(told)
+    own = ValueError("mine")
+    assert _no_forward_mode(own) is own

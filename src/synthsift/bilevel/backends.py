@@ -98,8 +98,9 @@ class JVP:
 def _no_forward_mode(error: Exception) -> Exception:
     """Explain a missing forward-mode rule; any other error is the user's own and stays as it is."""
     if isinstance(error, NotImplementedError) or any(word in str(error).lower() for word in ("forward", "functorch")):
+        said = next(iter(str(error).splitlines()), type(error).__name__)
         return DataError(
-            f"the model has an operation without a forward-mode derivative ({str(error).splitlines()[0]}); use "
+            f"the model has an operation without a forward-mode derivative ({said}); use "
             "scores=FiniteDifference() or scores=Ghost()"
         )
     return error
