@@ -184,6 +184,57 @@ def test_the_linear_learner_is_the_network_learner_without_a_hidden_layer() -> N
     assert relative_error(learner.scores(direction, X, Y), scores) < 1e-12
 
 
+def confident(kind: str, labels: Tensor, times: float) -> tuple[LinearLearner | NetworkLearner, Tensor]:
+    """A learner whose logits are `times` too far apart, and trusted rows that agree with most of them."""
+    learner = make_learner(kind, MODELS[kind][1](20), {})
+    plain = MODELS[kind][0](MODELS[kind][1](20), TRUSTED_X)
+    y = torch.where(torch.arange(NUM_TRUSTED) % 4 == 0, labels, plain.argmax(dim=1))
+    if isinstance(learner, LinearLearner):
+        learner.slope, learner.offset = times * learner.slope, times * learner.offset
+    else:
+        learner.params = {
+            name: v * (times if name in ("slope", "offset") else 1.0) for name, v in learner.params.items()
+        }
+    return learner, y
+
+
+@pytest.mark.parametrize("kind", ["linear", "network"])
+def test_the_calibrated_gradient_is_that_of_the_best_temperature(kind: str) -> None:
+    """Envelope theorem: by central differences of min_T CE(logits / T), the minimum taken anew at every point."""
+    learner, y = confident(kind, TRUSTED_Y, 5.0)
+    params = {"slope": learner.slope, "offset": learner.offset} if kind == "linear" else learner.params  # type: ignore
+
+    def lowest(at: Parameters) -> float:
+        logits = MODELS[kind][0](at, TRUSTED_X)
+        return min(
+            float(torch.nn.functional.cross_entropy(logits / t, y)) for t in torch.linspace(1, 99, 20_001).tolist()
+        )
+
+    found = learner.trusted_gradient(TRUSTED_X, y, calibrated=True)
+    direction = {name: normal(*value.shape, seed=80 + k) for k, (name, value) in enumerate(params.items())}
+    slope = sum(float((found[name] * direction[name]).sum()) for name in params)
+    ahead, behind = ({k: v + sign * 1e-3 * direction[k] for k, v in params.items()} for sign in (1, -1))
+    # the grid of T misses the minimum by at most (3e-3)^2 / 2 times the curvature: far below the difference
+    assert slope == pytest.approx((lowest(ahead) - lowest(behind)) / 2e-3, rel=1e-3)
+    plain = learner.trusted_gradient(TRUSTED_X, y)
+    assert relative_error(found["slope"], plain["slope"]) > 0.1, "the learner was over-confident"
+
+
+@pytest.mark.parametrize("kind", ["linear", "network"])
+def test_trusted_rows_that_contradict_the_learner_have_no_calibrated_gradient(kind: str) -> None:
+    learner, _ = confident(kind, TRUSTED_Y, 5.0)
+    y = MODELS[kind][0](MODELS[kind][1](20), TRUSTED_X).argmin(dim=1)
+    found = learner.trusted_gradient(TRUSTED_X, y, calibrated=True)
+    assert all(float(value.abs().max()) == 0.0 for value in found.values())
+
+
+@pytest.mark.parametrize("kind", ["linear", "network"])
+def test_an_unsure_learner_is_judged_as_it_is(kind: str) -> None:
+    learner, y = confident(kind, TRUSTED_Y, 0.01)
+    plain, found = (learner.trusted_gradient(TRUSTED_X, y, calibrated=flag) for flag in (False, True))
+    assert all(torch.equal(plain[name], found[name]) for name in plain)
+
+
 @pytest.mark.parametrize(
     "learner", [LinearLearner(torch.zeros(2, 2), torch.zeros(2), 0.1, 0.0), NetworkLearner({}, 0.1, 0.0)]
 )

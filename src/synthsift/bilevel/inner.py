@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+from synthsift.bilevel.rowlosses import HOTTEST, best_temperature
 from synthsift.bilevel.scores import Parameters, jvp_scores, linear_scores
 
 MOMENTUM = 0.9
@@ -26,8 +27,13 @@ class InnerLearner(Protocol):
         """Take one step on the loss sum_i p_i l_i; shares p (n,) sum to 1."""
         ...
 
-    def trusted_gradient(self, x: Tensor, y: Tensor) -> Parameters:
-        """Return the gradient of the mean loss on trusted rows at the current parameters."""
+    def trusted_gradient(self, x: Tensor, y: Tensor, *, calibrated: bool = False) -> Parameters:
+        """Return the gradient of the mean loss on trusted rows at the current parameters.
+
+        ``calibrated``: of the loss at the temperature that suits these rows best, min_T CE(logits / T), T >= 1. An
+        over-confident learner lowers its plain loss by whatever tempers its logits, and wrong labels do. Zero where
+        no temperature makes the logits better than none: trusted rows that contradict the learner tell no rows apart.
+        """
         ...
 
     def losses(self, x: Tensor, y: Tensor) -> Tensor:
@@ -85,9 +91,10 @@ class LinearLearner:
         self.slope = self.slope - self.rate * self.velocity["slope"]
         self.offset = self.offset - self.rate * self.velocity["offset"]
 
-    def trusted_gradient(self, x: Tensor, y: Tensor) -> Parameters:
-        """Return the gradient of the mean loss."""
-        residual = _residual(x, y, self.slope, self.offset) / len(y)
+    def trusted_gradient(self, x: Tensor, y: Tensor, *, calibrated: bool = False) -> Parameters:
+        """Return the gradient of the mean loss, or of the calibrated one (see `InnerLearner`)."""
+        b = inverse_temperature(x @ self.slope + self.offset, y) if calibrated else 1.0
+        residual = _residual(x, y, b * self.slope, b * self.offset) * (b / len(y))
         return {"slope": x.T @ residual, "offset": residual.sum(dim=0)}
 
     def scores(self, direction: Parameters, x: Tensor, y: Tensor) -> Tensor:
@@ -99,6 +106,12 @@ class LinearLearner:
         """Return the exact scores of the given rows at the current parameters."""
         residual = _residual(x, y, self.slope, self.offset)
         return linear_scores(residual, x, direction["slope"], direction["offset"])
+
+
+def inverse_temperature(logits: Tensor, y: Tensor) -> float:
+    """Return 1 / T of the best temperature T >= 1, or 0 where hotter is better without end."""
+    hot = best_temperature(logits, y)
+    return 0.0 if hot >= HOTTEST else 1.0 / hot
 
 
 def _residual(x: Tensor, y: Tensor, slope: Tensor, offset: Tensor) -> Tensor:
@@ -156,9 +169,14 @@ class NetworkLearner:
         self.velocity = {k: MOMENTUM * self.velocity.get(k, torch.zeros_like(g)) + g for k, g in gradient.items()}
         self.params = {k: v - self.rate * self.velocity[k] for k, v in self.params.items()}
 
-    def trusted_gradient(self, x: Tensor, y: Tensor) -> Parameters:
-        """Return the gradient of the mean loss."""
-        return self._gradient(x, y, torch.full((len(y),), 1.0 / len(y), dtype=x.dtype))
+    def trusted_gradient(self, x: Tensor, y: Tensor, *, calibrated: bool = False) -> Parameters:
+        """Return the gradient of the mean loss, or of the calibrated one (see `InnerLearner`)."""
+        b = inverse_temperature(self.logits(self.params, x), y) if calibrated else 1.0
+
+        def loss(params: Parameters) -> Tensor:
+            return torch.nn.functional.cross_entropy(b * self.logits(params, x), y)
+
+        return torch.func.grad(loss)(self.params)
 
     def losses(self, x: Tensor, y: Tensor) -> Tensor:
         """Return the loss (n,) of each row at the current parameters."""

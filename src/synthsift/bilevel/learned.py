@@ -3,8 +3,8 @@
 One step of the meta-training
     1. a batch of training rows gets weights from the network, normalized to shares p, and the learner takes one step
        on the p-weighted loss;
-    2. the gradient of the loss on trusted rows at the new parameters gives each row of another, larger batch (the
-       selector's) a score;
+    2. the gradient of the loss on trusted rows (at its best temperature) at the new parameters gives each row of
+       another, larger batch (the selector's) a score;
     3. the network takes one step on ``objective.meta_loss`` of these scores.
 Only the scores cross from the learner to the network, so the meta-gradient is exact and nothing is unrolled. The
 selector's batch is worked off in chunks: a first pass collects log-weights and scores, which are normalized over the
@@ -137,7 +137,7 @@ class LearnedWeights:
             with torch.no_grad():
                 p = shares(network(f[rows]))
             inner.step(x[rows], y[rows], p)
-            direction = inner.trusted_gradient(x[judges], y[judges])
+            direction = inner.trusted_gradient(x[judges], y[judges], calibrated=True)
             chunks = [Chunk(hidden_source(f[part]), x[part], y[part]) for part in judged.split(CHUNK)]
             log_weights, scores = collect(network, inner, direction, chunks)
             if not torch.isfinite(scores).all():
