@@ -18,6 +18,7 @@ from synthsift.bilevel.scores import Parameters, jvp_scores, linear_scores
 
 MOMENTUM = 0.9
 DECAY = 1e-2
+TEMPERATURE_TOLERANCE = 1e-4  # of 1 / T: the direction of a gradient needs no more
 
 
 class InnerLearner(Protocol):
@@ -110,7 +111,7 @@ class LinearLearner:
 
 def inverse_temperature(logits: Tensor, y: Tensor) -> float:
     """Return 1 / T of the best temperature T >= 1, or 0 where hotter is better without end."""
-    hot = best_temperature(logits, y)
+    hot = best_temperature(logits, y, TEMPERATURE_TOLERANCE)
     return 0.0 if hot >= HOTTEST else 1.0 / hot
 
 

@@ -65,11 +65,12 @@ class CrossEntropy:
         return nn.functional.cross_entropy(scaled, y, reduction="none")
 
 
-def best_temperature(logits: Tensor, y: Tensor) -> float:
+def best_temperature(logits: Tensor, y: Tensor, tolerance: float = 1e-9) -> float:
     """Return the T in [1, 100] with the lowest mean cross-entropy of logits / T, where its derivative is 0.
 
     The loss is convex in b = 1 / T with derivative mean(E_b[logit] - logit_y), E_b under softmax(b * logits);
-    the root is found by regula falsi with the Illinois rule, which keeps it between two ends of different sign.
+    the root is found by regula falsi with the Illinois rule, which keeps it between two ends of different sign, until
+    the derivative is below `tolerance` of its range or b is known to within `tolerance`.
     """
     z = logits.double()
     z = z - z.gather(1, y[:, None])  # the label's logit becomes 0
@@ -85,7 +86,7 @@ def best_temperature(logits: Tensor, y: Tensor) -> float:
     for _ in range(60):
         middle = (low * at_high - high * at_low) / (at_high - at_low)
         found = slope(middle)
-        if abs(found) < 1e-9 * (at_high - at_low) or high - low < 1e-9:
+        if abs(found) < tolerance * (at_high - at_low) or high - low < tolerance:
             break
         if found > 0:
             high, at_high, at_low = middle, found, at_low / 2
