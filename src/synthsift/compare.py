@@ -278,7 +278,7 @@ def compare(study: Study, *, store: CellStore | None = None, progress: Progress 
         folds.append(make_folds(pool, seed))
         for fold in range(NUM_FOLDS):
             split = _make_split(study, leaks, folds[-1], seed, fold)
-            cells = _judge(split, race.active, seed, fold, store)
+            cells = _judge(split, race.longest_first(), seed, fold, store)
             race.take(repetition, fold, split.judged, cells)
             if progress:
                 done = repetition * NUM_FOLDS + fold + 1
@@ -303,7 +303,8 @@ def _judge(split: Split, names: list[str], seed: int, fold: int, store: CellStor
     x = (split.study.embedding if split.study.inputs is None else split.study.inputs)[split.judged]
     started = time.perf_counter()
     shared = split.features  # noqa: F841 - described once, before threads share it
-    describe_seconds = (time.perf_counter() - started) / len(open_names)
+    # nobody else works meanwhile, so it costs the budget of all workers
+    describe_seconds = split.study.workers * (time.perf_counter() - started) / len(open_names)
 
     def finish(name: str) -> tuple[str, dict[str, np.ndarray]]:
         began = time.perf_counter()
@@ -342,6 +343,10 @@ class _Race:
             self.repetitions[name] = repetition + 1
         if repetition == 0 and fold == 0:
             self._fit_into_budget(judged)
+
+    def longest_first(self) -> list[str]:
+        """Active policies, the slowest first, so that no worker is left alone with one of them at the end."""
+        return sorted(self.active, key=lambda name: -self.seconds.get(name, 0.0) / self.repetitions.get(name, 1))
 
     def _fit_into_budget(self, judged: np.ndarray) -> None:
         """If one repetition of everything would burst the budget, go on with the best of the first fold."""
