@@ -104,7 +104,9 @@ def coverage(rows: pd.DataFrame, use: pd.Series, prefix: str) -> list[str]:
     ]
 
 
-def worlds(rows: pd.DataFrame, title: str, permuted: pd.DataFrame | None, *, as_folds: bool) -> str:
+def worlds(
+    rows: pd.DataFrame, title: str, permuted: pd.DataFrame | None, power: pd.DataFrame | None, *, as_folds: bool
+) -> str:
     """Coverage, error rates and power on random worlds; `as_folds`: the stored intervals lack `at_full_size`."""
     use = rows["use"].astype(bool)
     regret = np.maximum(rows["best_gain"], 0) - rows["true_gain"]
@@ -133,6 +135,12 @@ def worlds(rows: pd.DataFrame, title: str, permuted: pd.DataFrame | None, *, as_
         f"{share(use[(rows['best_gain'] >= 3) & (rows['num_real'] >= 1000)])} |",
         f"| regret of the best bet | {mean(regret)} points |",
     ]
+    if power is not None:
+        seeds = f"seeds {power['seed'].min()} to {power['seed'].max()}"
+        lines.append(
+            f"| the same, more worlds of 1,000 and more real rows, picked by their truth ({seeds}) | "
+            f"{share(power['use'].astype(bool))} |"
+        )
     if permuted is not None:
         lines.append(f"| 'use' with all synthetic labels permuted | {share(permuted['use'].astype(bool))} |")
     lines += ["", "Power: share of 'use' by the best true gain and the number of real rows.", ""]
@@ -179,13 +187,17 @@ def document() -> str:
     parts = [HEAD]
     if (RESULTS / "real.parquet").exists():
         parts.append(real_sets(pd.read_parquet(RESULTS / "real.parquet")))
-    stored = {kind: RESULTS / f"verdicts-{kind}.parquet" for kind in ("random", "fresh", "permuted")}
-    permuted = pd.read_parquet(stored["permuted"]) if stored["permuted"].exists() else None
+    stored = {kind: RESULTS / f"verdicts-{kind}.parquet" for kind in ("random", "fresh", "permuted", "power")}
+    permuted, power = (
+        pd.read_parquet(stored[kind]) if stored[kind].exists() else None for kind in ("permuted", "power")
+    )
     if stored["random"].exists():
         title = "Simulated worlds on which the size of all rows was learned to matter (decision 0005)"
-        parts.append(worlds(pd.read_parquet(stored["random"]), title, None, as_folds=True))
+        parts.append(worlds(pd.read_parquet(stored["random"]), title, None, None, as_folds=True))
     if stored["fresh"].exists():
-        parts.append(worlds(pd.read_parquet(stored["fresh"]), "Fresh simulated worlds", permuted, as_folds=False))
+        parts.append(
+            worlds(pd.read_parquet(stored["fresh"]), "Fresh simulated worlds", permuted, power, as_folds=False)
+        )
     if (RESULTS / "findings.parquet").exists():
         parts.append(findings(pd.read_parquet(RESULTS / "findings.parquet")))
     notes = RESULTS / "notes.md"

@@ -4,9 +4,11 @@
     python -m benchmarks.verdicts --collect runs/verdicts     # stores docs/results/verdicts-random.parquet
     python -m benchmarks.verdicts --first 3000 --worlds 500 --out runs/fresh     # --collect runs/fresh --kind fresh
     python -m benchmarks.verdicts --first 5000 --worlds 200 --permute --out runs/permuted     # ... --kind permuted
+    python -m benchmarks.verdicts --first 9000 --worlds 300 --min-real 1000 --min-gain 3 --out runs/power     # ... power
 
 Every world is judged by the default policies; its truth is the accuracy of the final fits on 20,000 fresh rows. Worlds
 are resumable (one file each). ``--permute`` permutes the labels of all synthetic rows: the negative control.
+``--min-gain`` looks at the truth first and goes on only where there is much to gain, which is rare with many real rows.
 """
 
 from __future__ import annotations
@@ -40,8 +42,8 @@ TEST_ROWS = 20_000
 MAX_COST = 4e6  # rows x inputs x classes of the worlds that take part; the 1 % of draws beyond are skipped and counted
 
 
-def judge_world(world: World, num_seeds: int, seed: int) -> dict[str, object]:
-    """Return the verdict on a world beside the truth."""
+def judge_world(world: World, num_seeds: int, seed: int, min_gain: float = -np.inf) -> dict[str, object] | None:
+    """Return the verdict on a world beside the truth; None if no policy's true gain reaches `min_gain` points."""
     mixture = world.mixture
     x = concat_x([part.x for part in mixture.parts if len(part)])
     encoder = fit_encoder(x)
@@ -49,12 +51,14 @@ def judge_world(world: World, num_seeds: int, seed: int) -> dict[str, object]:
     describe = FeatureTable(embedding, {name: k for k, name in enumerate(mixture.ids)})
     policies = policy_names("logistic", mixture)
     study = Study(policies, mixture, embedding, describe, Logistic(), num_seeds, 100 * seed)
-    comparison = compare(study)
-    verdict = decide(comparison, "accuracy", Seeds(seed).child("verdict"))
     test = world.draw_test(TEST_ROWS, np.random.default_rng([seed, 7]))
     vectors = encoder.transform(test.x)
     _, models = final_fits(study, list(policies))
     truth = {name: 100 * float(row_hits(model.predict_proba(vectors), test.y).mean()) for name, model in models.items()}
+    gains = {name: value - truth["RealOnly"] for name, value in truth.items()}
+    if max(gain for name, gain in gains.items() if name != "RealOnly") < min_gain:
+        return None
+    verdict = decide(compare(study), "accuracy", Seeds(seed).child("verdict"))
     return {
         "seed": seed,
         "world": world.name,
@@ -67,7 +71,7 @@ def judge_world(world: World, num_seeds: int, seed: int) -> dict[str, object]:
         "evidence": verdict.evidence,
         "gain": [verdict.gain.mean, verdict.gain.low, verdict.gain.high],
         "everything": [verdict.everything.mean, verdict.everything.low, verdict.everything.high],
-        "truth": {name: value - truth["RealOnly"] for name, value in truth.items()},
+        "truth": gains,
         "real_only": truth["RealOnly"],
     }
 
@@ -81,6 +85,7 @@ def run(
     num_real: int | None,
     max_cost: float,
     min_real: int,
+    min_gain: float,
 ) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for seed in range(first, first + worlds):
@@ -97,16 +102,10 @@ def run(
         if permute:
             world = permute_synthetic_labels(world, Seeds(seed).child("permute"))
         started = time.perf_counter()
-        record = judge_world(world, num_seeds, seed)
+        record = judge_world(world, num_seeds, seed, min_gain)
         file.write_text(json.dumps(record))
-        print(
-            seed,
-            record["world"],
-            record["policy"],
-            record["evidence"],
-            f"{time.perf_counter() - started:.1f} s",
-            flush=True,
-        )
+        found = (record["policy"], record["evidence"]) if record else ("little to gain",)
+        print(seed, world.name, *found, f"{time.perf_counter() - started:.1f} s", flush=True)
 
 
 def collect(folder: Path, kind: str) -> None:
@@ -141,10 +140,13 @@ def main() -> None:
     parser.add_argument("--num-real", type=int)
     parser.add_argument("--max-cost", type=float, default=MAX_COST, help="leave larger draws to a later call")
     parser.add_argument("--min-real", type=int, default=0, help="leave draws with fewer real rows to another call")
+    parser.add_argument("--min-gain", type=float, default=-np.inf, help="leave worlds out whose best true gain is less")
     parser.add_argument("--permute", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("runs/verdicts"))
     parser.add_argument("--collect", type=Path, help="store the finished worlds of this folder")
-    parser.add_argument("--kind", choices=("random", "fresh", "permuted"), default="random", help="name to store under")
+    parser.add_argument(
+        "--kind", choices=("random", "fresh", "permuted", "power"), default="random", help="name to store under"
+    )
     arguments = parser.parse_args()
     if arguments.collect:
         collect(arguments.collect, arguments.kind)
@@ -161,6 +163,7 @@ def main() -> None:
         arguments.num_real,
         arguments.max_cost,
         arguments.min_real,
+        arguments.min_gain,
     )
 
 
