@@ -84,71 +84,64 @@ def half_width(rows: pd.DataFrame, name: str) -> pd.Series:
     return (rows[f"{name}_high"] - rows[f"{name}_low"]) / 2
 
 
-def at_full_size(rows: pd.DataFrame) -> pd.DataFrame:
-    """Apply the verdict's `at_full_size` for 5 folds to intervals that were stored without it."""
-    rows, s = rows.copy(), 0.8
-    for name in ("gain", "everything"):
-        half = np.hypot(s * half_width(rows, name), 0.5 * (1 - s**2) * rows[name].abs())
-        rows[name] *= s
-        rows[f"{name}_low"], rows[f"{name}_high"] = rows[name] - half, rows[name] + half
-    return rows
-
-
-def coverage(rows: pd.DataFrame, use: pd.Series, prefix: str) -> list[str]:
+def coverage(rows: pd.DataFrame, use: pd.Series) -> list[str]:
     """Coverage and width of both intervals, a line each."""
     return [
-        f"| {prefix}interval of Everything - RealOnly holds the truth, all worlds | {share(covers(rows, 'everything'))} |",
-        f"| {prefix}its median half-width | {half_width(rows, 'everything').median():.2f} points |",
-        f"| {prefix}interval of the verdict's gain holds the truth, 'use' worlds | {share(covers(rows, 'gain')[use])} |",
-        f"| {prefix}its median half-width | {half_width(rows, 'gain')[use].median():.2f} points |",
+        f"| interval of Everything - RealOnly holds the truth, all worlds | {share(covers(rows, 'everything'))} |",
+        f"| its median half-width | {half_width(rows, 'everything').median():.2f} points |",
+        f"| interval of the verdict's gain holds the truth, 'use' worlds | {share(covers(rows, 'gain')[use])} |",
+        f"| its median half-width | {half_width(rows, 'gain')[use].median():.2f} points |",
     ]
 
 
-def worlds(
-    rows: pd.DataFrame, title: str, permuted: pd.DataFrame | None, power: pd.DataFrame | None, *, as_folds: bool
-) -> str:
-    """Coverage, error rates and power on random worlds; `as_folds`: the stored intervals lack `at_full_size`."""
+def worlds(rows: pd.DataFrame, permuted: pd.DataFrame | None, power: pd.DataFrame | None) -> str:
+    """Coverage, error rates and power on random worlds."""
     use = rows["use"].astype(bool)
     regret = np.maximum(rows["best_gain"], 0) - rows["true_gain"]
     low, middle, high = np.percentile(rows["best_gain"], [5, 50, 95])
     near = rows["best_gain"].abs() <= 5
     wrong = use & (rows["true_gain"] < 0)
+    first, last = rows["seed"].min(), rows["seed"].max()
+    size = (rows["num_real"] + rows["num_synth"]) * rows["dim"] * rows["num_classes"]
     lines = [
-        f"## {title}",
+        "## Simulated worlds",
         "",
-        f"`python -m benchmarks.verdicts --first {rows['seed'].min()} ...`, then `--collect`; seeds {rows['seed'].min()} to "
-        f"{rows['seed'].max()}.",
-        "Random worlds of 300 to 2,000 real rows, the default policies, two",
-        f"repetitions of the 5 folds; {len(rows)} worlds, {rows['skipped_draws'].iloc[0]} draws were skipped as too large (rows x",
-        "inputs x classes above 4e6). Truth: accuracy of the final fits on 20,000 fresh rows. Best true gain, 5 / 50 / 95 %",
+        f"`python -m benchmarks.verdicts --first {first} ...`, then `--collect`. Random worlds of 300 to 2,000 real rows, the",
+        f"default policies, two repetitions of the 5 folds: {len(rows)} of the {last - first + 1} draws from seed {first} to {last}, those of",
+        f"at most {size.max():.1e} rows x inputs x classes. Truth: accuracy of the final fits on 20,000 fresh rows. Best true gain, 5 / 50 / 95 %",
         f"of worlds: {low:.1f} / {middle:.1f} / {high:.1f} points; it lies in [-5, 5] in {int(near.sum())} worlds.",
         "",
         "| what | value |",
         "| --- | --- |",
-        *coverage(rows, use, ""),
-        *(coverage(at_full_size(rows), use, "recomputed at the size of all rows: ") if as_folds else ()),
+        *coverage(rows, use),
         f"| 'use' | {share(use)} |",
         f"| 'use' although the true gain is below 0, of all worlds | {share(wrong)} |",
         f"| the same, of worlds whose best true gain lies in [-5, 5] | {share(wrong[near])} |",
         f"| 'use' where the best true gain is at least 3 points | {share(use[rows['best_gain'] >= 3])} |",
         "| ... and there are at least 1,000 real rows | "
         f"{share(use[(rows['best_gain'] >= 3) & (rows['num_real'] >= 1000)])} |",
-        f"| regret of the best bet | {mean(regret)} points |",
     ]
     if power is not None:
-        seeds = f"seeds {power['seed'].min()} to {power['seed'].max()}"
+        used = power["use"].astype(bool)
         lines.append(
-            f"| the same, more worlds of 1,000 and more real rows, picked by their truth ({seeds}) | "
-            f"{share(power['use'].astype(bool))} |"
+            f"| ... more worlds with 1,000 and more, picked by their truth (seeds {power['seed'].min()} to "
+            f"{power['seed'].max()}) | {share(used)} |"
         )
+    lines.append(f"| regret of the best bet | {mean(regret)} points |")
     if permuted is not None:
-        lines.append(f"| 'use' with all synthetic labels permuted | {share(permuted['use'].astype(bool))} |")
-    lines += ["", "Power: share of 'use' by the best true gain and the number of real rows.", ""]
-    lines += ["| real rows | gain 1 to 2 points | 2 to 3 | at least 3 |", "| --- | --- | --- | --- |"]
-    for first, last in ((300, 500), (500, 800), (800, 1000), (1000, 1400), (1400, 2001)):
-        sized = (rows["num_real"] >= first) & (rows["num_real"] < last)
-        gains = [(rows["best_gain"] >= a) & (rows["best_gain"] < b) for a, b in ((1, 2), (2, 3), (3, np.inf))]
-        lines.append(f"| {first}-{last - 1} | " + " | ".join(share(use[sized & gain]) for gain in gains) + " |")
+        used = permuted["use"].astype(bool)
+        seeds = f"seeds {permuted['seed'].min()} to {permuted['seed'].max()}"
+        lines.append(f"| 'use' with all synthetic labels permuted ({seeds}) | {share(used)} |")
+        lines.append(f"| ... although the true gain is not above 0 | {share(used & (permuted['true_gain'] <= 0))} |")
+    told = "Power: share of 'use' by the best true gain and the number of real rows"
+    told += "." if power is None else "; worlds picked by their truth are counted in."
+    curve = rows if power is None else pd.concat([rows, power])
+    lines += ["", told, "", "| real rows | gain 1 to 2 points | 2 to 3 | at least 3 |", "| --- | --- | --- | --- |"]
+    for least, beyond in ((300, 500), (500, 800), (800, 1000), (1000, 1400), (1400, 2001)):
+        sized = curve[(curve["num_real"] >= least) & (curve["num_real"] < beyond)]
+        gains = [sized["best_gain"].between(a, b, inclusive="left") for a, b in ((1, 2), (2, 3), (3, np.inf))]
+        cells = " | ".join(share(sized["use"].astype(bool)[gain]) for gain in gains)
+        lines.append(f"| {least}-{beyond - 1} | {cells} |")
     return "\n".join(lines)
 
 
@@ -187,17 +180,12 @@ def document() -> str:
     parts = [HEAD]
     if (RESULTS / "real.parquet").exists():
         parts.append(real_sets(pd.read_parquet(RESULTS / "real.parquet")))
-    stored = {kind: RESULTS / f"verdicts-{kind}.parquet" for kind in ("random", "fresh", "permuted", "power")}
+    stored = {kind: RESULTS / f"verdicts-{kind}.parquet" for kind in ("random", "permuted", "power")}
     permuted, power = (
         pd.read_parquet(stored[kind]) if stored[kind].exists() else None for kind in ("permuted", "power")
     )
     if stored["random"].exists():
-        title = "Simulated worlds on which the size of all rows was learned to matter (decision 0005)"
-        parts.append(worlds(pd.read_parquet(stored["random"]), title, None, None, as_folds=True))
-    if stored["fresh"].exists():
-        parts.append(
-            worlds(pd.read_parquet(stored["fresh"]), "Fresh simulated worlds", permuted, power, as_folds=False)
-        )
+        parts.append(worlds(pd.read_parquet(stored["random"]), permuted, power))
     if (RESULTS / "findings.parquet").exists():
         parts.append(findings(pd.read_parquet(RESULTS / "findings.parquet")))
     notes = RESULTS / "notes.md"

@@ -1,8 +1,7 @@
 """How often is the verdict right? Random worlds whose truth can be measured.
 
-    python -m benchmarks.verdicts --first 1000 --worlds 500 --out runs/verdicts
+    python -m benchmarks.verdicts --first 6000 --worlds 700 --max-cost 1e6 --out runs/verdicts
     python -m benchmarks.verdicts --collect runs/verdicts     # stores docs/results/verdicts-random.parquet
-    python -m benchmarks.verdicts --first 3000 --worlds 500 --out runs/fresh     # --collect runs/fresh --kind fresh
     python -m benchmarks.verdicts --first 5000 --worlds 200 --permute --out runs/permuted     # ... --kind permuted
     python -m benchmarks.verdicts --first 9000 --worlds 300 --min-real 1000 --min-gain 3 --out runs/power     # ... power
 
@@ -123,10 +122,7 @@ def collect(folder: Path, kind: str) -> None:
             | dict(zip(("everything", "everything_low", "everything_high"), everything, strict=True))
             | {"true_gain": truth[record["policy"]], "true_everything": truth["Everything"]}
             | {"best_gain": max(value for name, value in truth.items() if name != "RealOnly")}
-            | {"skipped_draws": len(texts)}
         )
-    for row in rows:
-        row["skipped_draws"] -= len(rows)
     RESULTS.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(rows).to_parquet(RESULTS / f"verdicts-{kind}.parquet", index=False)
     print(f"{len(rows)} worlds -> {RESULTS / f'verdicts-{kind}.parquet'}")
@@ -144,9 +140,7 @@ def main() -> None:
     parser.add_argument("--permute", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("runs/verdicts"))
     parser.add_argument("--collect", type=Path, help="store the finished worlds of this folder")
-    parser.add_argument(
-        "--kind", choices=("random", "fresh", "permuted", "power"), default="random", help="name to store under"
-    )
+    parser.add_argument("--kind", choices=("random", "permuted", "power"), default="random", help="name to store under")
     arguments = parser.parse_args()
     if arguments.collect:
         collect(arguments.collect, arguments.kind)
