@@ -14,13 +14,13 @@ import numpy as np
 
 from synthsift.report.canvas import ACCENT, INK, MUTED, WARM, new_figure, place_axes, theme, to_svg
 from synthsift.report.plan_figures import standalone
-from synthsift.runs import write_text
 from synthsift.theory.collapse import predict_error, simulate_error
 from synthsift.theory.collapse_closed import error_floor, onset_size
 from synthsift.theory.collapse_stages import rank_remedies, simulate_two_stages
 from synthsift.theory.collapse_width import best_width, predict_width_curve
 from synthsift.theory.mixing import predict_accuracy, simulate_accuracy
 from synthsift.theory.mixing_advice import break_even_rows, largest_keep_wrong
+from synthsift.writing import write_text
 
 DOCS = Path(__file__).parents[1] / "docs"
 COLORS = (WARM, ACCENT, INK, MUTED)

@@ -37,7 +37,10 @@ MAY_IMPORT = {
     "check": EXACT | {"data", "represent", "training"},
     "compare": EXACT | {"training"},
     "verdict": EXACT | {"training"},
-    "runs": EXACT | {"training"},
+    "writing": EXACT,
+    "locking": EXACT | {"writing"},
+    "cells": EXACT | {"writing"},
+    "runs": EXACT | {"writing", "locking", "cells"},
     "report": {"records"},
     "studies": BUT_CLI,
     "estimator": BUT_CLI,
@@ -61,6 +64,8 @@ ON_IMPORT = {
     "check": {"numpy", "sklearn"},
     "compare": {"numpy"},
     "verdict": {"numpy"},
+    "writing": {"numpy"},
+    "cells": {"numpy"},
     "runs": {"numpy"},
     "report": {"numpy"},
     "studies": {"numpy", "scipy"},
@@ -76,7 +81,8 @@ IN_FUNCTIONS = {
     "bilevel": {"safetensors", "transformers"},
     "compare": {"pandas"},
     "verdict": {"pandas"},
-    "runs": {"pandas", "pyarrow", "safetensors"},
+    "writing": {"pyarrow"},
+    "cells": {"safetensors"},
     "report": {"jinja2", "markupsafe", "matplotlib", "pyarrow", "rich"},
     "studies": {"pandas", "pyarrow", "PIL", "matplotlib", "sklearn", "torch"},
     "estimator": {"torch", "threadpoolctl"},
@@ -87,7 +93,6 @@ MEASURE = "theory/measure"  # estimate the inputs of the formulas from data, so 
 MAX_LINES = 320
 LONG = {
     "records.py": "every record that folders exchange, in one place to look",
-    "runs.py": "to be split: writing files, and the run folder with its cells",
     "compare.py": "the protocol, which is read from top to bottom",
 }
 HEAVY = {"numpy", "pandas", "torch", "sklearn", "matplotlib"}

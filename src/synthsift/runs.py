@@ -1,42 +1,30 @@
-"""The run folder: files that are whole or absent, one writer at a time, and results that survive a kill.
+"""The run folder: one writer at a time, one run in it, and results that survive a kill.
 
-Every file is written beside its place, flushed to the disk and renamed, so a reader sees the old content or the new one
-and never half of it. `RunFolder.open` takes a lock, decides whether the folder holds the run that was asked for, and
-keeps each finished (policy, seed, fold) cell in a file of its own; a killed run repeats at most one of them.
+`RunFolder.open` takes a lock, decides whether the folder holds the run that was asked for, and keeps each finished
+(policy, seed, fold) cell in a file of its own; a killed run repeats at most one of them.
 """
 
 from __future__ import annotations
 
 import contextlib
-import csv
-import dataclasses
-import errno
-import fcntl
-import hashlib
-import io
 import json
-import math
 import os
-import secrets
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from synthsift.records import DataError
+from synthsift.cells import read_cell, write_cell
+from synthsift.locking import LOCK, release_lock, take_lock
+from synthsift.writing import TEMPORARY, RunError, explained, to_plain, write_json
 
 SCHEMA = 1
 TOOL = "synthsift"
 SETTINGS = "settings.json"
 SUMMARY = "summary.json"
-LOCK = ".lock"
 CELLS = "cells"
-TEMPORARY = ".synthsift-"
 # summary.json goes first when a run is removed: without it nothing can take the rest for a finished run.
 FILES = (
     SUMMARY,
@@ -53,106 +41,6 @@ FILES = (
     "report.html",
 )
 FOLDERS = {CELLS: (".safetensors",), "model": (".safetensors", ".json")}
-
-
-class RunError(DataError):
-    """A run folder that cannot be used as asked. The message says what was seen, needed and what to do next."""
-
-
-def atomic_write(path: Path | str, data: bytes) -> None:
-    """Write `data` so that `path` holds all of it or what it held before, whatever happens in between.
-
-    Parameters
-    ----------
-    path : Path
-        File to make or replace; its folder must exist.
-    data : bytes
-        Whole content.
-
-    Raises
-    ------
-    RunError
-        If the disk is full or the file cannot be written. The temporary file is gone and `path` is as it was.
-    """
-    path = Path(path)
-    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(6)}.tmp")
-    with _explained(path, len(data)):
-        try:
-            with open(temporary, "xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        _sync_folder(path.parent)
-
-
-def write_text(path: Path | str, text: str) -> None:
-    """Write `text` as UTF-8, atomically; a lone surrogate (a file name that is not UTF-8) becomes its escape."""
-    atomic_write(path, text.encode("utf-8", "backslashreplace"))
-
-
-def write_json(path: Path | str, value: Any) -> None:
-    """Write `value` as JSON, atomically: key order kept, floats in full, NaN and infinities as null.
-
-    Parameters
-    ----------
-    path : Path
-        File to make or replace.
-    value : Any
-        Mappings, sequences, dataclasses, enums, paths, NumPy arrays and scalars, and what JSON knows itself.
-    """
-    write_text(path, json.dumps(to_plain(value), ensure_ascii=False, allow_nan=False, indent=1) + "\n")
-
-
-def write_csv(path: Path | str, columns: Mapping[str, Sequence[Any] | np.ndarray]) -> None:
-    """Write equally long `columns` as CSV with a header, atomically; a missing number is an empty field."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(zip(*(to_plain(list(column)) for column in columns.values()), strict=True))
-    write_text(path, text.getvalue())
-
-
-def write_parquet(path: Path | str, columns: Mapping[str, Sequence[Any] | np.ndarray]) -> None:
-    """Write equally long one-dimensional `columns` as Parquet, atomically."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    buffer = pa.BufferOutputStream()
-    pq.write_table(pa.table({name: pa.array(column) for name, column in columns.items()}), buffer)
-    atomic_write(path, buffer.getvalue().to_pybytes())
-
-
-def to_plain(value: Any) -> Any:
-    """Turn `value` into what JSON can hold: text, numbers, booleans, None, lists and dictionaries with text keys.
-
-    Raises
-    ------
-    TypeError
-        If a part of `value` has no such form.
-    """
-    if isinstance(value, np.ndarray | np.generic):
-        return to_plain(value.tolist())
-    if value is None or isinstance(value, str | bool | int):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Enum):
-        return value.name
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): to_plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [to_plain(item) for item in value]
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    if hasattr(value, "isoformat"):
-        return value.isoformat()
-    raise TypeError(f"a {type(value).__name__} has no JSON form: {value!r}")
 
 
 def read_settings(path: Path | str) -> dict[str, Any]:
@@ -226,13 +114,13 @@ class RunFolder:
         _refuse_foreign(path)
         is_new, lock = not path.exists(), None
         try:
-            with _explained(path, 0):
+            with explained(path, 0):
                 path.mkdir(parents=True, exist_ok=True)
-            lock = _take_lock(path)
+            lock = take_lock(path)
             resumed = _settle(path, wanted, overwrite)
         except BaseException:
             if lock is not None:
-                _release_lock(path, lock)
+                release_lock(path, lock)
             if is_new:
                 with contextlib.suppress(OSError):
                     path.rmdir()
@@ -246,19 +134,19 @@ class RunFolder:
 
     def get_cell(self, policy: str, seed: int, fold: int) -> dict[str, np.ndarray] | None:
         """Return the arrays of a finished cell, or None when it is absent or damaged."""
-        return self._get(["cell", policy, int(seed), int(fold)])
+        return read_cell(self.path / CELLS, ["cell", policy, int(seed), int(fold)])
 
     def put_cell(self, policy: str, seed: int, fold: int, arrays: Mapping[str, np.ndarray]) -> None:
         """Keep the numeric `arrays` of a finished cell."""
-        self._put(["cell", policy, int(seed), int(fold)], arrays)
+        write_cell(self.path / CELLS, ["cell", policy, int(seed), int(fold)], arrays)
 
     def get_blob(self, name: str) -> dict[str, np.ndarray] | None:
         """Return other intermediate arrays kept under `name`, or None when they are absent or damaged."""
-        return self._get(["blob", name])
+        return read_cell(self.path / CELLS, ["blob", name])
 
     def put_blob(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
         """Keep other numeric intermediate `arrays` under `name`."""
-        self._put(["blob", name], arrays)
+        write_cell(self.path / CELLS, ["blob", name], arrays)
 
     def drop_cells(self) -> None:
         """Remove all cells and blobs; to be called when the run is complete."""
@@ -267,7 +155,7 @@ class RunFolder:
     def close(self) -> None:
         """Release and remove the lock."""
         if self.lock is not None:
-            _release_lock(self.path, self.lock)
+            release_lock(self.path, self.lock)
             self.lock = None
 
     def __enter__(self) -> RunFolder:
@@ -275,84 +163,6 @@ class RunFolder:
 
     def __exit__(self, *error: object) -> None:
         self.close()
-
-    def _place(self, key: str) -> Path:
-        """File of the cell called `key`."""
-        return self.path / CELLS / f"{hashlib.sha256(key.encode()).hexdigest()[:20]}.safetensors"
-
-    def _put(self, name: list[Any], arrays: Mapping[str, np.ndarray]) -> None:
-        """Write one cell."""
-        from safetensors.numpy import save
-
-        # safetensors writes the memory as it lies: a transposed array would come back in the wrong order.
-        ordered = {key: np.array(value, order="C") for key, value in arrays.items()}
-        for key, value in ordered.items():
-            if value.dtype.kind not in "biuf":
-                raise TypeError(
-                    f"cell array {key!r} has dtype {value.dtype}; store numbers or codes, not objects or text"
-                )
-        key = json.dumps(name)
-        with _explained(self.path / CELLS, 0):
-            (self.path / CELLS).mkdir(exist_ok=True)
-        atomic_write(self._place(key), save(ordered, metadata={"key": key, "digest": _digest(ordered)}))
-
-    def _get(self, name: list[Any]) -> dict[str, np.ndarray] | None:
-        """Read one cell; anything but the very arrays that were put counts as absent."""
-        from safetensors import SafetensorError
-        from safetensors.numpy import load
-
-        key = json.dumps(name)
-        try:
-            data = self._place(key).read_bytes()
-            arrays = load(data)
-            header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
-            whole = header["key"] == key and header["digest"] == _digest(arrays)
-        except (OSError, SafetensorError, ValueError, KeyError, TypeError):
-            return None
-        return arrays if whole else None
-
-
-def _digest(arrays: Mapping[str, np.ndarray]) -> str:
-    """Fingerprint of names, types, shapes and numbers."""
-    total = hashlib.sha256()
-    for name in sorted(arrays):
-        array = arrays[name]
-        total.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())
-        total.update(array.tobytes())
-    return total.hexdigest()
-
-
-@contextlib.contextmanager
-def _explained(path: Path, needed: int) -> Iterator[None]:
-    """Turn an error of the operating system at `path` into a message that a user can act on."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise RunError(_full_disk(path, needed)) from error
-        raise RunError(
-            f"{path} cannot be written ({error.strerror}). Nothing was damaged. "
-            "Give the right to write there, or choose another folder."
-        ) from error
-
-
-def _full_disk(path: Path, needed: int) -> str:
-    """What to say when no space is left for `needed` bytes at `path`."""
-    free = shutil.disk_usage(next(parent for parent in (path, *path.parents) if parent.is_dir())).free
-    return (
-        f"The disk is full: {path.name} needs {needed:,} bytes in {path.parent} and {free:,} are free. "
-        "Nothing was damaged: every file there is as it was. Free some space and run the same command again; "
-        "it goes on where it stopped."
-    )
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _read_json(path: Path) -> Any:
@@ -469,31 +279,3 @@ def _short(value: Any) -> str:
     """A setting in at most 60 characters."""
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _take_lock(path: Path) -> int:
-    """Lock `path` for this process and say in the lock who holds it since when."""
-    with _explained(path / LOCK, 0):
-        while True:
-            descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # The holder removes the file before it lets go: a lock on a removed file protects nothing, so again.
-                if os.path.exists(path / LOCK) and os.path.samestat(os.fstat(descriptor), os.stat(path / LOCK)):
-                    break
-            except BlockingIOError as error:
-                holder = os.pread(descriptor, 200, 0).decode() or "unknown pid"
-                os.close(descriptor)
-                raise RunError(
-                    f"another run ({holder}) is writing into {path}. Wait for it, stop it, or choose another --out."
-                ) from error
-            os.close(descriptor)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"pid {os.getpid()}, since {datetime.now():%Y-%m-%d %H:%M:%S}".encode(), 0)
-    return descriptor
-
-
-def _release_lock(path: Path, descriptor: int) -> None:
-    """Remove the lock file while it is still held, then let go."""
-    (path / LOCK).unlink(missing_ok=True)
-    os.close(descriptor)

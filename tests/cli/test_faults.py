@@ -14,7 +14,7 @@ import pytest
 from cli_data import draw, two_files, write
 from cli_runner import snapshot, synthsift
 
-from synthsift import __version__, runs
+from synthsift import __version__, writing
 from synthsift.report import render
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
@@ -78,8 +78,8 @@ def hand_made(folder: Path) -> Path:
     columns = {"file": np.repeat(files, 10), "row": np.tile(np.arange(10), 2), "weight": np.ones(20)}
     columns |= {"source": np.repeat(["real", "made"], 10), "split": np.repeat(["train", "synthetic"], 10)}
     columns |= {"label": np.tile(["a", "b"], 10), "keep": np.arange(20) % 3 > 0}
-    runs.write_parquet(run / "weights.parquet", columns)
-    runs.write_json(run / "summary.json", {"schema": 1, "verdict": {"sentence": "Use it."}})
+    writing.write_parquet(run / "weights.parquet", columns)
+    writing.write_json(run / "summary.json", {"schema": 1, "verdict": {"sentence": "Use it."}})
     return run
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from synthsift import runs
+from synthsift import runs, writing
 from synthsift.records import REAL, Finding, Severity
 from synthsift.seeds import Seeds
 
@@ -59,15 +59,15 @@ def write_fake_run(
     settings = {"data": data_settings, "learner": "logistic", "num_seeds": 5, "first_seed": 0, "budget_minutes": 5.0}
     with runs.RunFolder.open(path, settings, "0" * 64) as run:
         weights = _weights(rng, use, path.parent)
-        runs.write_parquet(run.path / "weights.parquet", weights)
-        runs.write_csv(run.path / "comparison.csv", _comparison(rng))
-        runs.write_parquet(run.path / "history.parquet", _history(rng))
-        runs.write_json(run.path / "findings.json", _findings())
-        runs.write_json(run.path / "gallery.json", _gallery(rng, kind))
-        runs.write_text(run.path / "log.txt", "started\n")
+        writing.write_parquet(run.path / "weights.parquet", weights)
+        writing.write_csv(run.path / "comparison.csv", _comparison(rng))
+        writing.write_parquet(run.path / "history.parquet", _history(rng))
+        writing.write_json(run.path / "findings.json", _findings())
+        writing.write_json(run.path / "gallery.json", _gallery(rng, kind))
+        writing.write_text(run.path / "log.txt", "started\n")
         if planted:
-            runs.write_json(run.path / "planted.json", PLANTED)
-        runs.write_json(run.path / "summary.json", _summary(use))
+            writing.write_json(run.path / "planted.json", PLANTED)
+        writing.write_json(run.path / "summary.json", _summary(use))
     if data:
         _write_data(weights)
     return path
@@ -291,4 +291,4 @@ def _write_data(weights: dict[str, np.ndarray]) -> None:
         mine = weights["file"] == name
         order = np.argsort(weights["row"][mine])
         columns = {"a": weights["row"][mine][order], "kind": weights["label"][mine][order]}
-        runs.write_csv(Path(name), {**columns, "b": weights["learned_weight"][mine][order]})
+        writing.write_csv(Path(name), {**columns, "b": weights["learned_weight"][mine][order]})

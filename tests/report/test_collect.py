@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from fake_run import GROUPS, HOSTILE, SCRIPT, SOURCES, write_fake_run
 
-from synthsift import runs
+from synthsift import writing
 from synthsift.records import DataError
 from synthsift.report.collect import MAX_POINTS, collect
 
@@ -67,7 +67,7 @@ def test_metrics_are_means_of_the_finite_values(run: Path) -> None:
 
 
 def test_a_summary_is_enough(tmp_path: Path) -> None:
-    runs.write_json(tmp_path / "summary.json", MINIMAL)
+    writing.write_json(tmp_path / "summary.json", MINIMAL)
     report = collect(tmp_path)
     assert report["verdict"] == MINIMAL["verdict"]
     assert report["comparison"] == [] and report["findings"] == [] and report["test"] == []
@@ -119,7 +119,7 @@ def test_a_damaged_file_is_named(copy: Path, name: str) -> None:
 
 
 def test_weights_without_a_needed_column(copy: Path) -> None:
-    runs.write_parquet(copy / "weights.parquet", {"source": ["real"], "weight": [1.0]})
+    writing.write_parquet(copy / "weights.parquet", {"source": ["real"], "weight": [1.0]})
     with pytest.raises(DataError, match="lacks the columns keep, label"):
         collect(copy)
 
@@ -131,7 +131,7 @@ def test_labels_of_any_type_and_a_missing_one(copy: Path) -> None:
         ([True, False, None], {"True", "False", ""}),
         ([0.5, 1.0, 1.0], {"0.5", "1.0"}),
     ):
-        runs.write_parquet(copy / "weights.parquet", {**columns, "label": labels})
+        writing.write_parquet(copy / "weights.parquet", {**columns, "label": labels})
         assert {row["label"] for row in collect(copy)["kept"]["classes"]} == texts
 
 
@@ -145,7 +145,7 @@ def test_classes_are_those_of_everything_where_the_verdict_is_real_only(tmp_path
     ):
         verdict = {"policy": policy, "sentence": "."}
         rows = {"per_class": [{"label": "a", **row}], "per_group": [{"group": "g", **row}]}
-        runs.write_json(tmp_path / "summary.json", {**MINIMAL, "verdict": verdict, **rows})
+        writing.write_json(tmp_path / "summary.json", {**MINIMAL, "verdict": verdict, **rows})
         report = collect(tmp_path)
         assert report["per_class_of"] == of
         for part, name in (("per_class", "a"), ("per_group", "g")):
@@ -154,7 +154,7 @@ def test_classes_are_those_of_everything_where_the_verdict_is_real_only(tmp_path
 
 def test_a_run_of_an_earlier_version_has_gains_without_intervals(tmp_path: Path) -> None:
     rows = [{"label": "a", "n": 9, "real_only": 50.0, "policy": 53.0}]
-    runs.write_json(tmp_path / "summary.json", {**MINIMAL, "per_class": rows})
+    writing.write_json(tmp_path / "summary.json", {**MINIMAL, "per_class": rows})
     assert collect(tmp_path)["per_class"][0]["gain"] == {"mean": 3.0, "low": None, "high": None}
 
 
@@ -164,17 +164,17 @@ def test_what_was_planted_is_read(tmp_path: Path) -> None:
 
 
 def test_policies_left_out_before_they_had_a_split_are_listed(tmp_path: Path) -> None:
-    runs.write_json(tmp_path / "summary.json", {**MINIMAL, "stopped": {"KNNShapley": "to keep to the budget"}})
+    writing.write_json(tmp_path / "summary.json", {**MINIMAL, "stopped": {"KNNShapley": "to keep to the budget"}})
     assert [(row["name"], row["stopped"]) for row in collect(tmp_path)["comparison"]] == [
         ("KNNShapley", "to keep to the budget")
     ]
 
 
 def test_of_countless_findings_the_worst_are_kept_and_cut(tmp_path: Path) -> None:
-    runs.write_json(tmp_path / "summary.json", MINIMAL)
+    writing.write_json(tmp_path / "summary.json", MINIMAL)
     words = {"title": "t", "seen": "x" * 100_000, "why": None, "advice": 5}
     notes = [{"code": f"SS{k}", "severity": "note", **words} for k in range(500)]
-    runs.write_json(tmp_path / "findings.json", [*notes, {"code": "SS1", "severity": "error", **words}])
+    writing.write_json(tmp_path / "findings.json", [*notes, {"code": "SS1", "severity": "error", **words}])
     findings = collect(tmp_path)["findings"]
     assert len(findings) == 200 and findings[0]["severity"] == "error"
     assert [findings[0][name] for name in ("why", "advice")] == [None, 5] and len(findings[0]["seen"]) == 2000
@@ -182,8 +182,8 @@ def test_of_countless_findings_the_worst_are_kept_and_cut(tmp_path: Path) -> Non
 
 def test_incomplete_rows_are_filled_and_foreign_ones_left_out(tmp_path: Path) -> None:
     summary = {**MINIMAL, "comparison": [{"name": SCRIPT}, 3], "per_class": [{}], "test": [{"name": HOSTILE[1]}]}
-    runs.write_json(tmp_path / "summary.json", summary)
-    runs.write_json(tmp_path / "findings.json", [{"code": "SS1"}, None])
+    writing.write_json(tmp_path / "summary.json", summary)
+    writing.write_json(tmp_path / "findings.json", [{"code": "SS1"}, None])
     report = collect(tmp_path)
     assert [row["name"] for row in report["comparison"]] == [SCRIPT]
     assert report["per_class"] == [{"label": None, "n": None, "real_only": None, "policy": None, "gain": {}}]

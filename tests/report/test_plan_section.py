@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from synthsift import runs
+from synthsift import writing
 from synthsift.report import render
 from synthsift.report.canvas import NARROW, WIDE, theme, to_svg
 from synthsift.report.collect import collect
@@ -56,7 +56,7 @@ COLLAPSE: dict[str, Any] = {
 def with_plan(run: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "run"
     shutil.copytree(run, folder)
-    runs.write_json(folder / "plan.json", PLAN)
+    writing.write_json(folder / "plan.json", PLAN)
     return folder
 
 
@@ -84,7 +84,7 @@ def test_no_plan_no_section(report: dict[str, Any], page_text: str) -> None:
 
 @pytest.mark.usefixtures("one_picture")
 def test_a_plan_that_does_not_apply_is_explained(with_plan: Path) -> None:
-    runs.write_json(with_plan / "plan.json", {"schema": 1, "plan": "mixing", "curves": None, "reason": "<too few>."})
+    writing.write_json(with_plan / "plan.json", {"schema": 1, "plan": "mixing", "curves": None, "reason": "<too few>."})
     page = render_html(collect(with_plan))
     assert "The theory does not apply to this run: &lt;too few&gt;." in page
 

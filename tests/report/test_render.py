@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from fake_run import HOSTILE, SCRIPT, write_fake_run
 
-from synthsift import runs
+from synthsift import writing
 from synthsift.records import DataError
 from synthsift.report import collect, render, render_html, render_json, render_markdown, write_report
 
@@ -188,7 +188,7 @@ def test_five_megabytes_are_never_passed(
 
 
 def test_a_run_with_a_summary_only(tmp_path: Path) -> None:
-    runs.write_json(tmp_path / "summary.json", {"schema": 1, "verdict": {"policy": "RealOnly", "sentence": "No."}})
+    writing.write_json(tmp_path / "summary.json", {"schema": 1, "verdict": {"policy": "RealOnly", "sentence": "No."}})
     page = Page(write_report(tmp_path).read_text("utf-8"))
     assert set(page.ids) >= SECTIONS
     assert not PARTS & set(page.ids) and "planted" not in page.ids
@@ -205,7 +205,7 @@ def test_the_words_fit_the_verdict(tmp_path: Path) -> None:
         ("BestSources", True, "proven", ("its gain over real data alone lies above 0",)),
     ):
         verdict = {"policy": policy, "use": use, "evidence": evidence, "sentence": "."}
-        runs.write_json(tmp_path / "summary.json", {"schema": 1, "verdict": verdict})
+        writing.write_json(tmp_path / "summary.json", {"schema": 1, "verdict": verdict})
         text = " ".join(write_report(tmp_path).read_text("utf-8").split())
         assert [part for part in words if part not in text] == []
         assert ("leave the synthetic rows out" in text) == (policy == "BestSources" and not use)
@@ -220,8 +220,8 @@ def test_incomplete_rows_do_not_stop_the_page(tmp_path: Path) -> None:
         "test": [{"name": "c"}],
         "data": {"classes": None},
     }
-    runs.write_json(tmp_path / "summary.json", summary)
-    runs.write_json(tmp_path / "findings.json", [{}])
+    writing.write_json(tmp_path / "summary.json", summary)
+    writing.write_json(tmp_path / "findings.json", [{}])
     report = collect(tmp_path)
     assert set(Page(render_html(report)).ids) >= SECTIONS
     assert render_markdown(report).startswith("# ?")
@@ -293,7 +293,7 @@ def test_five_megabytes_of_pictures_and_texts_are_never_passed(tmp_path: Path) -
             {"id": str(i), "source": f"s{i % 100}", "label": f"c{i % 7}", "weight": float(i), **content}
             for i in range(1400)
         ]
-        runs.write_json(run / "gallery.json", {"kind": kind, "items": items[: 1 if kind == "text" else 1400]})
+        writing.write_json(run / "gallery.json", {"kind": kind, "items": items[: 1 if kind == "text" else 1400]})
         size = len(render_html({**collect(run), **NO_FIGURES}).encode())
         assert 100_000 < size < 5_000_000 or kind == "text", (kind, size)
 

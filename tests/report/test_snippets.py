@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from fake_run import write_fake_run
 
-from synthsift import runs
+from synthsift import writing
 from synthsift.report.collect import collect
 from synthsift.report.snippets import write_snippets
 
@@ -49,7 +49,7 @@ def test_the_lines_for_arrays(tmp_path: Path) -> None:
         np.savez(tmp_path / f"{name}.npz", x=start + np.arange(5.0)[:, None], y=np.arange(5))
     files = [str(tmp_path / f"{name}.npz") for name in ("b", "a", "b", "a", "b")]
     columns = {"weight": [1.0, 2.0, 0.0, 3.0, 4.0], "label": list("vwxyz"), "file": files, "row": [4, 3, 2, 1, 0]}
-    runs.write_parquet(tmp_path / "weights.parquet", columns)
+    writing.write_parquet(tmp_path / "weights.parquet", columns)
     model = Recorder()
     report = {**EMPTY, "run": str(tmp_path), "files": {"suffixes": [".npz"]}}
     pasted(write_snippets(report)["sklearn"], model=model)
@@ -59,7 +59,7 @@ def test_the_lines_for_arrays(tmp_path: Path) -> None:
 
 def test_the_lines_for_anything_else_ask_for_one_function(tmp_path: Path) -> None:
     columns = {"weight": [1.0, 0.0, 2.0], "label": list("abc"), "file": ["p.png", "q.png", "r.png"], "row": [0, 0, 0]}
-    runs.write_parquet(tmp_path / "weights.parquet", columns)
+    writing.write_parquet(tmp_path / "weights.parquet", columns)
     model = Recorder()
     report = {**EMPTY, "run": str(tmp_path), "files": {"suffixes": [".png"]}}
     pasted(write_snippets(report)["sklearn"], model=model, features_of=lambda file, row: [len(file), row])
@@ -67,7 +67,7 @@ def test_the_lines_for_anything_else_ask_for_one_function(tmp_path: Path) -> Non
 
 
 def test_the_torch_lines_draw_rows_by_weight(tmp_path: Path) -> None:
-    runs.write_parquet(tmp_path / "weights.parquet", {"weight": [0.0, 1.0, 0.0, 3.0]})
+    writing.write_parquet(tmp_path / "weights.parquet", {"weight": [0.0, 1.0, 0.0, 3.0]})
     space = pasted(write_snippets({**EMPTY, "run": str(tmp_path)})["torch"], dataset=[0, 1, 2, 3])
     drawn = {int(value) for _ in range(20) for batch in space["loader"] for value in batch}
     assert len(space["sampler"]) == 2

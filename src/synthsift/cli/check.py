@@ -16,8 +16,8 @@ from synthsift.data.load import load
 from synthsift.data.spec import DataSpec
 from synthsift.records import DataError, Finding, Loaded, Severity, plain_finding
 from synthsift.report.terminal import finding_lines
-from synthsift.runs import write_json
 from synthsift.seeds import Seeds
+from synthsift.writing import write_json
 
 STYLES = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 

@@ -77,7 +77,7 @@ class Console:
 
     def close_drift(self, record: dict[str, Any], out: Path | None, state: Path | None) -> None:
         """Print the drift of every generation and the verdict's sentence, or the record as JSON, to stdout."""
-        from synthsift.runs import to_plain
+        from synthsift.writing import to_plain
 
         if self.as_json:
             sys.stdout.write(json.dumps(to_plain(record), indent=1, allow_nan=False) + "\n")

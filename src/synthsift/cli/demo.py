@@ -14,9 +14,9 @@ from synthsift.cli.run import execute
 from synthsift.cli.settings import RunSettings
 from synthsift.data.spec import DataSpec
 from synthsift.records import DataError
-from synthsift.runs import write_json
 from synthsift.seeds import Seeds
 from synthsift.studies.digits import DemoData, write_demo_files
+from synthsift.writing import write_json
 
 PLANTED = "planted.json"
 SETTINGS = {"num_seeds": 2, "first_seed": 0, "budget_minutes": 0.6, "metric": "accuracy"}

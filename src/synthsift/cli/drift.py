@@ -25,8 +25,8 @@ from synthsift.drift.outlook import Outlook, look_ahead
 from synthsift.drift.reference import Reference, learn_reference
 from synthsift.drift.state import Stream, pack_state, unpack_state
 from synthsift.records import DataError, Table
-from synthsift.runs import atomic_write
 from synthsift.seeds import Seeds
+from synthsift.writing import atomic_write
 
 EACH = 6
 MAX_CELLS = 10

@@ -10,7 +10,7 @@ from synthsift.drift.monitor import digest_rows
 from synthsift.drift.state import Stream
 from synthsift.records import DataError
 from synthsift.report.drift_page import RECORD, read_drift, render_files
-from synthsift.runs import write_csv, write_json, write_text
+from synthsift.writing import write_csv, write_json, write_text
 
 FILES = (RECORD, "drift.csv", "drift.svg", "report.html")
 

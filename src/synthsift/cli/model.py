@@ -15,7 +15,7 @@ from synthsift.bilevel.inputs import NetworkInputs
 from synthsift.records import DataError
 from synthsift.represent.encoders import Encoder, restore
 from synthsift.represent.table import NAMES, RowDescriber
-from synthsift.runs import atomic_write, write_json
+from synthsift.writing import atomic_write, write_json
 
 MODEL_SCHEMA = 2  # raised whenever arrays or settings change their meaning
 ARRAYS, SETTINGS = "model.safetensors", "model.json"

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from synthsift.data.spec import DataSpec
 from synthsift.records import DataError
-from synthsift.runs import to_plain, write_json, write_text
+from synthsift.writing import to_plain, write_json, write_text
 
 OURS = ("plan.json", "plan.svg")
 

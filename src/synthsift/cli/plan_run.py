@@ -14,8 +14,8 @@ from synthsift.cli.plan_rows import mixture_rows
 from synthsift.cli.plan_sources import rows_report
 from synthsift.compare import Study
 from synthsift.records import DataError
-from synthsift.runs import write_json
 from synthsift.seeds import Seeds
+from synthsift.writing import write_json
 
 NUM_SIZES = 16
 NUM_DRAWS = 100

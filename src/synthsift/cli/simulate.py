@@ -19,7 +19,6 @@ from synthsift.drift.diffusion_loop import LoopSettings, LoopStep, run_loop
 from synthsift.drift.kernels import five_modes
 from synthsift.drift.loops import GaussianLoop
 from synthsift.records import DataError
-from synthsift.runs import atomic_write, to_plain, write_csv, write_json
 from synthsift.seeds import Seeds
 from synthsift.studies.laboratory import (
     Simulated,
@@ -29,6 +28,7 @@ from synthsift.studies.laboratory import (
     simulate_truncation_study,
 )
 from synthsift.studies.reproduction import Rebuilt, draw_files
+from synthsift.writing import atomic_write, to_plain, write_csv, write_json
 
 SETTINGS, RECORD = "settings.json", "simulate.json"
 ROUNDS = "rounds"

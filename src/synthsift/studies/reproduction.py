@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthsift.records import DataError
-from synthsift.runs import atomic_write, write_csv, write_json
+from synthsift.writing import atomic_write, write_csv, write_json
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
