@@ -10,23 +10,14 @@ import numpy as np
 import pytest
 
 from synthsift.baselines.simple import Everything, RandomSubset, RealOnly, RealTimes
-from synthsift.compare import (
-    NUM_FOLDS,
-    PROTECTED,
-    MemoryStore,
-    Study,
-    compare,
-    final_fits,
-    find_leaks,
-    judge_test,
-    make_folds,
-    pooled,
-)
+from synthsift.compare import MemoryStore, Study, compare, final_fits, judge_test
 from synthsift.data.worlds import copies, harmful_labels, same_law
 from synthsift.numerics.closeness import NEAR_COPY
 from synthsift.numerics.metrics import metric_value
+from synthsift.race import PROTECTED
 from synthsift.records import DataError, Examples, Features, Mixture, Weigher, Weights
 from synthsift.seeds import Seeds
+from synthsift.splits import NUM_FOLDS, find_leaks, make_folds, pooled
 from synthsift.training.learners import Rows
 
 SMALL = {"num_real": 40, "num_valid": 12, "num_synth": 60, "dim": 4, "num_classes": 2}

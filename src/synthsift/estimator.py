@@ -10,12 +10,13 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from synthsift.check.findings import check
-from synthsift.compare import compare, make_folds, pooled
+from synthsift.compare import compare
 from synthsift.data.memory import load_arrays
 from synthsift.numerics.metrics import METRICS
 from synthsift.records import Comparison, DataError, Loaded, Verdict, Weights
 from synthsift.report.notebook import render_notebook
 from synthsift.seeds import Seeds
+from synthsift.splits import make_folds, pooled
 from synthsift.studies.gains import plain_interval, policy_frame
 from synthsift.studies.road import LEARNED, Plan, conclude, prepare
 from synthsift.training.learners import Learner, Wrapped, find_learner

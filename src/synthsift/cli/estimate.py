@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from synthsift.compare import NUM_FOLDS, Study
+from synthsift.compare import Study
 from synthsift.seeds import Seeds
+from synthsift.splits import NUM_FOLDS
 from synthsift.training.learners import Rows, fit_weighted
 
 DESCRIBE_FITS = 4.0  # describing a split costs about as much as so many fits of all rows

@@ -16,11 +16,11 @@ from synthsift.bilevel.inputs import source_names
 from synthsift.cli.gallery import make_gallery
 from synthsift.cli.model import save_model
 from synthsift.cli.settings import RunSettings
-from synthsift.compare import NUM_FOLDS
 from synthsift.numerics.metrics import metric_value
 from synthsift.records import Comparison, Examples, Features, plain_finding
 from synthsift.runs import RunFolder
 from synthsift.seeds import Seeds
+from synthsift.splits import NUM_FOLDS
 from synthsift.studies.gains import class_gains, group_gains, plain_interval, policy_rows
 from synthsift.studies.road import LEARNED
 from synthsift.verdict import effective_fraction, keep_fraction, keep_mask

@@ -17,7 +17,7 @@ from synthsift.cli.console import Console
 from synthsift.cli.outputs import finish_outputs, write_outputs
 from synthsift.cli.plan_run import write_plan
 from synthsift.cli.settings import RunSettings
-from synthsift.compare import Study, compare, make_folds, pooled
+from synthsift.compare import Study, compare
 from synthsift.data.load import data_hash, load
 from synthsift.records import Comparison, DataError, Features, Finding, Loaded, Verdict, Weights
 from synthsift.represent.encoders import Encoder
@@ -25,6 +25,7 @@ from synthsift.represent.encoding import Encoded
 from synthsift.represent.pretrained import check_encoder
 from synthsift.runs import RunFolder
 from synthsift.seeds import Seeds
+from synthsift.splits import make_folds, pooled
 from synthsift.studies.road import LEARNED, Plan, conclude, prepare
 from synthsift.training.learners import Learner, Model, find_learner
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synthsift.compare import NUM_FOLDS
 from synthsift.numerics.metrics import metric_value, row_hits, row_losses
 from synthsift.numerics.resampling import bootstrap_counts
 from synthsift.records import Comparison, Interval
 from synthsift.seeds import Seeds
+from synthsift.splits import NUM_FOLDS
 from synthsift.verdict import NORMAL_95, WIDEN_FIXED, Paired, at_full_size, paired_interval
 
 if TYPE_CHECKING:

@@ -1,0 +1,116 @@
+"""The race of the policies: collects their cells, stops clear losers, and keeps to the budget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from synthsift.numerics.metrics import row_losses
+from synthsift.records import Comparison, Examples
+from synthsift.splits import NUM_FOLDS
+
+if TYPE_CHECKING:
+    from synthsift.compare import Study
+
+PROTECTED = ("RealOnly", "Everything")  # never stopped by racing: every sentence compares with them
+CLEAR_LOSS = 3.0  # standard errors behind the best at which racing stops a policy
+FINAL_SPLITS = 1.5  # the final fits, on all rows, cost about as much as so many splits
+
+
+@dataclass
+class Race:
+    """Collects cells, stops clear losers, and keeps to the budget."""
+
+    study: Study
+    pool: Examples
+    active: list[str]
+    prob: dict[str, np.ndarray] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    stopped: dict[str, str] = field(default_factory=dict)
+    repetitions: dict[str, int] = field(default_factory=dict)
+
+    def take(self, repetition: int, fold: int, judged: np.ndarray, cells: dict[str, dict[str, np.ndarray]]) -> None:
+        """Keep the predictions of one split; after the very first one, stop what the budget cannot carry."""
+        shape = (self.study.num_seeds, len(self.pool), self.study.mixture.num_classes)
+        for name, cell in cells.items():
+            self.prob.setdefault(name, np.zeros(shape, dtype=np.float32))[repetition, judged] = cell["probabilities"]
+            self.seconds[name] = self.seconds.get(name, 0.0) + float(cell["seconds"][0])
+            self.repetitions[name] = repetition + 1
+        if repetition == 0 and fold == 0:
+            self._fit_into_budget(judged)
+
+    def longest_first(self) -> list[str]:
+        """Active policies, the slowest first, so that no worker is left alone with one of them at the end."""
+        return sorted(self.active, key=lambda name: -self.seconds.get(name, 0.0) / self.repetitions.get(name, 1))
+
+    def _fit_into_budget(self, judged: np.ndarray) -> None:
+        """If one repetition of everything would burst the budget, go on with the best of the first fold."""
+        allowed = 0.9 * self.study.budget_seconds * self.study.workers / (NUM_FOLDS + FINAL_SPLITS)
+        if sum(self.seconds.values()) <= allowed:
+            return
+        y = self.pool.y[judged]
+        loss = {name: row_losses(self.prob[name][0, judged], y).mean() for name in self.active}
+        kept = [name for name in PROTECTED if name in self.active]
+        spent = sum(self.seconds[name] for name in kept)
+        for name in sorted(loss, key=loss.__getitem__):
+            if name not in kept and spent + self.seconds[name] <= allowed:
+                kept.append(name)
+                spent += self.seconds[name]
+        for name in self.active:
+            if name not in kept:
+                del self.prob[name], self.repetitions[name]
+                self.stopped[name] = "left out after the first fold to keep to the budget"
+        self.active = [name for name in self.active if name in kept]
+
+    def per_repetition(self) -> float:
+        """Seconds that one more repetition of the active policies will take."""
+        total = sum(self.seconds[name] / self.repetitions[name] for name in self.active)
+        return total / max(self.study.workers, 1)
+
+    def spent(self) -> float:
+        """Seconds so far, of all policies."""
+        return sum(self.seconds.values()) / max(self.study.workers, 1)
+
+    def seconds_left(self, done: int) -> float:
+        """Rough estimate of the time left, within the budget."""
+        left = self.study.num_seeds - done / NUM_FOLDS
+        return max(0.0, min(left * self.per_repetition(), self.study.budget_seconds - self.spent()))
+
+    def affords_repetition(self, repetition: int) -> bool:
+        """Whether one more repetition and the final fits of all policies fit into the budget."""
+        split = sum(self.seconds[name] / self.repetitions[name] for name in self.prob) / NUM_FOLDS
+        final = FINAL_SPLITS * split / max(self.study.workers, 1)
+        return self.spent() + self.per_repetition() + final <= 0.9 * self.study.budget_seconds
+
+    def stop_losers(self, repetition: int) -> None:
+        """Stop policies whose log-loss is clearly behind the best, by the paired difference over rows."""
+        y, done = self.pool.y, repetition + 1
+        loss = {name: np.mean([row_losses(p, y) for p in self.prob[name][:done]], axis=0) for name in self.active}
+        best = min(loss, key=lambda name: float(loss[name].mean()))
+        for name in list(self.active):
+            behind = loss[name] - loss[best]
+            error = behind.std(ddof=1) / np.sqrt(len(behind))
+            if name not in PROTECTED and behind.mean() > CLEAR_LOSS * error > 0:
+                self.active.remove(name)
+                self.stopped[name] = f"clearly behind {best} after {done * NUM_FOLDS} splits"
+
+    def comparison(self, folds: np.ndarray) -> Comparison:
+        """Return the record."""
+        done = len(folds)
+        order = [name for name in self.study.policies if name in self.prob]
+        prob = {name: self.prob[name][: min(self.repetitions[name], done)] for name in order}
+        seeds = tuple(self.study.first_seed + k for k in range(done))
+        stopped = {name: why for name, why in self.stopped.items() if len(prob.get(name, ())) < done}
+        return Comparison(
+            self.pool.y,
+            self.pool.ids,
+            self.study.mixture.classes,
+            seeds,
+            prob,
+            dict(self.seconds),
+            stopped,
+            folds,
+            self.pool.group,
+        )

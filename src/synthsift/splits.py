@@ -1,0 +1,111 @@
+"""Which real rows are judged when, and which other rows give them away and may not train then.
+
+Training and validation rows are pooled and judged in folds; parents, and exact or near copies of judged rows leave the
+training part of their split.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from synthsift.numerics.closeness import COARSE, close_pairs, usual_spacing
+from synthsift.numerics.resampling import group_folds, stratified_folds
+from synthsift.records import DataError, Examples, Mixture
+from synthsift.seeds import Seeds
+
+NUM_FOLDS = 5
+MAX_COPIES = 1000  # of one row that are looked for, to bound memory
+
+
+def pooled(mixture: Mixture) -> Examples:
+    """Return the real rows that are judged in turn, training rows first, then validation rows; inputs are left out."""
+    real, valid = mixture.real, mixture.valid
+
+    def join(name: str) -> np.ndarray | None:
+        a, b = getattr(real, name), getattr(valid, name)
+        if a is None and b is None:
+            return None
+        blank = [np.full(len(part), "") if column is None else column for part, column in ((real, a), (valid, b))]
+        return np.concatenate(blank)
+
+    ids = np.concatenate([real.ids, valid.ids])
+    y, source = np.concatenate([real.y, valid.y]), np.concatenate([real.source, valid.source])
+    return Examples(np.zeros((len(ids), 0)), y, ids, source, group=join("group"))
+
+
+def make_folds(pool: Examples, seed: int) -> np.ndarray:
+    """Return the fold (n,) that judges each pooled row in repetition `seed`."""
+    rng = Seeds(seed).child("folds").numpy("rows")
+    if pool.group is not None and np.any(pool.group != ""):
+        try:
+            return group_folds(pool.y, pool.group, NUM_FOLDS, rng)
+        except ValueError as error:
+            raise DataError(f"{error}. Give finer groups, or leave the group column out") from error
+    return stratified_folds(pool.y, NUM_FOLDS, rng)
+
+
+@dataclass(frozen=True)
+class Leaks:
+    """Which training rows give away which pooled rows.
+
+    Parameters
+    ----------
+    row, judged : ndarray (k,)
+        Pairs: place among all rows of the mixture, place in the pool.
+    num_copies, num_parents : int
+        Pairs found by content and by the parent column.
+    coarse : bool
+        Real rows repeat each other so often that equal content proves nothing; copies were not looked for.
+    """
+
+    row: np.ndarray
+    judged: np.ndarray
+    num_copies: int
+    num_parents: int
+    coarse: bool
+
+    def keep(self, num_rows: int, is_judged: np.ndarray) -> np.ndarray:
+        """Return the rows (n,) that may train while the pooled rows `is_judged` are judged."""
+        keep = np.ones(num_rows, dtype=bool)
+        keep[: len(is_judged)] = ~is_judged
+        keep[self.row[is_judged[self.judged]]] = False
+        return keep
+
+
+def find_leaks(mixture: Mixture, embedding: np.ndarray) -> Leaks:
+    """Find parents, and exact or near copies in the encoded space (2 % of the usual distance between neighbors)."""
+    num_pool = len(mixture.real) + len(mixture.valid)
+    embedding = embedding.astype(np.float64)  # the distance of a copy must come out as 0
+    pool = embedding[:num_pool]
+    spacing = usual_spacing(pool, Seeds(0).numpy("spacing"))
+    row, judged = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    if not spacing.coarse:
+        most = min(
+            max(10, int(COARSE * num_pool) + 1), MAX_COPIES
+        )  # a cluster of equals is smaller, or data are coarse
+        row, judged = close_pairs(embedding, pool, spacing.limit, most=most)
+        row, judged = row[row != judged], judged[row != judged]
+    num_copies = len(row)
+    parent = mixture.synth.parent
+    num_parents = 0
+    if parent is not None:
+        place = {name: k for k, name in enumerate(mixture.ids[:num_pool])}
+        pairs = [(num_pool + k, place[name]) for k, name in enumerate(parent) if name in place]
+        num_parents = len(pairs)
+        if pairs:
+            made, real = np.array(pairs).T
+            row, judged = np.concatenate([row, made]), np.concatenate([judged, real])
+    return Leaks(row, judged, num_copies, num_parents, spacing.coarse)
+
+
+def restrict(mixture: Mixture, keep: np.ndarray) -> Mixture:
+    """Return the mixture of the rows (n,) where `keep` is true."""
+    first, second = len(mixture.real), len(mixture.real) + len(mixture.valid)
+    return replace(
+        mixture,
+        real=mixture.real[np.flatnonzero(keep[:first])],
+        valid=mixture.valid[np.flatnonzero(keep[first:second])],
+        synth=mixture.synth[np.flatnonzero(keep[second:])],
+    )
