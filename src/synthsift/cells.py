@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from synthsift.numerics.fingerprints import fingerprint_arrays
 from synthsift.writing import atomic_write, explained
 
 
@@ -33,7 +34,7 @@ def write_cell(folder: Path, name: list[Any], arrays: Mapping[str, np.ndarray]) 
     key = json.dumps(name)
     with explained(folder, 0):
         folder.mkdir(exist_ok=True)
-    atomic_write(_place(folder, key), save(ordered, metadata={"key": key, "digest": _digest(ordered)}))
+    atomic_write(_place(folder, key), save(ordered, metadata={"key": key, "digest": fingerprint_arrays(ordered)}))
 
 
 def read_cell(folder: Path, name: list[Any]) -> dict[str, np.ndarray] | None:
@@ -46,7 +47,7 @@ def read_cell(folder: Path, name: list[Any]) -> dict[str, np.ndarray] | None:
         data = _place(folder, key).read_bytes()
         arrays = load(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
-        whole = header["key"] == key and header["digest"] == _digest(arrays)
+        whole = header["key"] == key and header["digest"] == fingerprint_arrays(arrays)
     except (OSError, SafetensorError, ValueError, KeyError, TypeError):
         return None
     return arrays if whole else None
@@ -55,13 +56,3 @@ def read_cell(folder: Path, name: list[Any]) -> dict[str, np.ndarray] | None:
 def _place(folder: Path, key: str) -> Path:
     """File of the cell called `key`."""
     return folder / f"{hashlib.sha256(key.encode()).hexdigest()[:20]}.safetensors"
-
-
-def _digest(arrays: Mapping[str, np.ndarray]) -> str:
-    """Fingerprint of names, types, shapes and numbers."""
-    total = hashlib.sha256()
-    for name in sorted(arrays):
-        array = arrays[name]
-        total.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())
-        total.update(array.tobytes())
-    return total.hexdigest()

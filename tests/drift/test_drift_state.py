@@ -13,6 +13,7 @@ from safetensors.numpy import save
 from synthsift.drift.monitor import Alarms, watch_generation
 from synthsift.drift.reference import learn_reference
 from synthsift.drift.state import KIND, Stream, pack_state, unpack_state
+from synthsift.numerics.fingerprints import fingerprint_arrays
 from synthsift.records import DataError, Table
 
 
@@ -102,14 +103,12 @@ def test_damage_is_noticed_wherever_it_strikes(packed: tuple[Stream, bytes]) -> 
 def test_a_state_that_was_forged_but_does_not_fit_together_is_refused(packed: tuple[Stream, bytes]) -> None:
     from safetensors.numpy import load
 
-    from synthsift.drift.state import _digest
-
     _, data = packed
     arrays = load(data)
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
     for key, value in (("alpha", [0.5, 0.5]), ("alarms", {"horizon": -1, "rate": 1, "tolerated": 0}), ("encoder", {})):
         plain = json.loads(header["state"]) | {key: value}
         text = json.dumps(plain)
-        meta = {**header, "state": text, "digest": _digest(arrays, text)}
+        meta = {**header, "state": text, "digest": fingerprint_arrays(arrays, text)}
         with pytest.raises(DataError):
             unpack_state(save(arrays, metadata=meta), "s")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import subprocess
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from synthsift.numerics.fingerprints import copies_of, fingerprint_rows, normalize_text
+from synthsift.numerics.fingerprints import copies_of, fingerprint_arrays, fingerprint_rows, normalize_text
 
 
 def cell_key(value: Any) -> Any:
@@ -158,3 +159,26 @@ def test_different_texts_stay_different(one: str, other: str) -> None:
 
 def test_an_empty_text_stays_empty() -> None:
     assert normalize_text(" \n") == ""
+
+
+def test_the_digest_of_arrays_is_what_files_already_hold() -> None:
+    """Cells, drift states and rounds of earlier runs carry it: these bytes, whatever the order of keys."""
+    arrays = {"b": np.array([[1, 2]], dtype=np.uint8), "a": np.array([1.5], dtype="<f8")}
+    told = b"text" + b"a|<f8|(1,)|" + b"\x00\x00\x00\x00\x00\x00\xf8\x3f" + b"b||u1|(1, 2)|" + b"\x01\x02"
+    assert fingerprint_arrays(arrays, "text") == hashlib.sha256(told).hexdigest()
+    assert fingerprint_arrays({}) == hashlib.sha256(b"").hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("arrays", "text"),
+    [
+        ({"a": np.array([0.0, 2.0])}, "other"),
+        ({"b": np.array([0.0, 2.0])}, ""),
+        ({"a": np.array([[0.0, 2.0]])}, ""),
+        ({"a": np.array([0.0, 2.0], dtype=np.float32)}, ""),
+        ({"a": np.array([-0.0, 2.0])}, ""),
+        ({}, ""),
+    ],
+)
+def test_the_digest_of_arrays_sees_every_difference(arrays: dict[str, np.ndarray], text: str) -> None:
+    assert fingerprint_arrays(arrays, text) != fingerprint_arrays({"a": np.array([0.0, 2.0])})

@@ -5,7 +5,6 @@ One file a round, so that it is replaced in one step; nothing in it is ever exec
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -16,6 +15,7 @@ import numpy as np
 from synthsift.drift.diffusion import DiffusionSettings, ScoreModel, layer_shapes
 from synthsift.drift.diffusion_loop import LoopStep, PathMeasures
 from synthsift.drift.plane import PlaneRound
+from synthsift.numerics.fingerprints import fingerprint_arrays
 from synthsift.records import DataError
 
 KIND = "synthsift diffusion round"
@@ -45,15 +45,10 @@ def pack_step(step: LoopStep, identity: Mapping[str, Any]) -> bytes:
         "plane": asdict(step.plane),
     }
     text = json.dumps(plain)  # Python's own NaN, which Python reads back
-    return save(arrays, metadata={"kind": KIND, "schema": str(SCHEMA), "round": text, "digest": _digest(arrays, text)})
-
-
-def _digest(arrays: Mapping[str, np.ndarray], text: str) -> str:
-    total = hashlib.sha256(text.encode())
-    for name in sorted(arrays):
-        total.update(f"{name}|{arrays[name].dtype.str}|{arrays[name].shape}|".encode())
-        total.update(arrays[name].tobytes())
-    return total.hexdigest()
+    return save(
+        arrays,
+        metadata={"kind": KIND, "schema": str(SCHEMA), "round": text, "digest": fingerprint_arrays(arrays, text)},
+    )
 
 
 def unpack_step(data: bytes, name: str, identity: Mapping[str, Any]) -> LoopStep:
@@ -83,7 +78,7 @@ def unpack_step(data: bytes, name: str, identity: Mapping[str, Any]) -> LoopStep
         raise DataError(f"{name} is no safetensors file, or a damaged one ({str(error)[:80]}). {AGAIN}") from error
     if header.get("kind") != KIND or header.get("schema") != str(SCHEMA):
         raise DataError(f"{name} is no round of `synthsift simulate diffusion` of this version. {AGAIN}")
-    if header.get("digest") != _digest(arrays, header.get("round", "")):
+    if header.get("digest") != fingerprint_arrays(arrays, header.get("round", "")):
         raise DataError(f"{name} was changed or damaged after it was written. {AGAIN}")
     try:
         plain = json.loads(header["round"])

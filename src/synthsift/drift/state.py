@@ -6,7 +6,6 @@ whatever does not fit together is refused.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -22,6 +21,7 @@ from synthsift.drift.monitor import Alarms, Seen, trace_of
 from synthsift.drift.reference import Reference
 from synthsift.drift.space import FeatureSpace
 from synthsift.drift.traces import DriftTrace, Measured
+from synthsift.numerics.fingerprints import fingerprint_arrays
 from synthsift.records import DataError
 from synthsift.represent.encoders import restore
 
@@ -101,21 +101,15 @@ def pack_state(stream: Stream) -> bytes:
         "exhibits": list(stream.exhibits),
     }
     text = json.dumps(plain)  # Python's own NaN and Infinity, which Python reads back
-    return save(arrays, metadata={"kind": KIND, "schema": str(SCHEMA), "state": text, "digest": _digest(arrays, text)})
+    return save(
+        arrays,
+        metadata={"kind": KIND, "schema": str(SCHEMA), "state": text, "digest": fingerprint_arrays(arrays, text)},
+    )
 
 
 def _plain_seen(seen: Seen) -> dict[str, Any]:
     """All of one generation but its mean feature."""
     return {name: value for name, value in asdict(seen).items() if name != "delta"}
-
-
-def _digest(arrays: Mapping[str, np.ndarray], text: str) -> str:
-    """Fingerprint of all that is kept."""
-    total = hashlib.sha256(text.encode())
-    for name in sorted(arrays):
-        total.update(f"{name}|{arrays[name].dtype.str}|{arrays[name].shape}|".encode())
-        total.update(arrays[name].tobytes())
-    return total.hexdigest()
 
 
 def unpack_state(data: bytes, name: str) -> Stream:
@@ -158,7 +152,7 @@ def unpack_state(data: bytes, name: str) -> Stream:
             f"{name} has schema {header.get('schema')!r}; this version reads {SCHEMA}. Use the version that wrote it, "
             f"or start anew with --real"
         )
-    if header.get("digest") != _digest(arrays, header.get("state", "")):
+    if header.get("digest") != fingerprint_arrays(arrays, header.get("state", "")):
         raise DataError(f"{name} was changed or damaged after it was written; restore a copy or start anew with --real")
     try:
         return _rebuild(arrays, json.loads(header["state"]))

@@ -1,6 +1,6 @@
-"""Content hashes of rows: equal content, equal hash, in every process; and texts made comparable.
+"""Content hashes of rows and of whole files: equal content, equal hash, in every process; and texts made comparable.
 
-Hashes are 64 bits wide, so among a million rows a false match has a chance of about 3e-8. They do not depend on
+Hashes of rows are 64 bits wide, so among a million rows a false match has a chance of about 3e-8. They do not depend on
 PYTHONHASHSEED. Numbers that are not whole are rounded to 6 significant digits first, so a copy that went through text
 is still a copy; whole numbers are compared exactly, because ids and times differ in late digits.
 """
@@ -11,7 +11,7 @@ import hashlib
 import numbers
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -55,6 +55,29 @@ def fingerprint_rows(columns: Sequence[np.ndarray]) -> np.ndarray:
     for column in columns:
         total = _mix((total + _GOLDEN) ^ _hash_column(np.asarray(column)))
     return total
+
+
+def fingerprint_arrays(arrays: Mapping[str, np.ndarray], text: str = "") -> str:
+    """Return one digest of all that a file keeps: names, types, shapes and bytes of its arrays, and its `text`.
+
+    Parameters
+    ----------
+    arrays : mapping of str to ndarray
+        Order does not count.
+    text : str
+        What is kept beside them.
+
+    Returns
+    -------
+    str
+        SHA-256, 64 hexadecimal digits; unlike the hashes of rows, it tells any two bit patterns apart.
+    """
+    total = hashlib.sha256(text.encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        total.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())
+        total.update(array.tobytes())
+    return total.hexdigest()
 
 
 def copies_of(needles: np.ndarray, haystack: np.ndarray) -> np.ndarray:
