@@ -17,7 +17,7 @@ from synthsift.report.collect import collect
 from synthsift.report.figures import draw_figures
 from synthsift.report.plan_figures import draw_plan, draw_what_if
 from synthsift.report.plan_section import collect_plan
-from synthsift.report.render import render_html
+from synthsift.report.render import render_html, render_markdown
 
 SIZES = [0.0, 10.0, 100.0, 1000.0]
 CURVE = {"mean": [0.8, 0.81, 0.83, 0.84], "low": [0.8, 0.8, 0.81, 0.82], "high": [0.8, 0.82, 0.85, 0.86]}
@@ -87,6 +87,22 @@ def test_a_plan_that_does_not_apply_is_explained(with_plan: Path) -> None:
     writing.write_json(with_plan / "plan.json", {"schema": 1, "plan": "mixing", "curves": None, "reason": "<too few>."})
     page = render_html(collect(with_plan))
     assert "The theory does not apply to this run: &lt;too few&gt;." in page
+
+
+def test_markdown_says_what_the_page_says(with_plan: Path, report: dict[str, Any]) -> None:
+    text = render_markdown(collect(with_plan))
+    start = text.index("## What if you had more of this data?\n")
+    section = text[start : text.index("\n## ", start + 1)]
+    assert "class red&lt;script&gt; against the rest, with the synthetic rows" in section
+    assert "\n- Stop at about 40 &lt;b&gt;rows&lt;/b&gt;.\n" in section and "\n**Believe it within that.**\n" in section
+    assert "\n\nclasses: " in section and "<" not in section and "\x1b" not in section
+    assert "What if" not in render_markdown(report)
+
+
+def test_markdown_explains_a_plan_that_does_not_apply(with_plan: Path) -> None:
+    writing.write_json(with_plan / "plan.json", {"schema": 1, "plan": "mixing", "curves": None, "reason": "<too few>."})
+    text = render_markdown(collect(with_plan))
+    assert "The theory does not apply to this run: &lt;too few&gt;.\n\n## Findings" in text
 
 
 @pytest.mark.parametrize("content", [[], {}, 7, {"schema": 2}, {"schema": 1, "plan": "mixing", "curves": {}}])
