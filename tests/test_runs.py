@@ -75,7 +75,7 @@ def test_same_settings_and_data_resume_and_a_summary_completes(tmp_path: Path) -
 )
 def test_other_settings_are_refused_and_named(tmp_path: Path, settings: dict, data: str, pattern: str) -> None:
     with RunFolder.open(tmp_path, SETTINGS, "d1") as run:
-        run.put_blob("b", {"a": np.zeros(1)})
+        run.put_cell("b", 0, 0, {"a": np.zeros(1)})
     before = files_below(tmp_path)
     with pytest.raises(RunError, match=pattern):
         RunFolder.open(tmp_path, settings, data)
@@ -259,17 +259,15 @@ def assert_same(seen: dict[str, np.ndarray] | None, wanted: dict[str, np.ndarray
         np.testing.assert_array_equal(seen[name], array)
 
 
-def test_cells_and_blobs_come_back_equal_and_apart(tmp_path: Path) -> None:
+def test_cells_come_back_equal_and_apart(tmp_path: Path) -> None:
     names = [("a", 0, 0), ("a", 0, 1), ("a", 1, 0), ("a/0", 0, 0), ("<b>/../x", 0, 0), ("ö" * 300, 0, 0)]
     with RunFolder.open(tmp_path, {}, "d") as run:
         for number, name in enumerate(names):
             assert run.get_cell(*name) is None
             run.put_cell(*name, arrays_of(number))
-        run.put_blob("a", arrays_of(99))
         for number, name in enumerate(names):
             assert_same(run.get_cell(*name), arrays_of(number))
-        assert_same(run.get_blob("a"), arrays_of(99))
-        assert run.get_blob("b") is None
+        assert run.get_cell("b", 0, 0) is None
         run.put_cell("a", np.int64(0), 0, arrays_of(7))
         assert_same(run.get_cell("a", 0, 0), arrays_of(7))
         (tmp_path / "cells" / "mine.txt").write_text("x")
@@ -282,7 +280,7 @@ def test_cells_hold_numbers_only(tmp_path: Path) -> None:
     with RunFolder.open(tmp_path, {}, "d") as run:
         for bad in (np.array(["a"]), np.array([None])):
             with pytest.raises(TypeError, match="store numbers or codes"):
-                run.put_blob("a", {"x": bad})
+                run.put_cell("a", 0, 0, {"x": bad})
     assert files_below(tmp_path) == ["settings.json"]
 
 

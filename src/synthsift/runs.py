@@ -140,16 +140,8 @@ class RunFolder:
         """Keep the numeric `arrays` of a finished cell."""
         write_cell(self.path / CELLS, ["cell", policy, int(seed), int(fold)], arrays)
 
-    def get_blob(self, name: str) -> dict[str, np.ndarray] | None:
-        """Return other intermediate arrays kept under `name`, or None when they are absent or damaged."""
-        return read_cell(self.path / CELLS, ["blob", name])
-
-    def put_blob(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
-        """Keep other numeric intermediate `arrays` under `name`."""
-        write_cell(self.path / CELLS, ["blob", name], arrays)
-
     def drop_cells(self) -> None:
-        """Remove all cells and blobs; to be called when the run is complete."""
+        """Remove all cells; to be called when the run is complete."""
         _remove_inside(self.path / CELLS, FOLDERS[CELLS])
 
     def close(self) -> None:

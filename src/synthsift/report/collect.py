@@ -25,7 +25,6 @@ MAX_POINTS = 300
 MAX_FINDINGS, MAX_WORDS = 200, 2000
 FINDING = ("code", "severity", "title", "seen", "why", "advice")
 SUBSET = ("n", "real_only", "policy", "everything", "gain", "everything_gain")
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet", ".npz")
 
 
 def collect(run: Path | str) -> dict[str, Any]:
