@@ -18,8 +18,8 @@ def recommend(loss: np.ndarray, counts: np.ndarray, size: np.ndarray | None = No
     """Return the place of the recommended policy.
 
     The reference (place 0, RealOnly) is left only if the best policy by log-loss is better by more than `LEAVE_REAL`
-    standard errors of the paired difference. Then the simplest policy within `NEAR` standard errors of the best is taken:
-    among policies that these rows cannot tell apart, the simpler one has less to lose on rows of another mix.
+    standard errors of the paired difference. Then the simplest policy within `NEAR` standard errors of the best is
+    taken: among policies that these rows cannot tell apart, the simpler one has less to lose on rows of another mix.
 
     Parameters
     ----------
