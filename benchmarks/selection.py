@@ -2,7 +2,6 @@
 
     python -m benchmarks.selection                      # seeds 1000-1002, stores docs/results/selection.parquet
     python -m benchmarks.selection --control            # 20 permutations of the trusted labels, digits noise
-    python -m benchmarks.selection --table              # prints the stored results as a table
 
 Every world is described as in a split and weighed with the default settings; AUROC is that of the synthetic weights
 for good against bad rows. "without" leaves out the columns made of neighbors' labels and of the trusted model.
@@ -94,22 +93,11 @@ def control(seeds: list[int]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def table(rows: pd.DataFrame) -> str:
-    """Return the results as Markdown: means over seeds with 95 % intervals, in hundredths."""
-    lines = ["| world | way | AUROC x 100 | effective fraction x 100 | CPU s |", "| --- | --- | --- | --- | --- |"]
-    for (name, way), part in rows.groupby(["world", "way"], sort=False):
-        found = mean(100 * part["auroc"]) if part["auroc"].notna().all() else "-"
-        cpu = part["cpu_seconds"].mean()
-        lines.append(f"| {name} | {way} | {found} | {mean(100 * part['effective'])} | {cpu:.2f} |")
-    return "\n".join(lines)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1000, 1001, 1002])
     parser.add_argument("--worlds", nargs="+", default=list(WORLDS))
     parser.add_argument("--control", action="store_true")
-    parser.add_argument("--table", action="store_true")
     arguments = parser.parse_args()
     import torch
 
@@ -120,8 +108,6 @@ def main() -> None:
         rows = control(list(range(1000, 1020)))
         rows.to_parquet(control_file, index=False)
         print("AUROC x 100 with permuted trusted labels:", mean(100 * rows["auroc"]))
-    elif arguments.table:
-        print(table(pd.read_parquet(worlds_file)))
     else:
         worlds(arguments.seeds, arguments.worlds).to_parquet(worlds_file, index=False)
 

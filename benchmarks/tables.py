@@ -175,6 +175,44 @@ def clean_alarms(rows: pd.DataFrame) -> np.ndarray:
     return clean["fired"][clean["code"] == worst].to_numpy()
 
 
+def scale(rows: pd.DataFrame) -> str:
+    """Time and memory on large pools."""
+    lines = [
+        "## Large pools",
+        "",
+        "`python -m benchmarks.scale`: 1,000 real rows, 64 columns, two classes, half of the synthetic labels wrong; one run each, so",
+        "without intervals.",
+        "",
+        "| what | synthetic rows | seconds | CPU seconds | peak memory |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for row in rows.itertuples():
+        peak = "" if np.isnan(row.peak_gib) else f"{row.peak_gib:.1f} GiB"
+        lines.append(f"| {row.what} | {row.rows:,} | {row.seconds:.1f} | {row.cpu_seconds:.1f} | {peak} |")
+    return "\n".join(lines)
+
+
+def selection(rows: pd.DataFrame, control: pd.DataFrame) -> str:
+    """Do learned weights find planted bad rows?"""
+    lines = [
+        "## Planted bad rows",
+        "",
+        "`python -m benchmarks.selection`, then `--control`. Weights of synthetic rows in worlds with planted bad rows; AUROC of good",
+        'against bad rows, "without": features made of neighbors\' labels and of the trusted model left out. Effective fraction:',
+        "(sum w)^2 / (m sum w^2). AUROC with the labels of the trusted rows permuted, digits noise (50 would be blind):",
+        f"{mean(100 * control['auroc'])}.",
+        "",
+        "| world | way | AUROC x 100 | effective fraction x 100 | CPU s |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for (name, way), part in rows.groupby(["world", "way"], sort=False):
+        found = mean(100 * part["auroc"]) if part["auroc"].notna().all() else "-"
+        lines.append(
+            f"| {name} | {way} | {found} | {mean(100 * part['effective'])} | {part['cpu_seconds'].mean():.2f} |"
+        )
+    return "\n".join(lines)
+
+
 def document() -> str:
     """The whole page."""
     parts = [HEAD]
@@ -188,6 +226,11 @@ def document() -> str:
         parts.append(worlds(pd.read_parquet(stored["random"]), permuted, power))
     if (RESULTS / "findings.parquet").exists():
         parts.append(findings(pd.read_parquet(RESULTS / "findings.parquet")))
+    if (RESULTS / "selection.parquet").exists():
+        kinds = (RESULTS / "selection.parquet", RESULTS / "selection-control.parquet")
+        parts.append(selection(*map(pd.read_parquet, kinds)))
+    if (RESULTS / "scale.parquet").exists():
+        parts.append(scale(pd.read_parquet(RESULTS / "scale.parquet")))
     notes = RESULTS / "notes.md"
     if notes.exists():
         parts.append(notes.read_text(encoding="utf-8").strip())
