@@ -1,6 +1,6 @@
 """Four real data sets, fresh seeds, the default budget: how far is the verdict's policy from the best one in hindsight?
 
-    python -m benchmarks.real --data ../shared/data --seeds 1010 1011 1012 1013 1014 --out runs/real
+    python -m benchmarks.real --data ../shared/data --seeds 1020 1021 1022 1023 1024 --out runs/real
     python -m benchmarks.real --collect runs/real     # stores docs/results/real.parquet
 
 Every run is the command line's own (`synthsift run`), resumable; the test set is opened once in each. A set whose run of
@@ -93,7 +93,7 @@ def collect(out: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1010, 1011, 1012, 1013, 1014])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1020, 1021, 1022, 1023, 1024])
     parser.add_argument("--sets", nargs="+", default=["adult", "tweets", "agnews", "chars"])
     parser.add_argument("--out", type=Path, default=Path("runs/real"))
     parser.add_argument("--collect", type=Path, help="collect the finished runs of this folder")

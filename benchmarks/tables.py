@@ -22,7 +22,7 @@ RESULTS = DOCS / "results"
 HEAD = """# Results
 
 Written by `python -m benchmarks.tables` from the Parquet files in `docs/results/`; `make results-check` compares. Settings
-were fixed on seeds below 100 and are reported on seeds from 1000 on; the notes at the end name the exception.
+were fixed on seeds below 100 and are reported on fresh seeds from 1000 on.
 """
 
 
@@ -50,10 +50,11 @@ def mean(values: pd.Series | np.ndarray) -> str:
 
 def real_sets(rows: pd.DataFrame) -> str:
     """Test accuracy by set: real only, everything, the verdict's policy, the best single policy in hindsight."""
+    seeds = " ".join(map(str, sorted(rows["seed"].unique())))
     lines = [
         "## Four real data sets",
         "",
-        "`python -m benchmarks.real --seeds ...`, then `--collect`. Test accuracy in percent, mean over seeds with its 95 %",
+        f"`python -m benchmarks.real --seeds {seeds}`, then `--collect`. Test accuracy in percent, mean over seeds with its 95 %",
         "interval. *Best in hindsight* is the single policy with the best mean over these seeds; *regret* is its mean minus",
         "the mean of the policies that the verdicts named (paired by seed). The default budget is 5 minutes.",
         "",
