@@ -1,6 +1,6 @@
-"""The learner inside the meta-training: softmax regression or a small network, trained by plain momentum steps.
+"""The learner inside the meta-training: softmax regression or a network, trained by plain momentum steps.
 
-Both answer the same four questions: what are the logits, take one weighted step, what is the gradient of the trusted
+They answer the same four questions: what are the logits, take one weighted step, what is the gradient of the trusted
 loss, and what is each row's score against it. The linear one answers in closed form.
 """
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from synthsift.bilevel.rowlosses import HOTTEST, best_temperature
-from synthsift.bilevel.scores import Parameters, jvp_scores, linear_scores
+from synthsift.bilevel.scores import LogitsOf, Parameters, jvp_scores, linear_scores
 
 MOMENTUM = 0.9
 DECAY = 1e-2
@@ -122,16 +122,27 @@ def _residual(x: Tensor, y: Tensor, slope: Tensor, offset: Tensor) -> Tensor:
     return residual
 
 
+def one_hidden_layer(params: Mapping[str, Tensor], x: Tensor) -> Tensor:
+    """Return logits (n, c) of rows (n, d) under "hidden", "bias", "slope" and "offset"."""
+    return torch.relu(x @ params["hidden"] + params["bias"]) @ params["slope"] + params["offset"]
+
+
 @dataclass
 class NetworkLearner:
-    """A network with one hidden layer; scores by forward-mode differentiation.
+    """A network, with one hidden layer unless another one is given; scores by forward-mode differentiation.
+
+    Nothing in it may depend on the other rows of a batch: no batch normalization, no dropout.
 
     Parameters
     ----------
     params : dict of Tensor
-        "hidden", "bias", "slope", "offset".
+        What `logits` is a function of.
     rate, decay : float
         Step size and weight decay.
+    logits : callable
+        ``logits(params, x) -> (n, c)``.
+    piece : int
+        Rows that go through the network at a time, to bound memory.
     """
 
     params: Parameters
@@ -139,6 +150,8 @@ class NetworkLearner:
     decay: float
     velocity: Parameters = field(default_factory=dict)
     before: Parameters | None = None
+    logits: LogitsOf = one_hidden_layer
+    piece: int = 1 << 20
 
     @staticmethod
     def create(x: Tensor, num_classes: int, decay: float, hidden: int, generator: torch.Generator) -> NetworkLearner:
@@ -152,16 +165,20 @@ class NetworkLearner:
         }
         return NetworkLearner(params, 0.05, decay)
 
-    @staticmethod
-    def logits(params: Mapping[str, Tensor], x: Tensor) -> Tensor:
-        """Return logits (n, c)."""
-        return torch.relu(x @ params["hidden"] + params["bias"]) @ params["slope"] + params["offset"]
+    def _gradient(self, x: Tensor, y: Tensor, p: Tensor, b: float = 1.0) -> Parameters:
+        """Return the gradient of sum_i p_i CE(b logits_i, y_i)."""
 
-    def _gradient(self, x: Tensor, y: Tensor, p: Tensor) -> Parameters:
-        def loss(params: Parameters) -> Tensor:
-            return (p * torch.nn.functional.cross_entropy(self.logits(params, x), y, reduction="none")).sum()
+        def loss(params: Parameters, x: Tensor, y: Tensor, p: Tensor) -> Tensor:
+            return (p * torch.nn.functional.cross_entropy(b * self.logits(params, x), y, reduction="none")).sum()
 
-        return torch.func.grad(loss)(self.params)
+        pieces = zip(x.split(self.piece), y.split(self.piece), p.split(self.piece), strict=True)
+        gradients = [torch.func.grad(loss)(self.params, *rows) for rows in pieces]
+        return {name: torch.stack([g[name] for g in gradients]).sum(dim=0) for name in self.params}
+
+    def _all_logits(self, x: Tensor) -> Tensor:
+        """Return logits (n, c) at the current parameters, without a graph."""
+        with torch.no_grad():
+            return torch.cat([self.logits(self.params, part) for part in x.split(self.piece)])
 
     def step(self, x: Tensor, y: Tensor, p: Tensor) -> None:
         """Take one heavy-ball step with weight decay."""
@@ -172,25 +189,26 @@ class NetworkLearner:
 
     def trusted_gradient(self, x: Tensor, y: Tensor, *, calibrated: bool = False) -> Parameters:
         """Return the gradient of the mean loss, or of the calibrated one (see `InnerLearner`)."""
-        b = inverse_temperature(self.logits(self.params, x), y) if calibrated else 1.0
-
-        def loss(params: Parameters) -> Tensor:
-            return torch.nn.functional.cross_entropy(b * self.logits(params, x), y)
-
-        return torch.func.grad(loss)(self.params)
+        b = inverse_temperature(self._all_logits(x), y) if calibrated else 1.0
+        like = next(iter(self.params.values()))
+        return self._gradient(x, y, torch.full((len(y),), 1.0 / len(y), dtype=like.dtype), b)
 
     def losses(self, x: Tensor, y: Tensor) -> Tensor:
         """Return the loss (n,) of each row at the current parameters."""
-        return torch.nn.functional.cross_entropy(self.logits(self.params, x), y, reduction="none")
+        return torch.nn.functional.cross_entropy(self._all_logits(x), y, reduction="none")
+
+    def _scores_at(self, params: Parameters, direction: Parameters, x: Tensor, y: Tensor) -> Tensor:
+        pieces = zip(x.split(self.piece), y.split(self.piece), strict=True)
+        return torch.cat([jvp_scores(self.logits, params, direction, *rows) for rows in pieces])
 
     def scores(self, direction: Parameters, x: Tensor, y: Tensor) -> Tensor:
         """Return the exact scores of the given rows before the last step."""
         assert self.before is not None, "take a step before asking for scores"
-        return jvp_scores(self.logits, self.before, direction, x, y)
+        return self._scores_at(self.before, direction, x, y)
 
     def scores_now(self, direction: Parameters, x: Tensor, y: Tensor) -> Tensor:
         """Return the exact scores of the given rows at the current parameters."""
-        return jvp_scores(self.logits, self.params, direction, x, y)
+        return self._scores_at(self.params, direction, x, y)
 
 
 def make_learner(

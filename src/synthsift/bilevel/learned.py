@@ -32,6 +32,7 @@ from synthsift.bilevel.inner import InnerLearner, make_learner
 from synthsift.bilevel.inputs import PLACE_INPUTS, NetworkInputs
 from synthsift.bilevel.metanet import Council
 from synthsift.bilevel.objective import meta_gradient, meta_loss, shares
+from synthsift.bilevel.pictures import Pictures
 from synthsift.bilevel.temper import choose_temper
 from synthsift.bilevel.trust import draw, training_rows, trusted_rows
 from synthsift.records import Features, Mixture, Outcome, Weights
@@ -48,8 +49,8 @@ class LearnedWeights:
 
     Parameters
     ----------
-    learner : {"linear", "mlp"}
-        The model inside the meta-training.
+    learner : {"linear", "mlp", "cnn"}
+        The model inside the meta-training: of the encoded rows, or of the pictures that they were encoded from.
     steps : int
         Meta-steps.
     batch : int
@@ -72,7 +73,7 @@ class LearnedWeights:
         Record GSNR and concentration at every tenth step (costs per-row gradients of the meta-network).
     """
 
-    learner: Literal["linear", "mlp"] = "linear"
+    learner: Literal["linear", "mlp", "cnn"] = "linear"
     steps: int = 60
     batch: int = 2048
     selector_batch: int = 8192
@@ -91,7 +92,7 @@ class LearnedWeights:
         Raises
         ------
         DataError
-            If there are fewer than 10 real rows.
+            If there are fewer than 10 real rows, or the learner needs pictures and the rows are none.
         """
         trusted = trusted_rows(mixture, seeds)
         training = training_rows(mixture, trusted)
@@ -123,12 +124,11 @@ class LearnedWeights:
     ) -> tuple[np.ndarray, Council, History, Outcome]:
         """Run the meta-steps; return log-weights of all rows (n,), the network, the history, and how it ended."""
         rng, generator = seeds.numpy("batches"), seeds.torch("network")
-        x = torch.as_tensor(features.embedding, dtype=torch.float32)
         y = torch.as_tensor(mixture.y)
         hidden_source = HiddenSource(told, self.source_dropout, seeds.torch("hide"))
         network = Council(self.members, f.shape[1], self.hidden, generator, told.num_classes, told.num_sources)
         optimizer = AdamW(network.parameters(), self.rate, self.steps, decay=1e-4)
-        inner = make_learner(self.learner, x[torch.as_tensor(training)], mixture.num_classes, generator)
+        x, inner = self._begin(mixture, features, training, generator)
         history, outcome = History(), Outcome.converged
         for step in range(self.steps):
             rows = torch.as_tensor(draw(training, self.batch, rng))
@@ -151,6 +151,16 @@ class LearnedWeights:
         with torch.no_grad():
             final = torch.cat([network(part) for part in f.split(16 * CHUNK)]).double().numpy()
         return final, network, history, outcome
+
+    def _begin(
+        self, mixture: Mixture, features: Features, training: np.ndarray, generator: torch.Generator
+    ) -> tuple[Tensor | Pictures, InnerLearner]:
+        """Return what the learner sees of all rows, and a fresh one."""
+        if self.learner == "cnn":
+            pictures = Pictures.of(mixture)
+            return pictures, pictures.learner(mixture.num_classes, generator)
+        x = torch.as_tensor(features.embedding, dtype=torch.float32)
+        return x, make_learner(self.learner, x[torch.as_tensor(training)], mixture.num_classes, generator)
 
     def _choose_temper(
         self, mixture: Mixture, features: Features, log_weights: np.ndarray, training: np.ndarray, seeds: Seeds

@@ -11,12 +11,16 @@ is a directional derivative of l_i: exact by forward-mode differentiation, and i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from threading import Lock
 
 import torch
 from torch import Tensor
 
 Parameters = dict[str, Tensor]
 LogitsOf = Callable[[Mapping[str, Tensor], Tensor], Tensor]
+
+# torch counts the levels of forward-mode differentiation for the whole process: two threads at it lose each other's.
+FORWARD_MODE = Lock()
 
 
 def jvp_scores(logits_of: LogitsOf, params: Parameters, direction: Parameters, x: Tensor, y: Tensor) -> Tensor:
@@ -34,7 +38,8 @@ def jvp_scores(logits_of: LogitsOf, params: Parameters, direction: Parameters, x
     def losses(at: Parameters) -> Tensor:
         return torch.nn.functional.cross_entropy(logits_of(at, x), y, reduction="none")
 
-    return torch.func.jvp(losses, (params,), (direction,))[1]
+    with FORWARD_MODE:
+        return torch.func.jvp(losses, (params,), (direction,))[1]
 
 
 def linear_scores(residual: Tensor, x: Tensor, slope: Tensor, offset: Tensor) -> Tensor:

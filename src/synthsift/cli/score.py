@@ -1,11 +1,11 @@
-"""`score`: new labelled rows in, their learned weights out, piece by piece."""
+"""`score`: new labelled rows or images in, their learned weights out, piece by piece."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,18 @@ from threadpoolctl import threadpool_limits
 
 from synthsift.cli.model import RowWeigher, load_model, restored_encoder
 from synthsift.data.columns import RawFile, key_texts
-from synthsift.data.files import need_column, read_file
+from synthsift.data.files import need_column, read_file, read_folder, refuse_columns_of_images
+from synthsift.data.folders import ImageFolder, is_image_folder
 from synthsift.data.fresh import fresh_array, fresh_labels, fresh_table, fresh_texts
+from synthsift.data.images import about_folders, decode_pieces
+from synthsift.data.notices_images import undecodable
 from synthsift.data.parts import numbered_ids
 from synthsift.data.paths import synthetic_files
 from synthsift.data.stream import read_pieces
 from synthsift.data.vectors import Vectors, load_vectors, vectors_of
-from synthsift.records import DataError, Examples
+from synthsift.records import DataError, Examples, Finding
 from synthsift.represent.encoders import Encoder
+from synthsift.represent.pretrained import reads_images
 from synthsift.runs import read_settings, read_summary
 
 
@@ -32,7 +36,7 @@ class NewRows:
     Parameters
     ----------
     synthetic : tuple of str
-        ``[NAME=]PATH`` each.
+        ``[NAME=]PATH`` each: files, or folders of images.
     label, text, id, source_column : str, optional
     embeddings : tuple of str
         Own vectors of the new rows, where the run had own vectors.
@@ -44,6 +48,57 @@ class NewRows:
     id: str | None = None
     source_column: str | None = None
     embeddings: tuple[str, ...] = ()
+
+
+@dataclass
+class Told:
+    """What is to be said about the rows that were weighed.
+
+    Parameters
+    ----------
+    count : int
+        Rows written.
+    sources : set of str
+        Where they come from.
+    folders : list of ImageFolder
+        Folders of images that were read,
+    lost : dict of str to str
+        and the images in them that could not be decoded, with the reason.
+    """
+
+    count: int = 0
+    sources: set[str] = field(default_factory=set)
+    folders: list[ImageFolder] = field(default_factory=list)
+    lost: dict[str, str] = field(default_factory=dict)
+
+    def findings(self) -> list[Finding]:
+        """Return what was left out of folders of images, as a run tells it."""
+        total = sum(len(folder.names) for folder in self.folders)
+        return about_folders(self.folders) + ([undecodable(self.lost, total)] if self.lost else [])
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Turns files into encoded rows as the run did.
+
+    Parameters
+    ----------
+    rows : NewRows
+        Completed.
+    settings : mapping
+        Of the run's model.
+    encoder : Encoder
+    pixels : int
+        Side that the run scaled images to.
+    told : Told
+        Filled on the way.
+    """
+
+    rows: NewRows
+    settings: Mapping[str, Any]
+    encoder: Encoder
+    pixels: int
+    told: Told
 
 
 def execute_score(run: Path, rows: NewRows, out: Path, *, overwrite: bool = False, quiet: bool = False) -> int:
@@ -71,85 +126,125 @@ def execute_score(run: Path, rows: NewRows, out: Path, *, overwrite: bool = Fals
             f"{run} has no meta-network: LearnedWeights took no part in it. Repeat the run with that policy, on at "
             "least 20 real rows"
         )
-    rows = _completed(rows, read_settings(run)["data"], settings)
-    weigh, encoder = RowWeigher.of(arrays, settings), restored_encoder(arrays, settings)
+    spec, told = read_settings(run)["data"], Told()
+    encoder, weigh = restored_encoder(arrays, settings), RowWeigher.of(arrays, settings)
+    reader = _Reader(_completed(rows, spec, settings), settings, encoder, spec["pixels"], told)
     with threadpool_limits(1):
-        count, sources = _write(out, rows, settings, encoder, weigh)
+        _write(out, reader, weigh)
     if not quiet:
+        for finding in told.findings():
+            sys.stderr.write(f"{finding.code} {finding.severity.name}: {finding.title}. {finding.seen}\n")
         known = settings["metanet"]["sources"]
-        for name in sorted(sources - set(known)):
+        for name in sorted(told.sources - set(known)):
             sys.stderr.write(
                 f"{name} is no source of the run ({', '.join(known)}): its rows were weighed as of an unknown source.\n"
             )
-        sys.stdout.write(f"{count:,} rows -> {out}\n")
+        sys.stdout.write(f"{told.count:,} rows -> {out}\n")
     return 0
 
 
 def _completed(rows: NewRows, spec: Mapping[str, Any], settings: Mapping[str, Any]) -> NewRows:
     """Take from the run what was not named; refuse what does not fit the kind of its inputs."""
     own_vectors = settings["inputs"] == "embeddings"
-    kind = settings["encoder"]["kind"]
-    if not own_vectors and kind not in ("table", "text", "array"):
-        raise DataError(
-            f"the run learned from inputs of kind {kind!r}; score reads tables, texts and arrays. For images, run with "
-            "their vectors (--embeddings) and give those of the new ones"
-        )
     if own_vectors and not rows.embeddings:
         raise DataError("the run used own vectors (--embeddings); give those of the new rows in the same way")
     if rows.embeddings and not own_vectors:
         raise DataError("the run encoded its rows itself; leave --embeddings out")
-    text = rows.text or (spec["text"] if settings["encoder"]["kind"] == "text" else None)
+    text = rows.text or (spec["text"] if _kind(settings) == "text" else None)
     return replace(rows, label=rows.label or spec["label"] or "y", text=text, id=rows.id or spec["id"])
 
 
-def _write(
-    out: Path, rows: NewRows, settings: Mapping[str, Any], encoder: Encoder, weigh: RowWeigher
-) -> tuple[int, set[str]]:
-    """Write the file; return how many rows it has and their sources."""
+def _kind(settings: Mapping[str, Any]) -> str:
+    """Return what the run's encoder reads: "table", "text", "array" or "image"."""
+    encoder = settings["encoder"]
+    if encoder["kind"] == "pretrained":
+        return "image" if reads_images(encoder["name"]) else "text"
+    return "image" if encoder["kind"] == "gradients" else str(encoder["kind"])
+
+
+def _write(out: Path, reader: _Reader, weigh: RowWeigher) -> None:
+    """Write the file."""
     import pyarrow as pa
     from pyarrow import parquet
 
     columns = [("id", pa.string()), ("source", pa.string()), ("row", pa.int64()), ("learned_weight", pa.float64())]
     schema = pa.schema(columns)
-    begun, count, sources = out.with_name(f".{out.name}.{os.getpid()}.part"), 0, set[str]()
+    begun, told = out.with_name(f".{out.name}.{os.getpid()}.part"), reader.told
     try:
         with open(begun, "wb") as stream:
             with parquet.ParquetWriter(stream, schema) as writer:
-                for piece in _pieces(rows, settings, encoder):
+                for piece in _pieces(reader):
                     weight = weigh(piece.x, piece.y, piece.source)
                     cells = (piece.ids, piece.source, piece.row, weight)
                     typed = [pa.array(c, f.type) for c, f in zip(cells, schema, strict=True)]
                     writer.write_table(pa.table(typed, schema=schema))
-                    count += len(weight)
-                    sources |= set(np.unique(piece.source.astype(str)).tolist())
+                    told.count += len(weight)
+                    told.sources |= set(np.unique(piece.source.astype(str)).tolist())
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(begun, out)
     finally:
         begun.unlink(missing_ok=True)
-    return count, sources
 
 
-def _pieces(rows: NewRows, settings: Mapping[str, Any], encoder: Encoder) -> Iterator[Examples]:
+def _pieces(reader: _Reader) -> Iterator[Examples]:
     """Yield encoded pieces of all files, `x` (n, d)."""
+    kind, own_vectors = _kind(reader.settings), bool(reader.rows.embeddings)
+    for source, file in synthetic_files(reader.rows.synthetic):
+        if is_image_folder(file):
+            if kind != "image" and not own_vectors:
+                raise DataError(
+                    f"{file} is a folder of images, but the run learned from {kind}s; give a file of the same kind."
+                )
+            yield from _pieces_of_folder(reader, source, file)
+            continue
+        if kind == "image" and not own_vectors:
+            raise DataError(
+                f"{file} is no folder of images, but the run learned from images; give a folder with one folder a "
+                f"class, such as {file.parent}/new/{reader.settings['classes'][0]}/1.png."
+            )
+        yield from _pieces_of_file(reader, source, file)
+
+
+def _pieces_of_folder(reader: _Reader, source: str, path: Path) -> Iterator[Examples]:
+    """Decode a folder some images at a time; ids, and what is left out, are as in a run."""
+    rows = reader.rows
+    assert rows.label is not None
+    refuse_columns_of_images(path, {"--text": rows.text, "--id": rows.id, "--source-column": rows.source_column})
+    raw = read_folder(path, rows.label)
+    assert raw.folder is not None
+    y = fresh_labels(raw, rows.label, reader.settings["classes"], 0)
+    names, files = np.array(raw.folder.names, dtype=object), np.array(raw.folder.paths, dtype=object)
+    vectors = load_vectors(rows.embeddings, {}, None)
+    reader.told.folders.append(raw.folder)
+    for places, pictures in decode_pieces(raw, source, reader.pixels, reader.told.lost):
+        ids = np.array([f"{source}:{name}" for name in names[places]], dtype=str)
+        of_row, row = np.full(len(places), source, dtype=object), np.zeros(len(places), np.int64)
+        made = Examples(pictures, y[places], ids, of_row, file=files[places], row=row)
+        x = pictures if vectors is None else vectors_of(vectors, made).astype(np.float32)
+        yield replace(made, x=reader.encoder.transform(x))
+
+
+def _pieces_of_file(reader: _Reader, source: str, file: Path) -> Iterator[Examples]:
+    """Read a table, texts or arrays some rows at a time."""
+    rows, settings = reader.rows, reader.settings
     assert rows.label is not None
     names = settings["encoder"].get("names", [])
     keys = {name for name in (rows.label, rows.id, rows.source_column) if name}
-    for source, file in synthetic_files(rows.synthetic):
-        vectors: Vectors | None = None
-        if rows.embeddings:  # own vectors are read whole anyway
-            pieces: Iterator[RawFile] = iter([_whole(file, keys)])
-        else:
-            pieces = read_pieces(file, {*keys, *names, *([rows.text] if rows.text else [])}, rows.text)
-        first = 0
-        for raw in pieces:
-            if rows.embeddings:
-                vectors = load_vectors(rows.embeddings, {raw.file: raw.total}, rows.id)
-            y = fresh_labels(raw, rows.label, settings["classes"], first)
-            place = np.arange(first, first + raw.total)
-            made = _examples(raw, y, place, source, rows)
-            yield replace(made, x=_encoded(raw, made, rows, settings, encoder, vectors))
-            first += raw.total
+    vectors: Vectors | None = None
+    if rows.embeddings:  # own vectors are read whole anyway
+        pieces: Iterator[RawFile] = iter([_whole(file, keys)])
+    else:
+        pieces = read_pieces(file, {*keys, *names, *([rows.text] if rows.text else [])}, rows.text)
+    first = 0
+    for raw in pieces:
+        if rows.embeddings:
+            vectors = load_vectors(rows.embeddings, {raw.file: raw.total}, rows.id)
+        y = fresh_labels(raw, rows.label, settings["classes"], first)
+        place = np.arange(first, first + raw.total)
+        made = _examples(raw, y, place, source, rows)
+        yield replace(made, x=_encoded(raw, made, reader, vectors))
+        first += raw.total
 
 
 def _whole(file: Path, keys: set[str]) -> RawFile:
@@ -170,14 +265,13 @@ def _examples(raw: RawFile, y: np.ndarray, place: np.ndarray, source: str, rows:
     return Examples(np.zeros((len(y), 0)), y, ids, of_row, file=file, row=place)
 
 
-def _encoded(
-    raw: RawFile, made: Examples, rows: NewRows, settings: Mapping[str, Any], encoder: Encoder, vectors: Vectors | None
-) -> np.ndarray:
+def _encoded(raw: RawFile, made: Examples, reader: _Reader, vectors: Vectors | None) -> np.ndarray:
     """Return the encoded inputs (n, d) of a piece."""
+    rows, settings, encoder = reader.rows, reader.settings, reader.encoder
     if vectors is not None:
         return encoder.transform(vectors_of(vectors, made).astype(np.float32))
     assert made.row is not None
-    kind = settings["encoder"]["kind"]
+    kind = _kind(settings)
     if kind == "array":
         return encoder.transform(fresh_array(raw, int(made.row[0])))
     if raw.x is not None:

@@ -1,15 +1,16 @@
-"""One file of any format into columns."""
+"""One file of any format, or a folder of images, into columns."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from synthsift.data.arrays import read_npz
 from synthsift.data.columnar import read_parquet
-from synthsift.data.columns import Column, RawFile, describe_names
+from synthsift.data.columns import Column, RawFile, describe_names, text_column
 from synthsift.data.delimited import DELIMITERS, read_delimited
+from synthsift.data.folders import list_images
 from synthsift.data.jsonlines import read_jsonl
 from synthsift.data.paths import existing_file, known_format
 from synthsift.data.spec import nearest
@@ -51,6 +52,28 @@ def read_file(path: str | Path, keys: Collection[str], text: str | None = None) 
     if kind == "parquet":
         return read_parquet(path, wanted, text)
     return read_delimited(path, DELIMITERS[kind], wanted)
+
+
+def read_folder(path: str | Path, label: str) -> RawFile:
+    """List a folder of images; its only column, called `label`, holds the names of its class folders."""
+    import pyarrow as pa
+
+    folder = list_images(path)
+    labels = text_column(pa.chunked_array([pa.array(folder.labels, pa.string())]))
+    return RawFile(str(path), (label,), {label: labels}, len(folder.names), folder=folder)
+
+
+def refuse_columns_of_images(path: str | Path, columns: Mapping[str, str | None]) -> None:
+    """Refuse flags that name a column where the rows are files.
+
+    Raises
+    ------
+    DataError
+        For the first flag of `columns` (flag -> column) that names one.
+    """
+    for flag, name in columns.items():
+        if name:
+            raise DataError(f"{flag} {name} names a column, but {path} is a folder of images and has none. Drop it.")
 
 
 def need_column(raw: RawFile, name: str, flag: str) -> Column:

@@ -98,8 +98,9 @@ def fresh_labels(raw: RawFile, label: str, classes: Sequence[Any], first_row: in
     column = need_column(raw, label, "--label")
     is_number = not any(isinstance(name, str) for name in classes)
     if is_number and not column.is_number:
+        where = f"in {label!r}" if raw.folder is None else "among its class folders"
         raise DataError(
-            f"the labels of the run are numbers, but {raw.file} has {column.odd!r} in {label!r}. The run's classes "
+            f"the labels of the run are numbers, but {raw.file} has {column.odd!r} {where}. The run's classes "
             f"are {_listed(classes)}."
         )
     keys = label_keys(column, is_number)
@@ -108,6 +109,11 @@ def fresh_labels(raw: RawFile, label: str, classes: Sequence[Any], first_row: in
     if (codes < 0).any():
         place = int(np.flatnonzero(codes < 0)[0])
         seen = keys[place]
+        if raw.folder is not None:
+            raise DataError(
+                f"{raw.file} has a class folder {raw.folder.labels[place]!r}, which is no class of the run: "
+                f"{_listed(classes)}. Only images of these classes can be weighed; move the others elsewhere."
+            )
         what = "no label" if seen == "" or seen != seen else f"the label {seen!r}"
         raise DataError(
             f"data row {first_row + place + 1} of {raw.file} has {what}, which is no class of the run: "

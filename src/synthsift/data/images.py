@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from synthsift.data import notices_images as notices
+from synthsift.data.columns import RawFile
 from synthsift.data.folders import ImageFolder, image_formats, printable
 from synthsift.data.parts import Part
 from synthsift.records import DataError, Finding, Images
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 100_000_000  # of one image; a file of some kilobytes can claim billions (a decompression bomb)
 MAX_MEMORY = 1 << 30  # bytes of decoded pictures that are held in memory
+PIECE = 512  # images that are held at a time where a folder is read in pieces
 BLOCK = 64  # images that one thread decodes in a row
 MAX_LOST = 0.5  # share of a folder's images that may be undecodable; above it the folder is not what it seems
 
@@ -69,15 +71,54 @@ def decode_parts(parts: Sequence[Part], pixels: int) -> tuple[list[Part], list[F
         place = np.arange(start, start + len(part))
         start += len(part)
         failed = {printable(files[k]): reasons[k] for k in place if reasons[k]}
-        _refuse_mostly_lost(part, failed)
+        _refuse_mostly_lost(part.raw.file, part.source, len(part), failed)
         whole = replace(part, raw=replace(part.raw, x=Images(store, place, reread)))
         decoded.append(whole.take(np.array([k for k, at in enumerate(place) if not reasons[at]], np.int64)))
         lost |= failed
-    about = _about_folders(list(folders.values()))
+    about = about_folders(list(folders.values()))
     return decoded, about + ([notices.undecodable(lost, len(files))] if lost else [])
 
 
-def _about_folders(folders: Sequence[ImageFolder]) -> list[Finding]:
+def decode_pieces(raw: RawFile, source: str, pixels: int, lost: dict[str, str]) -> Iterator[tuple[np.ndarray, Images]]:
+    """Decode one folder of images some at a time, so that pixels take the same memory whatever it holds.
+
+    Parameters
+    ----------
+    raw : RawFile
+        Of a folder (``raw.folder``).
+    source : str
+        What its images are called in a message.
+    pixels : int
+        Side of the decoded pictures.
+    lost : dict of str to str
+        Receives the images that could not be decoded, and why.
+
+    Yields
+    ------
+    places : ndarray (k,) of int64
+        Which images of the folder these are.
+    pictures : Images (k,)
+
+    Raises
+    ------
+    DataError
+        If more than half of the images cannot be decoded.
+    """
+    assert raw.folder is not None
+    files, failed = raw.folder.paths, dict[str, str]()
+    for first in range(0, len(files), PIECE):
+        some = files[first : first + PIECE]
+        store = np.zeros((len(some), pixels, pixels, 3), np.uint8)
+        reasons = _decode_all(some, store)
+        failed |= {printable(file): reason for file, reason in zip(some, reasons, strict=True) if reason}
+        _refuse_mostly_lost(raw.file, source, len(files), failed)
+        sound = np.array([k for k, reason in enumerate(reasons) if not reason], np.int64)
+        if len(sound):
+            yield first + sound, Images(store, sound, partial(_reread, some))
+    lost |= failed
+
+
+def about_folders(folders: Sequence[ImageFolder]) -> list[Finding]:
     """Say what lies in folders of images and is none of them, one finding a kind."""
     kinds = (("empty", notices.empty_classes), ("strays", notices.stray_files), ("links", notices.unfollowed_links))
     found = []
@@ -128,13 +169,13 @@ def _reread(files: Sequence[str], places: np.ndarray, pixels: int) -> np.ndarray
     return store
 
 
-def _refuse_mostly_lost(part: Part, failed: dict[str, str]) -> None:
+def _refuse_mostly_lost(folder: str, source: str, total: int, failed: Mapping[str, str]) -> None:
     """Refuse a folder of which more than half cannot be decoded."""
-    if len(failed) <= MAX_LOST * len(part):
+    if len(failed) <= MAX_LOST * total:
         return
     file, reason = next(iter(failed.items()))
     raise DataError(
-        f"{len(failed):,} of {len(part):,} images of {part.raw.file} ({part.source}) cannot be decoded, for instance "
+        f"{len(failed):,} of {total:,} images of {folder} ({source}) cannot be decoded, for instance "
         f"{file}: {reason}. At most half may be lost; copy the folder again, or convert the images to PNG or JPEG."
     )
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from synthsift.data import notices
-from synthsift.data.columns import RawFile, describe_names, key_texts, text_column
-from synthsift.data.files import need_column, read_file
-from synthsift.data.folders import is_image_folder, list_images
+from synthsift.data.columns import RawFile, describe_names, key_texts
+from synthsift.data.files import need_column, read_file, read_folder, refuse_columns_of_images
+from synthsift.data.folders import is_image_folder
 from synthsift.data.images import decode_parts
 from synthsift.data.labels import refuse_regression
 from synthsift.data.parts import Part, numbered_ids, own_ids, refuse_shared_ids, sample
@@ -81,16 +81,10 @@ def _read(path: str | Path, spec: DataSpec) -> RawFile:
 
 
 def _read_folder(path: str | Path, spec: DataSpec) -> RawFile:
-    """List a folder of images; the label column is made of the names of its class folders."""
-    import pyarrow as pa
-
+    """List a folder of images; it has no columns that flags could name."""
     given = {"--text": spec.text, "--id": spec.id, "--parent": spec.parent, "--group": spec.group}
-    for flag, name in given.items():
-        if name:
-            raise DataError(f"{flag} {name} names a column, but {path} is a folder of images and has none. Drop it.")
-    folder = list_images(path)
-    labels = text_column(pa.chunked_array([pa.array(folder.labels, pa.string())]))
-    return RawFile(str(path), (spec.label_column,), {spec.label_column: labels}, len(folder.names), folder=folder)
+    refuse_columns_of_images(path, given)
+    return read_folder(path, spec.label_column)
 
 
 def _from_files(spec: DataSpec) -> Reading:

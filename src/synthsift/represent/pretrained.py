@@ -89,6 +89,11 @@ def check_encoder(name: str) -> None:
     _package(name)
 
 
+def reads_images(name: str) -> bool:
+    """Tell whether the encoder called `name` reads images rather than texts."""
+    return EXTRA[name.partition(":")[0]] == "images"
+
+
 def _package(name: str) -> Any:
     """Import the package that an encoder's name begins with."""
     package = name.partition(":")[0]
@@ -104,7 +109,7 @@ def _package(name: str) -> Any:
 def _embed(name: str, x: Any) -> np.ndarray:
     """Return the output (n, d) of the network called `name`, float32."""
     check_encoder(name)
-    wants_images = EXTRA[name.partition(":")[0]] == "images"
+    wants_images = reads_images(name)
     if wants_images != isinstance(x, Images) or not (wants_images or x.dtype == object):
         raise DataError(
             f"--encoder {name} reads {'images' if wants_images else 'texts'}, but the data are none. Choose an encoder "

@@ -122,7 +122,11 @@ def picture_side(x: Any) -> int:
 
 def as_inputs(x: Any) -> Tensor:
     """Return pictures of bytes (n, p, p, 3) as float32 (n, 3, p, p) around zero."""
-    pixels = torch.from_numpy(np.ascontiguousarray(np.asarray(x)))
+    return centered(torch.from_numpy(np.ascontiguousarray(np.asarray(x))))
+
+
+def centered(pixels: Tensor) -> Tensor:
+    """Return the same of a tensor of bytes (n, p, p, 3)."""
     return (pixels.permute(0, 3, 1, 2).to(torch.float32) - CENTER) / SCALE
 
 
