@@ -13,6 +13,8 @@ rows x_i as the population, n rows drawn from it, and averages E over it,
 b_i is the price of a row: by how much of its misfit the error grows. For rows of equal leverage it is u = df2/(n - df2)
 and the formula is that of `collapse_equal`.
 
+Equation: C14 of docs/methods/theory.md.
+
 References
 ----------
 Dohmatob, Feng, Subramonian, Kempe, "Strong Model Collapse", arXiv 2410.04840: the setting. N. El Karoui (2018), "On the
