@@ -22,10 +22,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.theory_cases import DEVELOPMENT, FIRST_SEED, REPORTED, Case, CollapseCase, MixingCase, fingerprint
+from benchmarks.theory_cases import (
+    AFTERWARDS,
+    DEVELOPMENT,
+    FIRST_SEED,
+    REPORTED,
+    Case,
+    CollapseCase,
+    MixingCase,
+    RowsCase,
+    fingerprint,
+)
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
-PARTS = {"MixingCase": "mixing", "CollapseCase": "collapse", "TextCase": "text"}
+PARTS = {"MixingCase": "mixing", "CollapseCase": "collapse", "TextCase": "text", "RowsCase": "rows"}
 MOST_WORKERS = 2
 NICENESS = 12
 
@@ -90,6 +100,10 @@ def _compute(cell: Cell, data: Path) -> list[dict[str, Any]]:
         from benchmarks.theory_networks import run_collapse
 
         return run_collapse(cell.case, cell.seed, data)
+    if isinstance(cell.case, RowsCase):
+        from benchmarks.theory_networks import run_rows
+
+        return run_rows(cell.case, cell.seed, data)
     from benchmarks.theory_characters import run_text
 
     return run_text(cell.case, cell.seed, data)
@@ -136,7 +150,8 @@ def main() -> None:
     parser.add_argument("--development", action="store_true", help="the development cases, seeds from 0")
     parser.add_argument("--collect", type=Path, help="store the finished cells of this folder for the page")
     arguments = parser.parse_args()
-    cells = all_cells(*((DEVELOPMENT, 0) if arguments.development else (REPORTED, FIRST_SEED)))
+    lists = (DEVELOPMENT,) if arguments.development else (REPORTED, AFTERWARDS)
+    cells = [cell for cases in lists for cell in all_cells(cases, 0 if arguments.development else FIRST_SEED)]
     if arguments.collect:
         if arguments.development:
             sys.exit("development cases are not reported")

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.theory_cases import CollapseCase
+from benchmarks.theory_cases import CollapseCase, RowsCase
 from synthsift.seeds import Seeds
 from synthsift.studies.idx import read_digits
 from synthsift.theory.collapse import predict_error
+from synthsift.theory.collapse_rows import predict_row_errors
 from synthsift.theory.collapse_simulate import fit_ridge
 
 POOL, TRAIN = 28_000, 20_000  # rows that moments and c^2 are measured on, rows to train on; the rest tests
@@ -33,11 +34,35 @@ class Digits:
 def run_collapse(case: CollapseCase, seed: int, data: Path) -> list[dict[str, Any]]:
     """One row a width, n and fraction: squared error on real labels, predicted and measured, and the teacher's c^2."""
     seeds = Seeds(seed).child("theory", case.name)
+    digits, teacher = _prepare(case, seeds, data)
+    run = _features if case.model == "features" else _network
+    return [row for width in case.widths for row in run(case, width, digits, teacher, seeds)]
+
+
+def run_rows(case: RowsCase, seed: int, data: Path) -> list[dict[str, Any]]:
+    """One row a width, n and fraction: squared error predicted from the pool's rows, in the world of the case it is of."""
+    of = case.of
+    seeds = Seeds(seed).child("theory", of.name)
+    digits, teacher = _prepare(of, seeds, data)
+    made = outputs(teacher, digits.pool[0])
+    total = np.array(of.rows)[:, None]
+    synth = np.array([[round(fraction * num) for fraction in of.fractions] for num in of.rows])
+    found = []
+    for width in of.widths:
+        pool = _random_features(digits, width, seeds)[0]
+        answer = predict_row_errors(pool, digits.pool[1], made, total - synth, synth, ridge=of.ridge)
+        for (i, k), value in np.ndenumerate(answer.mean):
+            place = {"width": width, "rows": of.rows[i], "fraction": of.fractions[k], "num_synth": int(synth[i, k])}
+            found.append(place | {"by_rows": float(value), "evenness": float(answer.terms["evenness"][i, k])})
+    return found
+
+
+def _prepare(case: CollapseCase, seeds: Seeds, data: Path) -> tuple[Digits, torch.nn.Module]:
+    """The split of the digits and the network that makes labels."""
     digits = _split(data, seeds.numpy("split"))
     known = slice(TRAIN - case.teacher_rows, TRAIN)  # the teacher's rows are the last of the training rows
     teacher = train_network(*(part[known] for part in digits.train), case.teacher_width, seeds.child("teacher"))
-    run = _features if case.model == "features" else _network
-    return [row for width in case.widths for row in run(case, width, digits, teacher, seeds)]
+    return digits, teacher
 
 
 @cache
@@ -97,12 +122,7 @@ def _features(
     case: CollapseCase, width: int, digits: Digits, teacher: torch.nn.Module, seeds: Seeds
 ) -> list[dict[str, Any]]:
     """Random ReLU features: the theory with the features' own covariance, the truth and the shift measured on the pool."""
-    rng = seeds.numpy(f"features {width}")
-    projection = rng.standard_normal((digits.pool[0].shape[1], width)).astype(np.float32)
-    raw = [np.maximum(part[0] @ projection, 0) for part in (digits.pool, digits.train, digits.test)]
-    center = raw[0].mean(axis=0)
-    scale = float((raw[0] - center).std())
-    pool, train, test = ((part - center) / scale for part in raw)
+    pool, train, test = _random_features(digits, width, seeds)
     made = outputs(teacher, digits.pool[0])
     moments = _moments(pool, digits.pool[1], made)
     made_train = outputs(teacher, digits.train[0])
@@ -128,6 +148,17 @@ def _features(
                 }
             )
     return rows
+
+
+def _random_features(digits: Digits, width: int, seeds: Seeds) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Features (n, width) of pool, training and testing rows, centered and scaled by the pool."""
+    rng = seeds.numpy(f"features {width}")
+    projection = rng.standard_normal((digits.pool[0].shape[1], width)).astype(np.float32)
+    raw = [np.maximum(part[0] @ projection, 0) for part in (digits.pool, digits.train, digits.test)]
+    center = raw[0].mean(axis=0)
+    scale = float((raw[0] - center).std())
+    pool, train, test = ((part - center) / scale for part in raw)
+    return pool, train, test
 
 
 def _moments(pool: np.ndarray, y: np.ndarray, made: np.ndarray) -> dict[str, Any]:

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from benchmarks.theory_cases import REPORTED, VERIFIERS, fingerprint
+from benchmarks.theory_cases import AFTERWARDS, REPORTED, VERIFIERS, fingerprint
+from benchmarks.theory_page_rows import row_section
 from synthsift.studies.reproduction import COLORS, Rebuilt, draw_files, label_axes
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def load(part: str) -> pd.DataFrame | None:
     if not file.exists():
         return None
     rows = pd.read_parquet(file)
-    if set(rows["list"]) != {fingerprint()}:
+    if set(rows["list"]) != {fingerprint(AFTERWARDS) if part == "rows" else fingerprint()}:
         raise SystemExit(f"{file.name} belongs to another list of cases; run python -m benchmarks.theory anew")
     return rows
 
@@ -177,6 +178,8 @@ def collapse_section(rows: pd.DataFrame) -> list[str]:
         inside = f"{(error <= 10).sum()} of {len(error)}"
         lines.append(f"| {case} | {len(used)} | {error.mean():.1f} % | {error.max():.1f} % | {inside} |")
     lines += ["", *_collapse_remarks(points), ""]
+    by_rows = load("rows")
+    lines += [] if by_rows is None else [*row_section(rows, by_rows), ""]
     lines += ["![Predicted and measured error of random features and networks](theory-collapse.svg)"]
     for case, part in points.groupby("case", sort=False):
         by_width = part["width"].nunique() > 1
@@ -211,8 +214,7 @@ def _collapse_remarks(points: pd.DataFrame) -> list[str]:
     lines = [
         f"Goal for random features: {'met' if missed.empty else '**missed**'} ({len(missed)} of {len(features)} points beyond 10 %). "
         f"Mean absolute error with at least half synthetic rows {mixed['error'].abs().mean():.1f} %, below that "
-        f"{features[features['fraction'] < 0.5]['error'].abs().mean():.1f} %. A likely reason, not tested: what the "
-        "features cannot express is no independent noise, as the formula has it."
+        f"{features[features['fraction'] < 0.5]['error'].abs().mean():.1f} %."
     ]
     rows = networks[networks["width"].groupby(networks["case"]).transform("nunique") == 1]
     last = rows[rows["rows"] == rows["rows"].max()].set_index("fraction")["measured"]

@@ -8,15 +8,25 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from benchmarks import theory, theory_page
+from benchmarks import theory, theory_page, theory_page_rows
 from benchmarks.theory_accuracy import run_mixing
-from benchmarks.theory_cases import DEVELOPMENT, DEVELOPMENT_MIXING, REPORTED, MixingCase, fingerprint
+from benchmarks.theory_cases import (
+    AFTERWARDS,
+    DEVELOPMENT,
+    DEVELOPMENT_MIXING,
+    REPORTED,
+    REPORTED_COLLAPSE,
+    MixingCase,
+    fingerprint,
+)
 
 DIGITS = replace(DEVELOPMENT_MIXING[0], num_seeds=2)
 
 
 def test_the_list_is_the_one_that_was_fixed_before_the_first_run() -> None:
     assert fingerprint() == "ce20bf9c2e51"
+    assert [case.of for case in AFTERWARDS] == [case for case in REPORTED_COLLAPSE if case.model == "features"]
+    assert fingerprint(AFTERWARDS) == "c1d5ecfe4260"
     changed = (replace(REPORTED[0], num_seeds=3), *REPORTED[1:])
     assert fingerprint(changed) != fingerprint() != fingerprint(REPORTED[::-1])
 
@@ -29,8 +39,8 @@ def test_development_used_nothing_that_is_reported() -> None:
     assert not tasks(DEVELOPMENT) & tasks(REPORTED)
     names = [case.name for case in (*REPORTED, *DEVELOPMENT)]
     assert len(set(names)) == len(names)
-    files = [cell.file for cell in theory.all_cells(REPORTED, 1000)]
-    assert len(set(files)) == len(files) == sum(case.num_seeds for case in REPORTED)
+    files = [cell.file for cases in (REPORTED, AFTERWARDS) for cell in theory.all_cells(cases, 1000)]
+    assert len(set(files)) == len(files) == sum(case.num_seeds for case in (*REPORTED, *AFTERWARDS))
     assert min(cell.seed for cell in theory.all_cells(REPORTED, 1000)) >= 1000
 
 
@@ -91,6 +101,25 @@ def test_the_page_counts_errors_and_signs_as_they_are() -> None:
     assert sign.startswith("50.0 %") and sign.endswith("n = 6")
     text = "\n".join(theory_page._goal_lines(points))
     assert "mean **missed**" in text and "right sign **missed**" in text and "one, real, 200 rows: 81.0 / 78.0" in text
+
+
+def test_both_predictions_are_compared_over_the_seeds_they_share() -> None:
+    keys = {"case": "features", "width": 50, "fraction": 0.0}
+    measured = pd.DataFrame(
+        [
+            keys | {"seed": seed, "rows": rows, "predicted": 0.8, "measured": 1.0 + 0.2 * seed}
+            for seed in range(3)
+            for rows in (100, 400)
+        ]
+    )
+    by_rows = measured[measured["seed"] < 2].assign(by_rows=1.1, evenness=0.9)
+    points = theory_page_rows.row_points(measured, by_rows)
+    assert points["seeds"].tolist() == [2, 2] and points["measured"].tolist() == pytest.approx([1.1, 1.1])
+    assert points["by_rows_error"].abs().max() < 1e-9
+    assert points["predicted_error"].tolist() == pytest.approx([100 * (0.8 / 1.1 - 1)] * 2)
+    text = "\n".join(theory_page_rows.row_section(measured, by_rows))
+    assert "| features | 2 | 2 | 27.3 % | 27.3 % | 0 of 2 | 0.0 % | 0.0 % | 2 of 2 |" in text
+    assert theory_page_rows.row_section(measured, by_rows.iloc[:0]) == []
 
 
 def test_the_stored_page_belongs_to_this_list() -> None:

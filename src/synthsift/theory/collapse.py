@@ -8,6 +8,8 @@ percent of synthetic rows ends every scaling curve at some size.
 `predict_error` is the formula, `simulate_error` its Monte-Carlo twin. Formulas are in `collapse_equal` (equal input
 covariances, one scalar equation) and `collapse_master` (everything else).
 
+Equation: C2 of docs/methods/theory.md.
+
 References
 ----------
 Dohmatob, Feng, Subramonian, Kempe, "Strong Model Collapse", arXiv 2410.04840. Its printed c^2 =

@@ -3,6 +3,8 @@
 All for Sigma = I and least squares without ridge (d < n_1); with another spectrum use an effective dimension for d,
 or search with `predict_error`. A = sigma_1^2 d/n_1 is the real-only error to first order in d/n_1. The formulas are
 consequences of Corollary 1 of "Strong Model Collapse" (arXiv 2410.04840), derived and simulated here.
+
+Equations: C7, C13 of docs/methods/theory.md.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 Ridge errors point against the truth, so that the next generation needs two second moments of the last fit, E[e e'] as
 its shift and E[e w_1'] as its cross moment (`collapse_master.predict_spread`). Leaving the second one out predicts
 wrongly.
+
+Equations: C10, C11 of docs/methods/theory.md.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 """Closed forms of the collapse error: isotropic without ridge, the floors of infinitely many rows, the onset size.
 
+Equations: C5, C6 of docs/methods/theory.md.
+
 References
 ----------
 Dohmatob, Feng, Subramonian, Kempe, "Strong Model Collapse", arXiv 2410.04840: Corollary 1

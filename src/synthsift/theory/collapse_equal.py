@@ -22,6 +22,8 @@ S_k = n_k q_k/df1, d_k = S_k^2 chi/n_k, b_k = d_k/(1 - d_1 - d_2), u = b_1 + b_2
 The last line is the shift correlated with w_1. Everything is written as sums of positive terms, so nothing cancels near
 an interpolation threshold.
 
+Equation: C4 of docs/methods/theory.md.
+
 References
 ----------
 Dohmatob, Feng, Subramonian, Kempe, "Strong Model Collapse", arXiv 2410.04840, Theorems 1 and 2 and Corollary 1 (with

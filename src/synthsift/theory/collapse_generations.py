@@ -3,6 +3,8 @@
 One generation is one fit. sigma^2 is the label noise added in each round, T the rows of a round, Sigma any covariance
 (least squares does not see it). All errors are excess errors on the real distribution; lower is better.
 `collapse_chain` has ridge generations with any spectrum, and simulates every scheme.
+
+Equation: C10 of docs/methods/theory.md.
 """
 
 from __future__ import annotations

@@ -15,6 +15,8 @@ The expectations are quadratic forms in the second moments of (w_1, delta_2, ...
 E[delta_k w_1'] and, for three or more sources whose shifts are related (the same generator in two batches, or fixed
 vectors), E[delta_j delta_k']. Leaving the last one out is right only for unrelated shifts.
 
+Equations: C2, C3 of docs/methods/theory.md.
+
 References
 ----------
 Generalizes Dohmatob, Feng, Subramonian, Kempe, "Strong Model Collapse", arXiv 2410.04840, which

@@ -10,6 +10,8 @@ The right-hand side grows with kappa where df1 < min(n, m). If min(n, m) is belo
 kappa_0 > 0 with df1(kappa_0) = min(n, m), else at 0; ridge 0 means kappa = kappa_0. The unknown is log(kappa -
 kappa_0): with a tiny ridge the difference underflows otherwise. In logs the right-hand side has a slope of at least
 1, so one evaluation brackets the root and Newton steps inside the bracket find it.
+
+Equation: C4 of docs/methods/theory.md.
 """
 
 from __future__ import annotations

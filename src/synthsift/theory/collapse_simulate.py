@@ -5,6 +5,8 @@ label noise. Because the fit is linear in the labels, the part of the fit due to
 their squared sizes average to bias, variance and collapse, and the error of their sum is the total. (Where shifts are
 correlated with the truth, their product counts as collapse.) Repetitions are independent, so the standard error comes
 from their spread.
+
+Equation: C2 of docs/methods/theory.md.
 """
 
 from __future__ import annotations

@@ -12,6 +12,8 @@ Stage 2 minimizes (1/n_1)|y - Xw|^2 + lam |w - w_s|^2 on the real rows, with its
 No floor: the best ridge goes to 0 as n_1 grows. For Sigma = I it is sigma_1^2 d/(n_1 G), and two stages beat the best
 real-only ridge iff tr(Sigma G) < r^2, that is iff the synthetic model is better than predicting zero.
 
+Equation: C12 of docs/methods/theory.md.
+
 References
 ----------
 The same message for one-pass stochastic gradients: "two-stage" workshop paper, openreview.net/forum?id=ayBfYBks0U.

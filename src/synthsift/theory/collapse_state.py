@@ -13,6 +13,8 @@ plain steps where it does not. The residual is verified.
 Ridge 0 is solved exactly in each of its three regimes (r is the rank of all covariances together, rows of weight 0
 left out): n > r <= m has kappa = 0; m < min(n, r) has the finite kappa with tr(Om R) = m; n < min(m, r) interpolates,
 a_k -> 0 with a_k/kappa finite, and is solved in units of kappa with a_k = p_k/tau_k (weights cannot matter there).
+
+Equation: C1 of docs/methods/theory.md.
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@ To first order in d/n, with A = sigma_1^2 d/n_1 and C = (sigma_2^2 + c^2) d/n_2,
 so the best weight is never 0, correctly weighted synthetic rows never hurt (if c^2 is known), and any number of them is
 worth at most sigma_1^2 d/c^2 real rows. For any alpha kept fixed the floor alpha^2 c^2 remains.
 
+Equation: C8 of docs/methods/theory.md.
+
 References
 ----------
 Dohmatob, Feng, Subramonian, Kempe, "Strong Model Collapse", arXiv 2410.04840, Corollary 2

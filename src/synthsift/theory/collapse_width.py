@@ -5,6 +5,8 @@ beyond m = n it decreases to its value without a projection, which is above zero
 there and never removes it. A bigger model also loses bias, so a growing collapse term is not yet a growing error.
 When the generator's errors sit in directions of low variance the best width lies inside and moves down as c^2 grows.
 
+Equation: C9 of docs/methods/theory.md.
+
 References
 ----------
 Dohmatob, Feng, Subramonian, Kempe, "Strong Model Collapse", arXiv 2410.04840, Theorem 2.

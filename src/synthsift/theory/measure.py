@@ -6,6 +6,8 @@ here, because the formulas take the values of the population. Companions: `measu
 `measure_mismatch` (the c^2 of the collapse theory), `measure_curve` (real-only learning curve), `measure_overlap` (was
 the generator fitted on the same real rows).
 
+Equation: A1 of docs/methods/theory.md.
+
 References
 ----------
 O. Ledoit, M. Wolf (2004), "A well-conditioned estimator for large-dimensional covariance matrices", Journal of

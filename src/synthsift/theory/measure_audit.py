@@ -4,6 +4,8 @@ Somebody looks at K synthetic rows, taken before verification, and writes down w
 the verifier would keep the row: eps = wrong/K, phi = kept and right/right, rho = kept and wrong/wrong. Their
 uncertainty is that of independent Beta posteriors with a uniform prior, Beta(wrong + 1, right + 1) and so on; all
 predictions are pushed through draws from them.
+
+Equations: A3, A4 of docs/methods/theory.md.
 """
 
 from __future__ import annotations

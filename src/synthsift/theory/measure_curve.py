@@ -2,6 +2,8 @@
 
 In the collapse theory the error of real rows is sigma^2 d/n. Without a known d the curve tells: b = 1 gives
 sigma^2 d = a, and for another b the rules use a n^-b in its place (a heuristic then).
+
+Equation: A8 of docs/methods/theory.md.
 """
 
 from __future__ import annotations

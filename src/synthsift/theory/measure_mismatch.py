@@ -4,6 +4,8 @@ c^2 = E (x.delta)^2 is the mean squared difference between the synthetic label r
 difference counts: independent label noise averages out, a wrong rule does not. All labels are numbers here (classes as
 -1 and +1, or one column of a one-hot code).
 
+Equations: A5, A6, A7 of docs/methods/theory.md.
+
 References
 ----------
 Dohmatob, Feng, Subramonian, Kempe, "Strong Model Collapse", arXiv 2410.04840: the role of c^2 (their printed

@@ -3,6 +3,8 @@
 A generator fitted on independent rows has a mean that misses the sample mean of the training rows by as much as a
 sample mean misses the truth; one that was fitted on the same rows sits on it. Formulas for independent generators then
 overstate the gain: self-made data from one's own rows adds nothing.
+
+Equation: A9 of docs/methods/theory.md.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 With p features and n rows the dispersion of the sample eigenvalues is too large by about p^2/n; the unbiased tr(C^2)
 says how much of it is real.
 
+Equation: A2 of docs/methods/theory.md.
+
 References
 ----------
 T. Himeno, T. Yamada (2014), "Estimations for some functions of covariance matrix in high dimension under

@@ -4,6 +4,8 @@
 `mixing_moments` (any sources), `mixing_conditional` (the user's own real rows), `mixing_linear` (labels and checks that
 come from linear models), `mixing_limits` (closed forms), `mixing_advice` (break-even, ceiling, best choices).
 
+Equations: M1, M2, M3 of docs/methods/theory.md.
+
 References
 ----------
 A. El Firdoussi, M. E. A. Seddik, S. Hayou, R. Alami, A. Alzubaidi, H. Hacid (2024), "Maximizing the Potential of

@@ -2,6 +2,8 @@
 
 Nothing here has a hard-coded threshold: every answer is found on the curve of `predict_accuracy` itself, because the
 noise at which synthetic rows stop helping depends on the ridge, the number of real rows and the generator.
+
+Equation: M12 of docs/methods/theory.md.
 """
 
 from __future__ import annotations

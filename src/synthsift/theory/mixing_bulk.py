@@ -3,6 +3,8 @@
 Everything random that has many directions (training noise, estimated covariance) enters the theory through
 r_i = 1/(gamma + g_r d_i + kappa c_i/D) and a handful of sums over i, with d the eigenvalues of C, c those of the
 synthetic covariance, and D the inflation by a covariance estimated from n_hat rows (D = 1 when it is known).
+
+Equation: M2 of docs/methods/theory.md.
 """
 
 from __future__ import annotations

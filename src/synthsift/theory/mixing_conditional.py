@@ -3,6 +3,8 @@
 The real rows are kept as data (X_r'X_r and X_r'y enter as they are); only the synthetic rows are random. No Gaussian
 assumption is made on the rows that judge. A generator that was fitted on the same real rows needs no correction here,
 because its moments are plain numbers once the real rows are given.
+
+Equation: M5 of docs/methods/theory.md.
 """
 
 from __future__ import annotations

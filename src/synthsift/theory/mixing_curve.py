@@ -4,6 +4,8 @@ The same law as `mixing_conditional.predict_cross_validated` for one synthetic s
 a law of scalars. With M = gamma I + X'X/N and B the second moment of a synthetic row, one generalized eigenproblem
 B v = l M v per amount and fold turns every matrix of the law into diag(1 + s l), s = g alpha; noise levels, verifiers,
 weights and posterior draws then cost O(p) each instead of O(p^3).
+
+Equation: M5 of docs/methods/theory.md.
 """
 
 from __future__ import annotations

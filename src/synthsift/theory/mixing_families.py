@@ -6,6 +6,8 @@ g_k = c_k omega_k/(1 + omega_k delta_k) and H_k = c_k omega_k^2/(1 + omega_k del
 The kept fraction alpha multiplies how many synthetic rows there are; it is *not* inside delta_s. The public code of
 El Firdoussi et al. (2024) has delta_s = alpha tr(C_s R)/N, which is the law of soft weights alpha on all rows and is
 off by up to 9 points of accuracy at a small ridge and harsh pruning; simulation agrees with the form used here.
+
+Equations: M1, M3 of docs/methods/theory.md.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ concave and scalable, so for a positive ridge there is exactly one solution, and
 it from above. Because T is concave, Newton's step taken from above lies between the plain iterate and the solution:
 it is the same monotone descent, only quadratic (Ortega & Rheinboldt 1970, the monotone Newton theorem). Its matrix
 I - T' is the one that the fluctuations need anyway. Where rounding spoils a step, the plain iterate is used instead.
+
+Equation: M7 of docs/methods/theory.md.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 Letters: n real and m synthetic rows, p features, phi and rho the rates at which the verifier keeps right and wrong
 labels, eps the label noise, alpha = phi (1 - eps) + rho eps, lam = phi (1 - eps) - rho eps, mu2 = |mu|^2.
 
+Equations: M8, M9, M10 of docs/methods/theory.md.
+
 References
 ----------
 Y. Feng, E. Dohmatob, P. Yang, F. Charton, J. Kempe (2024), "Beyond Model Collapse: Scaling Up with Synthesized Data

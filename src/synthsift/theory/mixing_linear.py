@@ -4,6 +4,8 @@ Features are isotropic, x given y is N(y mu, I). The generator draws x exactly a
 verifier keeps a row when it agrees, sign(k.x) = t. Errors then sit near the boundary and do less harm than errors
 placed at random at the same rate. All that matters happens in the span of mu, g and k, where the Gaussian averages
 over a sector are done exactly: the radius in closed form, the angle by quadrature.
+
+Equation: M6 of docs/methods/theory.md.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 The weights behave like N(w_bar, Sigma_w); both follow from the moments of the sources. A kept row is a whole row:
 alpha is not inside delta, unlike in the public code of El Firdoussi et al. (2024, arXiv 2410.08942), whose form
 describes soft weights alpha on all rows.
+
+Equation: M4 of docs/methods/theory.md.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 Nothing here knows the theory. Each repeat draws everything anew; the accuracy of a trained w on fresh real rows is
 known exactly, Phi(mu.w/sqrt(w'Cw)), so the only error is that of averaging over repeats.
+
+Equation: M1 of docs/methods/theory.md.
 """
 
 from __future__ import annotations

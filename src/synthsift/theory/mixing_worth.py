@@ -5,6 +5,8 @@ best of all ridges. Letters: n real and m synthetic rows, phi and rho the rates 
 wrong labels, eps the label noise, alpha = phi (1 - eps) + rho eps, lam = phi (1 - eps) - rho eps, omega the weight of
 a synthetic row, n_hat the rows behind the generator, mu2 = |mu|^2. Model of El Firdoussi et al. (2024, arXiv
 2410.08942), derived anew; the weight omega and generators fitted on the training rows are not in the paper.
+
+Equation: M11 of docs/methods/theory.md.
 """
 
 from __future__ import annotations
