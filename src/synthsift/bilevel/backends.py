@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from synthsift.bilevel.rowlosses import Notices, RowLosses
-from synthsift.bilevel.scores import Parameters
+from synthsift.bilevel.scores import FORWARD_MODE, Parameters
 from synthsift.records import DataError
 
 ATTENTION = "attention was scored with torch's math kernel: the fused one has no forward-mode derivative"
@@ -77,7 +77,7 @@ class JVP:
             return of({**fixed, **params}, batch)
 
         def derivative() -> Tensor:
-            with torch.no_grad():
+            with torch.no_grad(), FORWARD_MODE:
                 return torch.func.jvp(losses, (moving,), (direction,))[1]
 
         if not self._math:
