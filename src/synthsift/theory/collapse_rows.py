@@ -163,8 +163,9 @@ def simulate_row_errors(
         errors[repeat] = ((rows.real - rows.x @ w) ** 2).sum(axis=1).mean()
     mean, spread = errors.mean(), errors.std(ddof=1) / np.sqrt(repeats)
     terms = {"total": np.asarray(mean), "total_se": np.asarray(spread)}
-    ends = (np.asarray(mean + sign * 1.96 * spread) for sign in (-1.0, 1.0))
-    return Prediction(np.asarray(float(sum(counts))), np.asarray(mean), *ends, terms, f"mean of {repeats} trained fits")
+    low, high = (np.asarray(mean + sign * 1.96 * spread) for sign in (-1.0, 1.0))
+    method = f"mean of {repeats} trained fits"
+    return Prediction(np.asarray(float(sum(counts))), np.asarray(mean), low, high, terms, method)
 
 
 def _population(
