@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,7 +15,7 @@ from synthsift.compare import MemoryStore, Study, compare, final_fits, judge_tes
 from synthsift.data.worlds import copies, harmful_labels, same_law
 from synthsift.numerics.closeness import NEAR_COPY
 from synthsift.numerics.metrics import metric_value
-from synthsift.race import PROTECTED
+from synthsift.race import PROTECTED, Race
 from synthsift.records import DataError, Examples, Features, Mixture, Weigher, Weights
 from synthsift.seeds import Seeds
 from synthsift.splits import NUM_FOLDS, find_leaks, make_folds, pooled
@@ -406,6 +407,30 @@ def test_the_budget_decides_how_many_repetitions_and_policies_there_are() -> Non
         assert (len(comparison.seeds), len(comparison.probabilities)) == (num_seeds, num_policies)
         spent = sum(comparison.seconds.values())
         assert spent <= 0.9 * budget or num_policies == 2
+
+
+def test_describing_costs_the_budget_of_all_workers() -> None:
+    """Nobody else works meanwhile: .05 s in each of 5 splits is .25 s of the budget, not half of it."""
+    study = make_study(small(), num_seeds=1, workers=2)
+
+    def slow(part: Mixture, seeds: Seeds) -> Features:
+        time.sleep(0.05)
+        return study.describe(part, seeds)
+
+    comparison = compare(replace(study, describe=slow))
+    assert sum(comparison.seconds.values()) / study.workers >= NUM_FOLDS * 0.05
+
+
+def test_the_slowest_policies_start_first() -> None:
+    """By seconds a repetition: a policy that was judged twice as often is not slower for it."""
+    race = Race(make_study(small()), pooled(small()), ["RealOnly", "Everything", "New", "Slow"])
+    race.seconds = {"RealOnly": 4.0, "Everything": 3.0, "Slow": 9.0}
+    race.repetitions = {"RealOnly": 2, "Everything": 1, "Slow": 1}
+    assert race.longest_first() == ["Slow", "Everything", "RealOnly", "New"]
+    study = make_study(small(), {"Subset": RandomSubset()}, num_seeds=1)
+    cells = WatchedStore()
+    compare(study, store=cells)
+    assert {name for name, *_ in cells.puts} == set(study.policies), "the order leaves nobody out"
 
 
 def test_progress_counts_the_splits() -> None:

@@ -275,6 +275,23 @@ def test_write_report_replaces_the_page_whole_or_not_at_all(
     assert sorted(os.listdir(copy)) == before
 
 
+def test_a_disk_that_became_read_only_is_named(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such a disk refuses the temporary file and its removal; the second refusal hid the first."""
+    from synthsift.report import render
+
+    copy = shutil.copytree(run, tmp_path / "run")
+    monkeypatch.setattr(render, "draw_figures", lambda report: {})
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", refuse)
+        patch.setattr(Path, "unlink", refuse)
+        with pytest.raises(DataError, match=r"report\.html cannot be written \(Read-only file system\)"):
+            write_report(copy)
+
+
 def test_no_run_no_page(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is not a finished run"):
         write_report(tmp_path)

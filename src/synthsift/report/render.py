@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -226,4 +227,5 @@ def _replace(path: Path, data: bytes) -> None:
             "Free some space or give the right to write there, then run `synthsift report` again."
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # a disk that has become read-only refuses this too, and must not hide why
+            temporary.unlink(missing_ok=True)
