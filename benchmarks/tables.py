@@ -107,8 +107,9 @@ def worlds(rows: pd.DataFrame, permuted: pd.DataFrame | None, power: pd.DataFram
     lines = [
         "## Simulated worlds",
         "",
-        f"`python -m benchmarks.verdicts --first {first} ...`, then `--collect`. Random worlds of 300 to 2,000 real rows, the",
-        f"default policies, two repetitions of the 5 folds: {len(rows)} of the {last - first + 1} draws from seed {first} to {last}, those of",
+        f"`python -m benchmarks.verdicts --first {first} --worlds {last - first + 1} --max-cost 1e6 --out runs/verdicts`, then",
+        "`--collect runs/verdicts`; permuted and picked worlds: the commands at the top of `benchmarks/verdicts.py`. Random worlds of",
+        f"300 to 2,000 real rows, the default policies, two repetitions of the 5 folds: {len(rows)} of the {last - first + 1} draws from seed {first} to {last}, those of",
         f"at most {size.max():.1e} rows x inputs x classes. Truth: accuracy of the final fits on 20,000 fresh rows. Best true gain, 5 / 50 / 95 %",
         f"of worlds: {low:.1f} / {middle:.1f} / {high:.1f} points; it lies in [-5, 5] in {int(near.sum())} worlds.",
         "",

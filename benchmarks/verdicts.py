@@ -2,8 +2,8 @@
 
     python -m benchmarks.verdicts --first 6000 --worlds 700 --max-cost 1e6 --out runs/verdicts
     python -m benchmarks.verdicts --collect runs/verdicts     # stores docs/results/verdicts-random.parquet
-    python -m benchmarks.verdicts --first 5000 --worlds 200 --permute --out runs/permuted     # ... --kind permuted
-    python -m benchmarks.verdicts --first 9000 --worlds 300 --min-real 1000 --min-gain 3 --out runs/power     # ... power
+    python -m benchmarks.verdicts --first 5000 --worlds 277 --max-cost 1e6 --permute --out runs/permuted  # --kind permuted
+    python -m benchmarks.verdicts --first 9000 --worlds 150 --min-real 1000 --min-gain 3 --out runs/power  # --kind power
 
 Every world is judged by the default policies; its truth is the accuracy of the final fits on 20,000 fresh rows. Worlds
 are resumable (one file each). ``--permute`` permutes the labels of all synthetic rows: the negative control.
