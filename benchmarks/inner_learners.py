@@ -1,7 +1,6 @@
 """Which learner should sit inside the meta-training where the rows are pictures: of the features, or of the pixels?
 
     python -m benchmarks.inner_learners --chars FOLDER  # seeds 1000-1003, stores docs/results/inner-learners.parquet
-    python -m benchmarks.inner_learners --table         # prints the stored results as a table
 
     digits  200 handwritten digits of 32 pixels beside 600 others, 40 % of them with a wrong label
     hues    three colors, equally bright and of one shape, so that gradient histograms are blind to the class; 150 real
@@ -25,7 +24,6 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.selection import auroc
-from benchmarks.tables import mean
 from synthsift.bilevel.importance import log_weights_of
 from synthsift.bilevel.learned import LearnedWeights
 from synthsift.records import Examples, Images, Mixture, concat_x
@@ -124,30 +122,11 @@ def measure(name: str, draw: Callable[[int], Drawn], seed: int) -> list[dict[str
     return rows
 
 
-def table(rows: pd.DataFrame) -> str:
-    """Return the results as Markdown: means over seeds with 95 % intervals, in hundredths."""
-    lines = [
-        "| world | learner inside | AUROC x 100 | cnn's less this one's, paired | CPU s |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    wide = 100 * rows.pivot(index=["world", "seed"], columns="learner", values="auroc")
-    for (name, learner), part in rows.groupby(["world", "learner"], sort=False):
-        paired = mean((wide["cnn"] - wide[learner]).loc[name]) if learner != "cnn" else ""
-        lines.append(
-            f"| {name} | {learner} | {mean(100 * part['auroc'])} | {paired} | {part['cpu_seconds'].mean():.1f} |"
-        )
-    return "\n".join(lines)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1000, 1001, 1002, 1003])
     parser.add_argument("--chars", type=Path)
-    parser.add_argument("--table", action="store_true")
     arguments = parser.parse_args()
-    if arguments.table:
-        print(table(pd.read_parquet(RESULTS)))
-        return
     import torch
 
     torch.set_num_threads(1)
