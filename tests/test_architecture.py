@@ -39,6 +39,7 @@ MAY_IMPORT = {
     "race": EXACT | {"splits", "compare"},  # compare for type checkers only, or a circle would be found
     "compare": EXACT | {"training", "splits", "race"},
     "verdict": EXACT | {"training"},
+    "sentence": EXACT | {"verdict"},
     "writing": EXACT,
     "locking": EXACT | {"writing"},
     "cells": EXACT | {"writing"},
@@ -68,6 +69,7 @@ ON_IMPORT = {
     "race": {"numpy"},
     "compare": {"numpy"},
     "verdict": {"numpy"},
+    "sentence": {"numpy"},
     "writing": {"numpy"},
     "cells": {"numpy"},
     "runs": {"numpy"},

@@ -18,7 +18,7 @@ from synthsift.numerics.metrics import metric_value
 from synthsift.race import PROTECTED, Race
 from synthsift.records import DataError, Examples, Features, Mixture, Weigher, Weights
 from synthsift.seeds import Seeds
-from synthsift.splits import NUM_FOLDS, find_leaks, make_folds, pooled
+from synthsift.splits import NUM_FOLDS, all_copies, find_leaks, make_folds, pooled
 from synthsift.training.learners import Rows
 
 SMALL = {"num_real": 40, "num_valid": 12, "num_synth": 60, "dim": 4, "num_classes": 2}
@@ -220,6 +220,17 @@ def test_rows_that_are_merely_close_may_train() -> None:
     mixture = planted_copies(small(), 5 * NEAR_COPY)
     leaks = find_leaks(mixture, vectors(mixture))
     assert leaks.num_copies == leaks.num_parents == len(leaks.row) == 0 and not leaks.coarse
+
+
+def test_synthetic_rows_that_are_all_copies_are_known() -> None:
+    """Exact and jittered ones; a single row of its own makes the difference."""
+    mixture = copies(Seeds(0), **SMALL).mixture
+    assert all_copies(mixture, vectors(mixture))
+    moved = vectors(mixture)
+    moved[-1] += 1.0
+    assert not all_copies(mixture, moved)
+    assert not all_copies(small(), vectors(small()))
+    assert not all_copies(replace(mixture, synth=mixture.synth[:0]), moved[: len(moved) - len(mixture.synth)])
 
 
 def test_all_copies_of_a_large_cluster_are_found() -> None:

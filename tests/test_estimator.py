@@ -111,6 +111,24 @@ def test_the_command_line_gives_the_same_numbers(fitted: SyntheticDataSelector, 
     assert stored["keep"].tolist() == fitted.support_.tolist()
 
 
+def test_copies_of_real_rows_are_called_copies() -> None:
+    x, y, _ = rows(80)
+    source = np.repeat(["real", "copied"], [80, 160])
+    found = SyntheticDataSelector(policies="RealTimes3", num_seeds=1).fit(
+        np.concatenate([x, x, x]), np.concatenate([y, y, y]), source=source
+    )
+    assert (found.verdict_.policy, found.verdict_.use, found.verdict_.reason) == ("RealOnly", False, "copies")
+    assert "copies a real row" in found.verdict_.sentence
+    assert not found.support_[source == "copied"].any()
+
+
+def test_the_table_of_policies_shows_the_intervals_of_the_sentence(fitted: SyntheticDataSelector) -> None:
+    everything = fitted.verdict_.everything
+    assert fitted.policies_.loc["Everything", ["gain", "low", "high"]].tolist() == [
+        everything.mean, everything.low, everything.high
+    ]  # fmt: skip
+
+
 def test_clone_and_parameters() -> None:
     selector = SyntheticDataSelector(LogisticRegression(C=3), policies=["RealTimes3"], num_seeds=2, random_state=7)
     twin = clone(selector)

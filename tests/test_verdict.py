@@ -21,20 +21,18 @@ from synthsift.numerics.resampling import bootstrap_counts
 from synthsift.records import Comparison, Interval, Verdict
 from synthsift.represent.table import FeatureTable
 from synthsift.seeds import Seeds
+from synthsift.sentence import METRIC_WORDS, effective_fraction, keep_fraction, keep_mask, with_weights
 from synthsift.training.learners import Logistic
 from synthsift.verdict import (
-    METRIC_WORDS,
     WIDEN_FIXED,
     Paired,
     at_full_size,
     bias_corrected,
     decide,
-    effective_fraction,
-    keep_fraction,
-    keep_mask,
     metric_gains,
+    one_row,
+    only_copies,
     paired_interval,
-    with_weights,
 )
 
 
@@ -186,7 +184,7 @@ def test_paired_interval_is_centered_on_the_gain_and_widened() -> None:
     found = paired_interval(comparison, paired, "accuracy", 1, counts)
     assert found.mean == pytest.approx(100 * paired.hits[:, 1].mean())
     error = 100 * paired.hits[:, 1].std() / np.sqrt(120)
-    half = 1.96 * WIDEN_FIXED * error
+    half = 1.96 * WIDEN_FIXED * np.hypot(error, 100 / 120)
     assert found.high - found.mean == pytest.approx(found.mean - found.low)
     assert found.high - found.mean == pytest.approx(half, rel=0.15)  # 4 standard errors of an SD over 400 draws
 
@@ -204,7 +202,8 @@ def test_paired_interval_covers() -> None:
         hits[:, 1] = rng.choice([1.0, 0.0, -1.0], num, p=[0.22, 0.63, 0.15])
         found = paired_interval(comparison, paired_of(np.zeros((num, 2)), hits), "accuracy", 1, counts)
         covered += found.low <= truth <= found.high
-    promised = 2 * norm.cdf(1.96 * WIDEN_FIXED) - 1
+    error, more = np.sqrt((0.37 - 0.07**2) / num), 1 / num  # `one_row` widens, by 1 % here
+    promised = 2 * norm.cdf(1.96 * WIDEN_FIXED * np.hypot(error, more) / error) - 1
     assert abs(covered / studies - promised) < 3 * np.sqrt(promised * (1 - promised) / studies) + 0.005
     assert covered / studies > 0.95 - 3 * np.sqrt(0.95 * 0.05 / studies)
 
@@ -227,6 +226,64 @@ def test_copies_within_groups_widen_the_interval() -> None:
     apart = decide(compared(y, comparison.probabilities), "accuracy", Seeds(0)).everything
     together = decide(comparison, "accuracy", Seeds(0)).everything
     assert together.high - together.low > 1.7 * (apart.high - apart.low)
+
+
+def rows_of(sizes: list[int], group: np.ndarray | None = None) -> Comparison:
+    """A comparison of policies that agree on every row, `sizes` rows of each class."""
+    y = np.repeat(np.arange(len(sizes)), sizes)
+    prob = np.full((1, len(y), len(sizes)), 1 / len(sizes))
+    prob[0, :, 0] += 1e-6
+    return compared(y, {"RealOnly": prob, "Everything": prob}, group, len(sizes))
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "balanced_accuracy"])
+@pytest.mark.parametrize("sizes", [[10, 10], [3, 17], [2, 5, 40]])
+def test_one_row_is_what_the_metric_moves_by_if_a_row_changes_sides(metric: str, sizes: list[int]) -> None:
+    comparison = rows_of(sizes)
+    n, moves = len(comparison.y), []
+    for row in range(n):
+        hits = np.zeros((n, 2))
+        hits[row, 1] = 1.0
+        moves.append(metric_gains(comparison, paired_of(np.zeros((n, 2)), hits), metric, np.ones((1, n)), 1)[0])
+    assert one_row(comparison, metric) == pytest.approx(np.sqrt(np.mean(np.square(moves))))
+    assert one_row(comparison, "log_loss") == 0.0
+
+
+def test_rows_of_a_group_change_sides_together() -> None:
+    group = np.repeat(np.arange(5), 8).astype(str)
+    assert one_row(rows_of([20, 20], group), "accuracy") == pytest.approx(100 / 5)
+    assert one_row(rows_of([20, 20], group), "macro_f1") == pytest.approx(100 / 5)
+    assert one_row(rows_of([20, 20], np.full(40, "")), "accuracy") == pytest.approx(100 / 40)
+
+
+def test_rows_that_all_agree_are_no_proof_that_others_do() -> None:
+    """A policy that wins 4 % of rows shows none of them in a sample of 12 more often than not."""
+    rng, missed, widths = np.random.default_rng(8), 0, []
+    y = np.arange(12) % 2
+    for _ in range(200):
+        win = rng.random(12) < 0.04
+        own = np.where(win, 0.6, 0.4)
+        comparison = compared(y, {"RealOnly": two_class(y, np.full(12, 0.4)), "Everything": two_class(y, own)})
+        found = paired_interval(comparison, Paired.of(comparison), "accuracy", 1, counts_of(12, 100))
+        missed += not found.low <= 4.0 <= found.high
+        widths.append(found.high - found.low)
+    assert min(widths) > 30 and missed <= 20  # a bootstrap alone misses in all samples without a win, 61 %
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "balanced_accuracy", "macro_f1", "auc"])
+def test_ten_rows_that_agree_are_too_few_to_tell(metric: str) -> None:
+    found = decide(rows_of([5, 5]), metric, Seeds(0))
+    assert (found.policy, found.use, found.reason) == ("RealOnly", False, "too little real data")
+    assert found.everything.low < -10 and found.everything.high > 10
+    assert decide(rows_of([200, 200]), metric, Seeds(0)).reason == "useless"
+
+
+def test_no_interval_leaves_the_range_of_a_gain() -> None:
+    y = np.arange(10) % 2
+    right, wrong = two_class(y, np.full(10, 0.9)), two_class(y, np.full(10, 0.1))
+    comparison = compared(y, {"RealOnly": wrong, "Everything": right})
+    found = paired_interval(comparison, Paired.of(comparison), "accuracy", 1, counts_of(10, 50))
+    assert found.mean == found.high == 100.0 and found.low > 70
 
 
 def test_a_gain_of_the_folds_is_brought_to_the_size_of_all_rows() -> None:
@@ -296,9 +353,13 @@ def test_bias_corrected_by_hand() -> None:
         gains.append(100 * paired.hits[out, chosen].mean())
         losses.append(100 * paired.loss[out, chosen].mean())
         beyond.append(gains[-1] - 100 * paired.hits[out, 1].mean())
-    for interval, values in ((found.metric, gains), (found.loss, losses), (found.over_everything, beyond)):
+    for interval, values, row in (
+        (found.metric, gains, 100 / 120),
+        (found.loss, losses, 0.0),
+        (found.over_everything, beyond, 100 / 120),
+    ):
         assert interval.mean == pytest.approx(np.mean(values))
-        half = 1.96 * verdict.WIDEN_CHOSEN * np.std(values, ddof=1) * np.sqrt(0.368)
+        half = 1.96 * verdict.WIDEN_CHOSEN * np.hypot(np.std(values, ddof=1) * np.sqrt(0.368), row)
         assert interval.high - interval.mean == pytest.approx(half, rel=1e-4)
 
 
@@ -369,6 +430,8 @@ CASES = {
     "harmful": ("RealOnly", False, "proven", "harmful", Interval(0, 0, 0), BELOW),
     "useless": ("RealOnly", False, "unproven", "useless", Interval(0, 0, 0), NARROW),
     "too little": ("RealOnly", False, "unproven", "too little real data", Interval(0, 0, 0), WIDE),
+    "copies": ("RealOnly", False, "unproven", "copies", Interval(0, 0, 0), NARROW),
+    "behind": ("TrustedMarginFilter", False, "unproven", "", Interval(-1.3, -2.6, 0.1)),
 }
 SENTENCES = {
     "proven": "Use 75 % of the synthetic rows with TrustedMargin filter: +2.4 [1.2, 3.6] points accuracy over real "
@@ -379,6 +442,11 @@ SENTENCES = {
     "unproven": "Not shown to help; the best bet is to use 75 % of the synthetic rows with TrustedMargin filter: "
     "+0.1 [-0.8, 1.0] points accuracy over real data alone (unproven; 25 paired splits). All of it unweighted: "
     "-0.2 [-1.1, 0.7].",
+    "behind": "Not shown to help; the best bet is to use 75 % of the synthetic rows with TrustedMargin filter: "
+    "-1.3 [-2.6, 0.1] points accuracy over real data alone (unproven; 25 paired splits). It was chosen by log-loss, "
+    "where it is ahead. All of it unweighted: -0.2 [-1.1, 0.7].",
+    "copies": "Do not use this synthetic data: every row of it copies a real row, so it holds nothing new. All of it "
+    "unweighted: -0.2 [-1.1, 0.7] points accuracy against real data alone (25 paired splits).",
     "everything": "Use 75 % of the synthetic rows with TrustedMargin filter: +2.4 [1.2, 3.6] points accuracy over real "
     "data alone (proven; 25 paired splits).",
     "harmful": "Do not use this synthetic data: it is harmful. All of it unweighted: -5.0 [-6.5, -3.5] points accuracy "
@@ -439,7 +507,8 @@ def test_a_gain_in_the_metric_is_proven() -> None:
 def test_a_gain_in_log_loss_only_is_likely() -> None:
     found = decide(planted(0.0, 0.1), "accuracy", Seeds(0))
     assert (found.policy, found.use, found.evidence) == ("Everything", True, "likely")
-    assert found.gain == Interval(0.0, 0.0, 0.0)
+    assert found.gain.mean == 0.0 and -0.7 < found.gain.low < 0 < found.gain.high < 0.7  # no row of 400 changes sides
+    assert found.gain_over_everything == Interval(0.0, 0.0, 0.0)  # it is Everything
     assert decide(planted(0.0, 0.1), "log_loss", Seeds(0)).evidence == "proven"
 
 
@@ -461,6 +530,14 @@ def test_harm_is_proven() -> None:
     assert found.gain == Interval(0.0, 0.0, 0.0) and found.everything.high < 0
     assert found.gain_over_everything.mean == -found.everything.mean
     assert found.gain_over_everything.low == -found.everything.high > 0
+
+
+def test_copies_are_not_recommended_whatever_they_gain() -> None:
+    found = decide(planted(0.1, 0.0), "accuracy", Seeds(0))
+    copies = only_copies(found)
+    assert (copies.policy, copies.use, copies.evidence, copies.reason) == ("RealOnly", False, "unproven", "copies")
+    assert copies.gain == Interval(0.0, 0.0, 0.0) and copies.everything == found.everything
+    assert copies.gain_over_everything.low == -found.everything.high < 0
 
 
 def test_no_difference_is_useless() -> None:

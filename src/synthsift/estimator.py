@@ -16,11 +16,11 @@ from synthsift.numerics.metrics import METRICS
 from synthsift.records import Comparison, DataError, Loaded, Verdict, Weights
 from synthsift.report.notebook import render_notebook
 from synthsift.seeds import Seeds
+from synthsift.sentence import keep_mask
 from synthsift.splits import make_folds, pooled
 from synthsift.studies.gains import plain_interval, policy_frame
 from synthsift.studies.road import LEARNED, Plan, conclude, prepare
 from synthsift.training.learners import Learner, Wrapped, find_learner
-from synthsift.verdict import keep_mask
 
 
 class SyntheticDataSelector(BaseEstimator):

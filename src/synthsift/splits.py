@@ -100,6 +100,14 @@ def find_leaks(mixture: Mixture, embedding: np.ndarray) -> Leaks:
     return Leaks(row, judged, num_copies, num_parents, spacing.coarse)
 
 
+def all_copies(mixture: Mixture, embedding: np.ndarray) -> bool:
+    """Return whether every synthetic row equals, or almost equals, a real row, as `find_leaks` finds copies."""
+    num_pool = len(mixture.real) + len(mixture.valid)
+    leaks = find_leaks(mixture, embedding)
+    copies = np.unique(leaks.row[: leaks.num_copies])
+    return len(mixture.synth) > 0 and int((copies >= num_pool).sum()) == len(mixture.synth)
+
+
 def restrict(mixture: Mixture, keep: np.ndarray) -> Mixture:
     """Return the mixture of the rows (n,) where `keep` is true."""
     first, second = len(mixture.real), len(mixture.real) + len(mixture.valid)

@@ -14,7 +14,7 @@ import numpy as np
 
 from synthsift.numerics.choice import Chooser
 from synthsift.numerics.metrics import class_balance, metric_value, row_hits, row_losses
-from synthsift.numerics.resampling import bootstrap_counts
+from synthsift.numerics.resampling import bootstrap_counts, members
 from synthsift.records import Comparison, Interval, Verdict
 from synthsift.seeds import Seeds
 
@@ -81,13 +81,40 @@ def metric_gains(comparison: Comparison, paired: Paired, metric: str, counts: np
     return 100 * np.mean(gains, axis=1)
 
 
+def one_row(comparison: Comparison, metric: str) -> float:
+    """Return the error, in points, that a gain has even where no judged row shows any: that of one row more.
+
+    A sample in which every row agrees does not prove that all rows do, yet its bootstrap spread is 0. As in the
+    interval of Agresti and Min (2005) for paired proportions, half a win and half a loss are added: the root mean
+    square, over rows, of what the metric moves by if one of them changes sides. Rows of a group change together. The
+    log-loss moves by any change of a prediction, so it needs no such row.
+
+    References
+    ----------
+    Agresti, Min 2005, Simple improved confidence intervals for comparing matched proportions, Stat. Med. 24.
+    """
+    if metric == "log_loss":
+        return 0.0
+    n, size = len(comparison.y), np.bincount(comparison.y)
+    units = n if comparison.group is None else int(members(comparison.group).max()) + 1
+    if metric == "accuracy":
+        return 100.0 / units
+    size = size[size > 0]  # of the classes: in the other metrics each class counts the same
+    return float(100.0 / len(size) * np.sqrt(np.sum(1.0 / size) / n) * n / units)
+
+
+def _normal(mean: float, spread: float, widen: float, metric: str) -> Interval:
+    """Return mean +- 1.96 `spread`, widened, within what a gain can be at all."""
+    half, most = NORMAL_95 * widen * spread, np.inf if metric == "log_loss" else 100.0
+    return Interval(mean, max(mean - half, -most), min(mean + half, most))
+
+
 def paired_interval(comparison: Comparison, paired: Paired, metric: str, policy: int, counts: np.ndarray) -> Interval:
-    """Return the interval of a policy that was fixed beforehand: bootstrap over rows, normal limits."""
+    """Return the interval of a policy that was fixed beforehand: bootstrap over rows and `one_row`, normal limits."""
     all_rows = np.ones((1, len(comparison.y)))
     mean = float(metric_gains(comparison, paired, metric, all_rows, policy)[0])
     spread = float(np.nanstd(metric_gains(comparison, paired, metric, counts, policy), ddof=1))  # one class: no AUC
-    half = NORMAL_95 * WIDEN_FIXED * spread
-    return Interval(mean, mean - half, mean + half)
+    return _normal(mean, float(np.hypot(spread, one_row(comparison, metric))), WIDEN_FIXED, metric)
 
 
 @dataclass(frozen=True)
@@ -123,24 +150,16 @@ def bias_corrected(comparison: Comparison, paired: Paired, metric: str, counts: 
         gains[rows] = metric_gains(comparison, paired, metric, left, policy)
         losses[rows] = metric_gains(comparison, paired, "log_loss", left, policy)
         beyond[rows] = gains[rows] - metric_gains(comparison, paired, metric, left, everything)
-    return Corrected(_left_out_interval(gains), _left_out_interval(losses), _left_out_interval(beyond), chosen)
 
+    def interval(values: np.ndarray, of: str) -> Interval:
+        """Mean of left-out values +- 1.96 SD sqrt(.368), with `one_row`, widened."""
+        spread = np.hypot(float(values.std(ddof=1)) * np.sqrt(LEFT_OUT), one_row(comparison, of))
+        return _normal(float(values.mean()), float(spread), WIDEN_CHOSEN, of)
 
-def _left_out_interval(values: np.ndarray) -> Interval:
-    """Mean of left-out values +- 1.96 SD sqrt(.368), widened."""
-    mean, spread = float(values.mean()), float(values.std(ddof=1)) * np.sqrt(LEFT_OUT)
-    half = NORMAL_95 * WIDEN_CHOSEN * spread
-    return Interval(mean, mean - half, mean + half)
+    return Corrected(interval(gains, metric), interval(losses, "log_loss"), interval(beyond, metric), chosen)
 
 
 UNDECIDED = 4.0  # points: an interval wider than this cannot tell help from harm
-METRIC_WORDS = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "macro_f1": "macro-F1",
-    "auc": "AUC",
-    "log_loss": "log-loss (x100)",
-}
 
 
 def at_full_size(gain: Interval, comparison: Comparison) -> Interval:
@@ -156,6 +175,16 @@ def at_full_size(gain: Interval, comparison: Comparison) -> Interval:
     return Interval(
         mean, mean - np.hypot(s * (gain.mean - gain.low), law), mean + np.hypot(s * (gain.high - gain.mean), law)
     )
+
+
+def verdict_seeds(comparison: Comparison) -> Seeds:
+    """Return the randomness of a verdict and of the intervals beside it, which so are of the same draws."""
+    return Seeds(comparison.seeds[0]).child("verdict")
+
+
+def draw_rows(comparison: Comparison, seeds: Seeds) -> np.ndarray:
+    """Return how often each judged row is drawn in each bootstrap sample (b, n); stream "bootstrap"."""
+    return bootstrap_counts(len(comparison.y), NUM_DRAWS, seeds.numpy("bootstrap"), comparison.group)
 
 
 def decide(comparison: Comparison, metric: str, seeds: Seeds) -> Verdict:
@@ -176,10 +205,10 @@ def decide(comparison: Comparison, metric: str, seeds: Seeds) -> Verdict:
     Returns
     -------
     Verdict
-        Without fractions and sentence, which need the final weights (`with_weights`).
+        Without fractions and sentence, which need the final weights (`sentence.with_weights`).
     """
     paired = Paired.of(comparison)
-    counts = bootstrap_counts(len(comparison.y), NUM_DRAWS, seeds.numpy("bootstrap"), comparison.group)
+    counts = draw_rows(comparison, seeds)
     policy = Chooser.of(paired.loss, comparison.group)(np.ones(len(comparison.y)))
     corrected = bias_corrected(comparison, paired, metric, counts)
     corrected = replace(
@@ -192,8 +221,10 @@ def decide(comparison: Comparison, metric: str, seeds: Seeds) -> Verdict:
     everything = at_full_size(fixed, comparison)
     evidence = _grade(corrected, everything, policy)
     zero = Interval(0.0, 0.0, 0.0)
-    beyond = Interval(-everything.mean, -everything.high, -everything.low) if policy == 0 else corrected.over_everything
     name = paired.names[policy]
+    beyond = zero if name == "Everything" else corrected.over_everything
+    if policy == 0:
+        beyond = Interval(-everything.mean, -everything.high, -everything.low)
     return Verdict(
         policy=name,
         use=policy > 0 and evidence != "unproven",
@@ -205,6 +236,14 @@ def decide(comparison: Comparison, metric: str, seeds: Seeds) -> Verdict:
         metric=metric,
         num_splits=len(comparison.probabilities[name]) * 5,
     )
+
+
+def only_copies(verdict: Verdict) -> Verdict:
+    """Return the verdict on synthetic rows that all copy real rows: a gain there is one of counting real rows again."""
+    everything, zero = verdict.everything, Interval(0.0, 0.0, 0.0)
+    beyond = Interval(-everything.mean, -everything.high, -everything.low)
+    found = replace(verdict, policy="RealOnly", use=False, evidence="unproven", reason="copies")
+    return replace(found, gain=zero, gain_over_everything=beyond)
 
 
 def _grade(corrected: Corrected, everything: Interval, policy: int) -> str:
@@ -225,73 +264,3 @@ def _reason(corrected: Corrected, everything: Interval, paired: Paired) -> str:
         return "harmful"
     width = everything.high - everything.low
     return "too little real data" if width > UNDECIDED and corrected.metric.high > 1.0 else "useless"
-
-
-def with_weights(
-    verdict: Verdict, synth_weights: np.ndarray, real_times: float, comparison: Comparison, words: str
-) -> Verdict:
-    """Add the fractions of the final weights and the closing sentence.
-
-    Parameters
-    ----------
-    verdict : Verdict
-        From `decide`.
-    synth_weights : ndarray (m,)
-        Final weights of the synthetic rows.
-    real_times : float
-        How often a real row counts in the recommended policy.
-    comparison : Comparison
-    words : str
-        The recommended policy in words, e.g. "TrustedMargin weights".
-    """
-    keep, effective = keep_fraction(synth_weights), effective_fraction(synth_weights)
-    filled = replace(verdict, keep_fraction=keep, effective_fraction=effective)
-    return replace(filled, sentence=_sentence(filled, real_times, len(comparison.y), words))
-
-
-def keep_mask(weights: np.ndarray) -> np.ndarray:
-    """Return which synthetic rows are kept (m,): weight above a tenth of the mean positive weight."""
-    positive = weights[weights > 0]
-    return weights > 0.1 * positive.mean() if len(positive) else np.zeros(len(weights), dtype=bool)
-
-
-def keep_fraction(weights: np.ndarray) -> float:
-    """Return the share of synthetic rows that are kept; 0 if no row has weight."""
-    return float(keep_mask(weights).mean()) if len(weights) else 0.0
-
-
-def effective_fraction(weights: np.ndarray) -> float:
-    """Return (sum w)^2 / (m sum w^2) of the synthetic weights; 0 if no row has weight."""
-    square = float(np.sum(weights**2))
-    return float(weights.sum() ** 2 / (len(weights) * square)) if square > 0 else 0.0
-
-
-def _range(gain: Interval) -> str:
-    mean, low, high = (round(value, 1) + 0.0 for value in (gain.mean, gain.low, gain.high))  # no "-0.0"
-    return f"{mean:+.1f} [{low:.1f}, {high:.1f}]"
-
-
-def _sentence(verdict: Verdict, real_times: float, num_real: int, words: str) -> str:
-    """The closing sentence; it names the metric, the evidence and the number of splits."""
-    metric = f"points {METRIC_WORDS[verdict.metric]}"
-    basis = f"{verdict.num_splits} paired splits"
-    unweighted = f"All of it unweighted: {_range(verdict.everything)}"
-    if verdict.policy == "RealOnly":
-        told = f"{unweighted} {metric} against real data alone ({basis})."
-        if verdict.reason == "harmful":
-            return f"Do not use this synthetic data: it is harmful. {told}"
-        if verdict.reason == "useless":
-            return f"Do not use this synthetic data: no way of using it was shown to be better. {told}"
-        half = (verdict.everything.high - verdict.everything.low) / 2
-        needed = int(np.ceil(num_real * (2 * half / UNDECIDED) ** 2 / 100) * 100)
-        return (
-            f"Do not use this synthetic data yet: {num_real:,} real rows are too few to tell. {told} "
-            f"About {needed:,} rows are needed to see a gain of {UNDECIDED / 2:g} points."
-        )
-    times = f" and real rows x{real_times:g}" if real_times != 1 else ""
-    way = f"{100 * verdict.keep_fraction:.0f} % of the synthetic rows with {words}{times}"
-    opening = f"Use {way}" if verdict.use else f"Not shown to help; the best bet is to use {way}"
-    gain = f"{_range(verdict.gain)} {metric} over real data alone ({verdict.evidence}; {basis})."
-    calibrated = verdict.evidence == "likely" and verdict.gain.mean <= 0.25 * (verdict.gain.high - verdict.gain.low)
-    calm = f" No better in {METRIC_WORDS[verdict.metric]}, better calibrated." if calibrated else ""
-    return f"{opening}: {gain}{calm}" + ("" if verdict.policy == "Everything" else f" {unweighted}.")

@@ -89,6 +89,15 @@ def test_settings_are_frozen(policy: str) -> None:
         setattr(weigher, next((field.name for field in fields(weigher)), "anything"), 1)
 
 
+def test_simplest_first_and_every_selection_also_with_real_rows_counted_five_times() -> None:
+    """Up-weighting alone comes before any selection, so that a random half is named only where it is needed."""
+    simple = ["RealOnly", "Everything", "RealTimes3", "RealTimes5", "RealTimes10", "RealTimes20"]
+    chosen = ["RandomSubset", "BestSources", "TrustedMarginFilter", "TrustedMargin", "KNNShapley", "LearnedWeights"]
+    found = policy_names("logistic", world_of("one_good_source").mixture)
+    assert list(found) == simple + [name for one in chosen for name in (one, f"{one}+Real5")]
+    assert all(found[f"{name}+Real5"] == RealTimes(5, found[name]) for name in chosen)
+
+
 @pytest.mark.parametrize("policy", ["RandomSubset", "LearnedWeights"])
 def test_other_seeds_give_other_draws(policy: str) -> None:
     weigher = policies("harmful_labels")[policy]

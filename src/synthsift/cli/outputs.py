@@ -20,10 +20,10 @@ from synthsift.numerics.metrics import metric_value
 from synthsift.records import Comparison, Examples, Features, plain_finding
 from synthsift.runs import RunFolder
 from synthsift.seeds import Seeds
+from synthsift.sentence import effective_fraction, keep_fraction, keep_mask
 from synthsift.splits import NUM_FOLDS
 from synthsift.studies.gains import class_gains, group_gains, plain_interval, policy_rows
 from synthsift.studies.road import LEARNED
-from synthsift.verdict import effective_fraction, keep_fraction, keep_mask
 from synthsift.writing import write_csv, write_json, write_parquet, write_text
 
 if TYPE_CHECKING:

@@ -11,16 +11,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from synthsift.numerics.metrics import metric_value, row_hits, row_losses
-from synthsift.numerics.resampling import bootstrap_counts
 from synthsift.records import Comparison, Interval
-from synthsift.seeds import Seeds
 from synthsift.splits import NUM_FOLDS
-from synthsift.verdict import NORMAL_95, WIDEN_FIXED, Paired, at_full_size, paired_interval
+from synthsift.verdict import (
+    NORMAL_95,
+    WIDEN_FIXED,
+    Paired,
+    at_full_size,
+    draw_rows,
+    paired_interval,
+    verdict_seeds,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
-NUM_DRAWS = 300
 MAX_GROUPS = 1000  # that are listed: those with most rows
 
 
@@ -41,7 +46,7 @@ def policy_rows(comparison: Comparison, metric: str) -> tuple[list[dict[str, Any
         ``log_loss``, ``num_rows``, ``everything``, ``repetitions`` (of RealOnly).
     """
     paired, n = Paired.of(comparison), len(comparison.y)
-    counts = bootstrap_counts(n, NUM_DRAWS, Seeds(0).child("report").numpy("draws"), comparison.group)
+    counts = draw_rows(comparison, verdict_seeds(comparison))
     own, gains = [], []
     base = comparison.probabilities["RealOnly"]
     for place, (name, prob) in enumerate(comparison.probabilities.items()):

@@ -27,13 +27,13 @@ def policy_names(learner: str, mixture: Mixture) -> dict[str, Weigher]:
     policies: dict[str, Weigher] = {
         "RealOnly": RealOnly(),
         "Everything": Everything(),
-        "RandomSubset": RandomSubset(),
         "RealTimes3": RealTimes(3),
         "RealTimes5": RealTimes(5),
         "RealTimes10": RealTimes(10),
         "RealTimes20": RealTimes(20),
     }
     chosen: dict[str, Weigher] = {
+        "RandomSubset": RandomSubset(),
         **({"BestSources": BestSources()} if several else {}),
         "TrustedMarginFilter": TrustedMargin("filter"),
         "TrustedMargin": TrustedMargin("weight"),

@@ -17,9 +17,11 @@ from synthsift.records import Comparison, DataError, Features, Images, Loaded, V
 from synthsift.represent.encoding import Encoded, encode
 from synthsift.represent.table import FeatureTable
 from synthsift.seeds import Seeds
+from synthsift.sentence import with_weights
+from synthsift.splits import all_copies
 from synthsift.studies.policies import pick_policies, with_diagnostics, words_of
 from synthsift.training.learners import Learner, Model
-from synthsift.verdict import decide, with_weights
+from synthsift.verdict import decide, only_copies, verdict_seeds
 
 LEARNED = "LearnedWeights"
 
@@ -129,7 +131,9 @@ def conclude(
 ) -> Concluded:
     """Decide, fit the final models, open the test set once."""
     metric = choose_metric(wanted_metric, comparison.y)
-    verdict = decide(comparison, metric, Seeds(study.first_seed).child("verdict"))
+    verdict = decide(comparison, metric, verdict_seeds(comparison))
+    if all_copies(study.mixture, study.embedding):
+        verdict = only_copies(verdict)
     study = replace(study, policies=with_diagnostics(dict(study.policies)))
     wanted = list(study.policies)
     if loaded.test is not None and test_vectors is not None:

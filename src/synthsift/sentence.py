@@ -1,0 +1,92 @@
+"""Verdict + final weights -> what share of the synthetic rows counts, and the closing sentence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from synthsift.records import Comparison, Interval, Verdict
+from synthsift.verdict import UNDECIDED
+
+METRIC_WORDS = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro-F1",
+    "auc": "AUC",
+    "log_loss": "log-loss (x100)",
+}
+
+
+def with_weights(
+    verdict: Verdict, synth_weights: np.ndarray, real_times: float, comparison: Comparison, words: str
+) -> Verdict:
+    """Add the fractions of the final weights and the closing sentence.
+
+    Parameters
+    ----------
+    verdict : Verdict
+        From `decide`.
+    synth_weights : ndarray (m,)
+        Final weights of the synthetic rows.
+    real_times : float
+        How often a real row counts in the recommended policy.
+    comparison : Comparison
+    words : str
+        The recommended policy in words, e.g. "TrustedMargin weights".
+    """
+    keep, effective = keep_fraction(synth_weights), effective_fraction(synth_weights)
+    filled = replace(verdict, keep_fraction=keep, effective_fraction=effective)
+    return replace(filled, sentence=_sentence(filled, real_times, len(comparison.y), words))
+
+
+def keep_mask(weights: np.ndarray) -> np.ndarray:
+    """Return which synthetic rows are kept (m,): weight above a tenth of the mean positive weight."""
+    positive = weights[weights > 0]
+    return weights > 0.1 * positive.mean() if len(positive) else np.zeros(len(weights), dtype=bool)
+
+
+def keep_fraction(weights: np.ndarray) -> float:
+    """Return the share of synthetic rows that are kept; 0 if no row has weight."""
+    return float(keep_mask(weights).mean()) if len(weights) else 0.0
+
+
+def effective_fraction(weights: np.ndarray) -> float:
+    """Return (sum w)^2 / (m sum w^2) of the synthetic weights; 0 if no row has weight."""
+    square = float(np.sum(weights**2))
+    return float(weights.sum() ** 2 / (len(weights) * square)) if square > 0 else 0.0
+
+
+def _range(gain: Interval) -> str:
+    mean, low, high = (round(value, 1) + 0.0 for value in (gain.mean, gain.low, gain.high))  # no "-0.0"
+    return f"{mean:+.1f} [{low:.1f}, {high:.1f}]"
+
+
+def _sentence(verdict: Verdict, real_times: float, num_real: int, words: str) -> str:
+    """The closing sentence; it names the metric, the evidence and the number of splits."""
+    metric = f"points {METRIC_WORDS[verdict.metric]}"
+    basis = f"{verdict.num_splits} paired splits"
+    unweighted = f"All of it unweighted: {_range(verdict.everything)}"
+    if verdict.policy == "RealOnly":
+        told = f"{unweighted} {metric} against real data alone ({basis})."
+        if verdict.reason == "harmful":
+            return f"Do not use this synthetic data: it is harmful. {told}"
+        if verdict.reason == "copies":
+            return f"Do not use this synthetic data: every row of it copies a real row, so it holds nothing new. {told}"
+        if verdict.reason == "useless":
+            return f"Do not use this synthetic data: no way of using it was shown to be better. {told}"
+        half = (verdict.everything.high - verdict.everything.low) / 2
+        needed = int(np.ceil(num_real * (2 * half / UNDECIDED) ** 2 / 100) * 100)
+        return (
+            f"Do not use this synthetic data yet: {num_real:,} real rows are too few to tell. {told} "
+            f"About {needed:,} rows are needed to see a gain of {UNDECIDED / 2:g} points."
+        )
+    times = f" and real rows x{real_times:g}" if real_times != 1 else ""
+    way = f"{100 * verdict.keep_fraction:.0f} % of the synthetic rows with {words}{times}"
+    opening = f"Use {way}" if verdict.use else f"Not shown to help; the best bet is to use {way}"
+    gain = f"{_range(verdict.gain)} {metric} over real data alone ({verdict.evidence}; {basis})."
+    calibrated = verdict.evidence == "likely" and verdict.gain.mean <= 0.25 * (verdict.gain.high - verdict.gain.low)
+    calm = f" No better in {METRIC_WORDS[verdict.metric]}, better calibrated." if calibrated else ""
+    if not verdict.use and verdict.gain.mean < 0:
+        calm = " It was chosen by log-loss, where it is ahead."
+    return f"{opening}: {gain}{calm}" + ("" if verdict.policy == "Everything" else f" {unweighted}.")
