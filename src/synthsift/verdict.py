@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from synthsift.numerics.choice import Chooser
-from synthsift.numerics.metrics import class_balance, metric_value, row_hits, row_losses
+from synthsift.numerics.metrics import class_balance, metric_values, row_hits, row_losses
 from synthsift.numerics.resampling import bootstrap_counts, members
 from synthsift.records import Comparison, Interval, Verdict
 from synthsift.seeds import Seeds
@@ -72,13 +72,10 @@ def metric_gains(comparison: Comparison, paired: Paired, metric: str, counts: np
     prob = comparison.probabilities[paired.names[policy]]
     base = comparison.probabilities["RealOnly"][: len(prob)]
     gains = [
-        [
-            metric_value(metric, comparison.y, p, c) - metric_value(metric, comparison.y, q, c)
-            for p, q in zip(prob, base, strict=True)
-        ]
-        for c in counts
+        metric_values(metric, comparison.y, p, counts) - metric_values(metric, comparison.y, q, counts)
+        for p, q in zip(prob, base, strict=True)
     ]
-    return 100 * np.mean(gains, axis=1)
+    return 100 * np.mean(gains, axis=0)
 
 
 def one_row(comparison: Comparison, metric: str) -> float:

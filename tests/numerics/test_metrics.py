@@ -9,7 +9,7 @@ import pytest
 from sklearn import metrics
 
 from reference import auc_by_pairs, macro_f1_by_counting
-from synthsift.numerics.metrics import FLOOR, METRICS, class_balance, metric_value, row_hits, row_losses
+from synthsift.numerics.metrics import FLOOR, METRICS, class_balance, metric_value, metric_values, row_hits, row_losses
 
 BY_SKLEARN: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], float]] = {
     "accuracy": lambda y, p, w: metrics.accuracy_score(y, p.argmax(axis=1), sample_weight=w),
@@ -46,6 +46,29 @@ def test_a_count_is_a_repetition(name: str, num_classes: int) -> None:
     rows = np.repeat(np.arange(len(y)), counts.astype(int))
     plain = metric_value(name, y[rows], prob[rows], np.ones(len(rows)))
     assert metric_value(name, y, prob, counts) == pytest.approx(plain, abs=1e-12)
+
+
+@pytest.mark.parametrize("num_classes", [2, 4])
+@pytest.mark.parametrize("name", METRICS)
+def test_many_samples_at_once_are_one_after_the_other(name: str, num_classes: int) -> None:
+    """More than a chunk of them; in some a class is missing, in one all but one class."""
+    y, prob, _ = draw(num_classes)
+    counts = np.random.default_rng(1).integers(0, 2, size=(120, len(y))).astype(float)
+    counts[7] = y == 1
+    counts[8:40, y == 0] = 0
+    values = metric_values(name, y, prob, counts)
+    assert values.shape == (120,)
+    checked = 0
+    for b, c in enumerate(counts):
+        kept = c > 0
+        if name in ("accuracy", "log_loss") or len(np.unique(y[kept])) == num_classes:  # else scikit-learn objects
+            assert values[b] == pytest.approx(BY_SKLEARN[name](y, prob, c), abs=1e-12), b
+            checked += 1
+    assert checked > 80
+    if name == "balanced_accuracy":
+        assert values[7] == pytest.approx(np.mean(prob[y == 1].argmax(axis=1) == 1))
+    assert name != "auc" or np.isnan(values[7])
+    assert np.isfinite(np.delete(values, 7)).all() or (name == "auc" and num_classes == 2)
 
 
 def test_metrics_agree_with_counting() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auc", "log_loss")
+CHUNK = 50  # samples that are worked on at once, to bound memory
 FLOOR = 1e-6  # the smallest probability a true class is charged for; keeps one row from deciding a comparison
 
 
@@ -28,7 +29,12 @@ def class_balance(y: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def metric_value(name: str, y: np.ndarray, prob: np.ndarray, counts: np.ndarray) -> float:
-    """Return one metric.
+    """Return one metric of one sample; see `metric_values`."""
+    return float(metric_values(name, y, prob, counts[None])[0])
+
+
+def metric_values(name: str, y: np.ndarray, prob: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return one metric of many samples of the same rows (b,).
 
     Parameters
     ----------
@@ -36,8 +42,8 @@ def metric_value(name: str, y: np.ndarray, prob: np.ndarray, counts: np.ndarray)
         One of `METRICS`.
     y : ndarray (n,)
     prob : ndarray (n, c)
-    counts : ndarray (n,)
-        How often each row counts; not all zero.
+    counts : ndarray (b, n)
+        How often each row counts in each sample; no sample is empty.
 
     Raises
     ------
@@ -45,40 +51,44 @@ def metric_value(name: str, y: np.ndarray, prob: np.ndarray, counts: np.ndarray)
         If the name is unknown.
     """
     if name == "accuracy":
-        return float(counts @ row_hits(prob, y) / counts.sum())
+        return counts @ row_hits(prob, y) / counts.sum(axis=1)
     if name == "log_loss":
-        return float(-(counts @ row_losses(prob, y)) / counts.sum())
+        return -(counts @ row_losses(prob, y)) / counts.sum(axis=1)
     if name == "balanced_accuracy":
-        weight = class_balance(y, counts)
-        return float(weight @ row_hits(prob, y) / weight.sum())
+        weights = np.array([class_balance(y, c) for c in counts])
+        return weights @ row_hits(prob, y) / weights.sum(axis=1)
+    chunks = np.array_split(counts, range(CHUNK, len(counts), CHUNK))
     if name == "macro_f1":
-        return _macro_f1(y, prob.argmax(axis=1), counts)
+        return np.concatenate([_macro_f1(y, prob.argmax(axis=1), chunk) for chunk in chunks])
     if name == "auc":
-        return _auc(y, prob, counts)
+        return np.concatenate([_auc(y, prob, chunk) for chunk in chunks])
     raise ValueError(f"unknown metric {name!r}; known are {', '.join(METRICS)}")
 
 
-def _macro_f1(y: np.ndarray, said: np.ndarray, counts: np.ndarray) -> float:
-    """Mean F1 over the classes that occur."""
-    c = int(max(y.max(), said.max())) + 1
-    hits = np.bincount(y, weights=counts * (said == y), minlength=c)
-    true, told = np.bincount(y, weights=counts, minlength=c), np.bincount(said, weights=counts, minlength=c)
-    occurs = true > 0
-    return float(np.mean(2 * hits[occurs] / (true + told)[occurs]))
+def _macro_f1(y: np.ndarray, said: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Mean F1 over the classes that occur (b,)."""
+    classes = np.arange(int(max(y.max(), said.max())) + 1)
+    is_true, is_told = (y[:, None] == classes).astype(float), (said[:, None] == classes).astype(float)
+    true, told, hits = counts @ is_true, counts @ is_told, counts @ (is_true * is_told)
+    f1 = 2 * hits / np.where(true > 0, true + told, 1.0)
+    return f1.sum(axis=1, where=true > 0) / (true > 0).sum(axis=1)
 
 
-def _auc(y: np.ndarray, prob: np.ndarray, counts: np.ndarray) -> float:
-    """Area under the ROC curve; with several classes the mean over classes against the rest."""
-    classes = [k for k in range(prob.shape[1]) if 0 < counts[y == k].sum() < counts.sum()]
-    if prob.shape[1] == 2:
-        classes = classes[-1:]
-    return float(np.mean([_binary_auc(y == k, prob[:, k], counts) for k in classes])) if classes else float("nan")
+def _auc(y: np.ndarray, prob: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Area under the ROC curve (b,); with several classes the mean over classes against the rest."""
+    classes = range(1, 2) if prob.shape[1] == 2 else range(prob.shape[1])
+    value = np.stack([_binary_auc(y == k, prob[:, k], counts) for k in classes])
+    occurs = ~np.isnan(value)
+    mean = np.where(occurs, value, 0.0).sum(axis=0) / np.maximum(occurs.sum(axis=0), 1)
+    return np.where(occurs.any(axis=0), mean, np.nan)
 
 
-def _binary_auc(positive: np.ndarray, score: np.ndarray, counts: np.ndarray) -> float:
-    """Probability that a positive row scores above a negative one, ties counted half."""
-    _, place = np.unique(score, return_inverse=True)
-    up = np.bincount(place, weights=counts * positive)
-    down = np.bincount(place, weights=counts * ~positive)
-    below = np.cumsum(down) - down
-    return float(np.sum(up * (below + 0.5 * down)) / (up.sum() * down.sum()))
+def _binary_auc(positive: np.ndarray, score: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Probability that a positive row scores above a negative one, ties counted half (b,); NaN without such a pair."""
+    order = np.argsort(score, kind="stable")
+    ranked, positive, score = counts[:, order].astype(float), positive[order], score[order]
+    first = np.flatnonzero(np.append(True, score[1:] != score[:-1]))
+    up, down = (np.add.reduceat(ranked * mine, first, axis=1) for mine in (positive, ~positive))
+    below = np.cumsum(down, axis=1) - 0.5 * down
+    pairs = up.sum(axis=1) * down.sum(axis=1)
+    return np.where(pairs > 0, np.sum(up * below, axis=1) / np.where(pairs > 0, pairs, 1.0), np.nan)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synthsift.numerics.metrics import metric_value, row_hits, row_losses
+from synthsift.numerics.metrics import metric_value, metric_values, row_hits, row_losses
 from synthsift.records import Comparison, Interval
 from synthsift.splits import NUM_FOLDS
 from synthsift.verdict import (
@@ -51,7 +51,7 @@ def policy_rows(comparison: Comparison, metric: str) -> tuple[list[dict[str, Any
     base = comparison.probabilities["RealOnly"]
     for place, (name, prob) in enumerate(comparison.probabilities.items()):
         values = [metric_value(metric, comparison.y, p, np.ones(n)) for p in prob]
-        spread = np.std([metric_value(metric, comparison.y, prob[0], c) for c in counts[:100]], ddof=1)
+        spread = np.std(metric_values(metric, comparison.y, prob[0], counts[:100]), ddof=1)
         mean = float(np.mean(values))
         sign = -1.0 if metric == "log_loss" else 1.0
         low, high = sorted((sign * (mean - 1.96 * spread), sign * (mean + 1.96 * spread)))
