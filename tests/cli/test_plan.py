@@ -80,6 +80,9 @@ def test_stop_at_so_many_rows() -> None:
     best = max(plan["curves"]["none"]["mean"])
     at = predict_accuracy(200, reading["enough_rows"], 200, 1.5, 1.0, generator_size=4000).mean
     assert best - at == pytest.approx(0.001, abs=2e-4)
+    assert plan["target"]["rows"] == pytest.approx(
+        reading["enough_rows"], rel=0.3
+    )  # the other advice is about that amount
     assert said(plan).startswith("Stop at about ") and "less than 0.1 points" in said(plan)
     assert "worth at most 4,000 real examples" in said(plan)
     assert "upper bound" in " ".join(planned("mixing", *NUMBERS)["notes"])

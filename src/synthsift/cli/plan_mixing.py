@@ -182,11 +182,13 @@ def _ranges(values: np.ndarray) -> tuple[list[float], list[float], list[float]]:
 
 
 def _target(sizes: np.ndarray, curves: dict[str, Any], own: str, num_synth: float | None) -> int:
-    """Place of the amount asked about, else of the best one, else of ten times the real rows."""
+    """Place of the amount asked about, else of where to stop, else (they never help) of ten times the real rows."""
     if num_synth:
         return int(np.argmin(np.abs(sizes - num_synth)))
-    best = int(np.argmax(curves[own]["mean"]))
-    return best if best > 0 else int(np.argmin(np.abs(sizes - 10.0 * max(sizes[1] * 20.0, 1.0))))
+    stop = _reading(sizes, np.array(curves[own]["mean"]))["enough_rows"]
+    if not stop:
+        return int(np.argmin(np.abs(sizes - 10.0 * max(sizes[1] * 20.0, 1.0))))
+    return 1 + int(np.argmin(np.abs(np.log(sizes[1:] / stop))))
 
 
 def _reading(sizes: np.ndarray, accuracy: np.ndarray) -> dict[str, Any]:
