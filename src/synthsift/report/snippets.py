@@ -6,17 +6,25 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from synthsift.report.shell import command_name
+
 READERS = {
     ".csv": "pd.read_csv(f)",
     ".tsv": "pd.read_csv(f, sep='\\t')",
     ".jsonl": "pd.read_json(f, lines=True)",
+    ".ndjson": "pd.read_json(f, lines=True)",
     ".parquet": "pd.read_parquet(f)",
+    ".pq": "pd.read_parquet(f)",
 }
 NOT_INPUTS = ("source_column", "split_column", "id", "parent", "group")
+FILES = "for f, k in w.groupby('file')"  # in the order of w, which is sorted by file
 
 
 def write_snippets(report: Mapping[str, Any]) -> dict[str, str]:
     """Return code that trains with the weights, fitted to the kind of files the run has read.
+
+    Labels come from the files wherever one reader fits all of them: weights.parquet holds them as text, and a model
+    that has learned ``'3'`` never predicts 3.
 
     Parameters
     ----------
@@ -26,59 +34,69 @@ def write_snippets(report: Mapping[str, Any]) -> dict[str, str]:
     Returns
     -------
     dict
-        ``export`` (shell), ``sklearn`` and ``torch`` (Python), each with at most three lines after the import.
+        ``export`` (shell), ``sklearn`` and ``torch`` (Python), each with at most four lines after the import.
     """
-    weights = f"pd.read_parquet({report['run'] + '/weights.parquet'!r})"
+    file = f"{report['run']}/weights.parquet"
+    kept = f"w = pd.read_parquet({file!r}).query('weight > 0').sort_values('file', kind='stable', ignore_index=True)"
     return {
-        "export": f"synthsift export {shlex.quote(report['run'])} --out curated",
-        "sklearn": _sklearn_lines(report, weights),
+        "export": f"{command_name()} export {shlex.quote(report['run'])} --out curated",
+        "sklearn": "\n".join(_sklearn_lines(report, kept)),
         "torch": "\n".join(
             (
                 "import pandas as pd, torch",
-                f"w = {weights}['weight']  # your dataset holds these rows, in this order",
-                "sampler = torch.utils.data.WeightedRandomSampler(w.tolist(), num_samples=int((w > 0).sum()))",
+                kept,
+                "# item i of your dataset must be row w['row'][i] of w['file'][i]",
+                "sampler = torch.utils.data.WeightedRandomSampler(w['weight'].tolist(), num_samples=len(w))",
                 "loader = torch.utils.data.DataLoader(dataset, batch_size=64, sampler=sampler)",
             )
         ),
     }
 
 
-def _sklearn_lines(report: Mapping[str, Any], weights: str) -> str:
+def _sklearn_lines(report: Mapping[str, Any], kept: str) -> tuple[str, ...]:
     """Lines for `fit(..., sample_weight=...)`: tables and arrays are read as they are, the rest is left to the user."""
     data, suffixes = report["settings"].get("data"), report["files"]["suffixes"]
-    if len(suffixes) == 1 and suffixes[0] in READERS and isinstance(data, dict):
-        return _table_lines(weights, READERS[suffixes[0]], data)
-    if suffixes == [".npz"]:
-        return "\n".join(
-            (
-                "import numpy as np, pandas as pd",
-                f"w = {weights}.query('weight > 0').sort_values('file', kind='stable')",
-                "x = np.concatenate([np.load(f)['x'][part['row']] for f, part in w.groupby('file')])",
-                "model.fit(x.reshape(len(x), -1), w['label'], sample_weight=w['weight'])",
-            )
-        )
-    return "\n".join(
-        (
+    data = data if isinstance(data, dict) else {}
+    label, suffix = data.get("label") or "y", suffixes[0] if len(suffixes) == 1 else None
+    if data.get("embeddings") and (suffix == ".npz" or suffix in READERS):
+        return _vector_lines(kept, "np.load(f)" if suffix == ".npz" else READERS[suffix], label)
+    if data and suffix in READERS:
+        return _table_lines(kept, READERS[suffix], label, data)
+    if suffix == ".npz":
+        return (
             "import numpy as np, pandas as pd",
-            f"w = {weights}.query('weight > 0')",
-            "x = np.stack([features_of(file, row) for file, row in zip(w['file'], w['row'])])  # features_of is yours",
-            "model.fit(x, w['label'], sample_weight=w['weight'])",
+            "flat = lambda x: x.reshape(len(x), -1) / (255 if x.dtype == np.uint8 else 1)  # bytes as 0-1, as the run",
+            kept,
+            f"x, y = zip(*((flat(np.load(f)['x'][k['row']]), np.load(f)[{label!r}][k['row']]) {FILES}))",
+            "model.fit(np.concatenate(x), np.concatenate(y), sample_weight=w['weight'])  # predict with flat(new), too",
         )
+    return (
+        "import numpy as np, pandas as pd",
+        kept,
+        "x = np.stack([features_of(file, row) for file, row in zip(w['file'], w['row'])])  # features_of is yours",
+        "model.fit(x, w['label'], sample_weight=w['weight'])  # these labels are text",
     )
 
 
-def _table_lines(weights: str, reader: str, data: Mapping[str, Any]) -> str:
+def _table_lines(kept: str, reader: str, label: str, data: Mapping[str, Any]) -> tuple[str, ...]:
     """Lines for table files: join the kept rows of every file, fit on all columns that are inputs."""
-    label, text = data.get("label") or "y", data.get("text")
+    text = data.get("text")
     extra = [data[name] for name in NOT_INPUTS if isinstance(data.get(name), str)]
-    inputs = (
-        f"d[{text!r}]" if isinstance(text, str) else f"d.drop(columns={[label, 'weight', *extra]!r}, errors='ignore')"
+    inputs = f"d[{text!r}]" if isinstance(text, str) else f"d.drop(columns={[label, *extra]!r}, errors='ignore')"
+    return (
+        "import pandas as pd",
+        kept,
+        f"d = pd.concat({reader}.iloc[k['row']] {FILES})",
+        f"model.fit({inputs}, d[{label!r}], sample_weight=w['weight'])",
     )
-    return "\n".join(
-        (
-            "import pandas as pd",
-            f"w = {weights}.query('weight > 0')",
-            f"d = pd.concat({reader}.iloc[k['row']].assign(weight=k['weight'].values) for f, k in w.groupby('file'))",
-            f"model.fit({inputs}, d[{label!r}], sample_weight=d['weight'])",
-        )
+
+
+def _vector_lines(kept: str, reader: str, label: str) -> tuple[str, ...]:
+    """Lines for a run on the user's own vectors: labels from the data files, inputs from where the vectors lie."""
+    return (
+        "import numpy as np, pandas as pd",
+        kept,
+        f"y = np.concatenate([np.asarray({reader}[{label!r}])[k['row']] {FILES}])",
+        f"x = np.concatenate([vectors_of(f, k['row']) {FILES}])  # yours: the --embeddings of these rows of f",
+        "model.fit(x, y, sample_weight=w['weight'])",
     )
