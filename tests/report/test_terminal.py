@@ -8,13 +8,20 @@ from typing import Any
 import pytest
 from fake_run import HOSTILE, write_fake_run
 
+from synthsift.cli.console import Console
 from synthsift.report import closing_table, closing_text
+from synthsift.report.collect import collect_findings
+from synthsift.report.terminal import MAX_FINDINGS, closing_notes
 
 
 @pytest.fixture(scope="module")
-def summary(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    path: Path = write_fake_run(tmp_path_factory.mktemp("terminal") / "run")
-    return json.loads((path / "summary.json").read_text())
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_fake_run(tmp_path_factory.mktemp("terminal") / "run")
+
+
+@pytest.fixture(scope="module")
+def summary(run: Path) -> dict[str, Any]:
+    return json.loads((run / "summary.json").read_text())
 
 
 def printed(summary: dict[str, Any], width: int = 140) -> str:
@@ -38,7 +45,7 @@ def test_the_table_has_a_line_for_each_policy_best_first(summary: dict[str, Any]
 def test_the_verdict_comes_first_and_what_was_left_out_last(summary: dict[str, Any]) -> None:
     verdict = {**summary["verdict"], "policy": "Everything"}
     changed = {**summary, "verdict": verdict, "stopped": {**summary["stopped"], "KNNShapley": "to keep to the budget"}}
-    names = [line.split()[0] for line in closing_text(changed).splitlines()[4:]]
+    names = [line.split()[0] for line in closing_text(changed).splitlines()[2:]]
     assert names[:3] == ["Everything", "TrustedMargin", "LearnedWeights"] and names[-2:] == ["EL2N", "KNNShapley"]
     assert closing_text(changed).endswith("-  left out")
 
@@ -50,9 +57,9 @@ def test_the_table_fits_eighty_columns(summary: dict[str, Any]) -> None:
     assert len(printed(changed, 80).splitlines()) == len(rows) + 2
 
 
-def test_the_text_says_the_same_after_the_sentence(summary: dict[str, Any]) -> None:
-    sentence, empty, *lines = closing_text(summary).splitlines()
-    assert sentence == summary["verdict"]["sentence"] and empty == ""
+def test_the_text_says_the_same(summary: dict[str, Any]) -> None:
+    lines = closing_text(summary).splitlines()
+    assert not [line for line in lines if line != line.rstrip()]
     table = [line.split() for line in printed(summary, 300).splitlines() if line.strip()]
     assert [line.split() for line in lines] == table
     assert closing_text(summary).isascii()
@@ -69,5 +76,57 @@ def test_names_cannot_move_the_cursor_or_style_the_terminal(summary: dict[str, A
 
 def test_a_summary_without_a_comparison(summary: dict[str, Any]) -> None:
     bare = {"verdict": {"policy": "RealOnly", "sentence": f"No {HOSTILE[0]}."}}
-    assert closing_text(bare).splitlines()[0] == "No <script>alert(1)</script>."
+    assert closing_text(bare).splitlines()[1].split() == ["policy", "gain", "95", "%", "interval", "log-loss", "splits"]
     assert "policy" in printed(bare)
+
+
+def test_the_notes_name_the_test_result_and_the_worst_findings(run: Path, summary: dict[str, Any]) -> None:
+    assert closing_notes(summary, collect_findings(run)) == [
+        "On 1,000 test rows, accuracy: TrustedMargin 81.1 %, RealOnly 79.0 %.",
+        "Findings: 1 error, 1 warning, 1 note; the report says what to do.",
+        "  ERROR SS101 Class <script>alert(1)</script> is missing",
+        "  WARNING SS103 A source copies training rows",
+    ]
+
+
+def test_of_the_real_rows_alone_the_notes_tell_what_all_rows_would_give(summary: dict[str, Any]) -> None:
+    changed = {**summary, "verdict": {**summary["verdict"], "policy": "RealOnly"}}
+    line, found = closing_notes(changed, [])
+    assert line == "On 1,000 test rows, accuracy: RealOnly 79.0 %, Everything 78.1 %."
+    assert found == "Findings: none."
+
+
+def test_a_loss_on_the_test_rows_has_no_sign(summary: dict[str, Any]) -> None:
+    test = [{"name": name, "metric": "log_loss", "value": -0.45} for name in ("TrustedMargin", "RealOnly")]
+    verdict = {**summary["verdict"], "gain": {"metric": "log_loss"}}
+    line = closing_notes({**summary, "test": test, "verdict": verdict}, [])[0]
+    assert line == "On 1,000 test rows, log-loss: TrustedMargin 0.450, RealOnly 0.450."
+
+
+def test_without_test_rows_nothing_is_said_of_them(summary: dict[str, Any]) -> None:
+    assert closing_notes({**summary, "test": []}, []) == ["Findings: none."]
+    assert closing_notes({"verdict": summary["verdict"]}, []) == ["Findings: none."]
+
+
+def test_many_findings_stay_a_few_short_lines(summary: dict[str, Any]) -> None:
+    title = "A \x1b[2J title " + "of many words " * 10
+    findings = [{"code": f"SS1{k}", "severity": "warning", "title": title} for k in range(30, 40)]
+    _, head, *worst = closing_notes(summary, findings)
+    assert head.startswith("Findings: 10 warnings;") and len(worst) == MAX_FINDINGS
+    assert worst[-1] == "  and 7 more" and max(map(len, worst)) <= 80 and "\x1b" not in "".join(worst)
+
+
+def test_what_a_run_says_last(
+    run: Path, summary: dict[str, Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    sentence, notes = summary["verdict"]["sentence"], closing_notes(summary, collect_findings(run))
+    Console().close_with(run)
+    *table, empty, said, test, head, error, warning, places = capsys.readouterr().out.splitlines()
+    assert "\n".join(table) == closing_text(summary) and empty == ""
+    assert said == sentence and [test, head, error, warning] == notes
+    assert places == f"Report: {run / 'report.html'}   Weights: {run / 'weights.parquet'}"
+    Console(quiet=True).close_with(run)
+    assert capsys.readouterr().out == sentence + "\n"
+    Console(as_json=True).close_with(run)
+    assert json.loads(capsys.readouterr().out) == summary

@@ -54,6 +54,7 @@ def test_numbers_in_words() -> None:
     assert wording.count(12_345) == "12,345"
     assert wording.measured(0.8312, "accuracy") == "83.1 %"
     assert wording.measured(0.4561, "log_loss") == "0.456"
+    assert wording.measured(-0.4561, "log_loss") == "0.456"
     assert wording.measured(None, "accuracy") == "–"
     assert wording.interval({"low": -1.0, "high": 2.0}) == "−1.0 to +2.0"
     assert wording.interval(None) == wording.interval({"low": None, "high": 1}) == ""

@@ -91,21 +91,27 @@ class Console:
             sys.stdout.write(told + "\n")
 
     def close_with(self, out: Path) -> None:
-        """Print the closing table, or the summary as JSON, to stdout."""
+        """Print table, verdict, test result and findings to stdout; only the sentence if quiet; the summary if JSON."""
         summary: dict[str, Any] = json.loads((out / "summary.json").read_text(encoding="utf-8"))
         if self.as_json:
             sys.stdout.write(json.dumps(summary, indent=1) + "\n")
             return
-        from rich.console import Console as Rich
+        sentence = summary["verdict"]["sentence"] + "\n"
+        if self.quiet:
+            sys.stdout.write(sentence)
+            return
+        from synthsift.report.collect import collect_findings
+        from synthsift.report.terminal import closing_notes, closing_table, closing_text
 
-        from synthsift.report.terminal import closing_table
+        if sys.stdout.isatty():
+            from rich.console import Console as Rich
 
-        if not self.quiet:
             Rich().print(closing_table(summary))
-            sys.stdout.write("\n")
-        sys.stdout.write(summary["verdict"]["sentence"] + "\n")
-        if not self.quiet:
-            sys.stdout.write(f"Report: {out / 'report.html'}   Weights: {out / 'weights.parquet'}\n")
+        else:
+            sys.stdout.write(closing_text(summary) + "\n")
+        notes = closing_notes(summary, collect_findings(out))
+        sys.stdout.write("\n" + sentence + "\n".join(notes) + "\n")
+        sys.stdout.write(f"Report: {out / 'report.html'}   Weights: {out / 'weights.parquet'}\n")
 
 
 def _duration(seconds: float) -> str:

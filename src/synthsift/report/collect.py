@@ -67,7 +67,7 @@ def collect(run: Path | str) -> dict[str, Any]:
         "weights": None if rows is None else count_weights(rows),
         "history": _collect_history(run),
         "importance": _pick(summary.get("importance"), ("name", "share", "low", "high", "direction")),
-        "findings": _collect_findings(run),
+        "findings": collect_findings(run),
         "gallery": collect_gallery(_read_json(run, "gallery.json"), planted),
         "planted": planted,
         "plan": collect_plan(_read_json(run, "plan.json")),
@@ -263,7 +263,7 @@ def _collect_history(run: Path) -> dict[str, Any] | None:
     }
 
 
-def _collect_findings(run: Path) -> list[dict[str, Any]]:
+def collect_findings(run: Path) -> list[dict[str, Any]]:
     """Findings as dictionaries, worst first and no more than a page holds; the order among equals is kept."""
     found = _read_json(run, "findings.json") or []
     rank = {severity.name: severity.value for severity in Severity}

@@ -1,9 +1,10 @@
-"""The last thing a run says on the terminal: the sentence and the comparison, as a table or as plain text."""
+"""The last thing a run says: the comparison as a table or as plain lines, the test rows, and what was found."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from synthsift.report import wording
@@ -12,7 +13,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 HEADINGS = ("policy", "gain", "95 % interval", "log-loss", "splits", "")
-REFERENCE = "RealOnly"
+REFERENCE, EVERYTHING = "RealOnly", "Everything"
+SEVERITIES = ("error", "warning", "note")
+MAX_FINDINGS = 4
 
 
 def closing_table(summary: Mapping[str, Any]) -> Table:
@@ -39,7 +42,7 @@ def closing_table(summary: Mapping[str, Any]) -> Table:
 
 
 def closing_text(summary: Mapping[str, Any]) -> str:
-    """Return the verdict's sentence and the comparison as aligned plain lines, for a pipe or a log."""
+    """Return the same as aligned plain lines, for a pipe or a log."""
     lines = [list(HEADINGS), *(cells for _, cells in _rows(summary))]
     widths = [max(len(line[i]) for line in lines) for i in range(len(HEADINGS))]
     text = [
@@ -49,13 +52,56 @@ def closing_text(summary: Mapping[str, Any]) -> str:
         ).rstrip()
         for line in lines
     ]
-    return "\n".join([wording.one_line(summary["verdict"]["sentence"]), "", _title(summary), *text])
+    return "\n".join([_title(summary), *text])
+
+
+def closing_notes(summary: Mapping[str, Any], findings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what stands under the verdict's sentence: the result on the test rows, and the worst findings.
+
+    Parameters
+    ----------
+    summary : dict
+        Content of summary.json.
+    findings : sequence of dict
+        Entries of findings.json, worst first.
+
+    Returns
+    -------
+    list of str
+        At most 2 + `MAX_FINDINGS` lines of plain ASCII signs as far as the names of the user are.
+    """
+    test = _test_line(summary)
+    counts = Counter(str(finding["severity"]) for finding in findings)
+    told = [f"{counts[name]} {name}{'s' * (counts[name] > 1)}" for name in SEVERITIES if counts[name]]
+    bad = [finding for finding in findings if finding["severity"] in SEVERITIES[:2]]
+    worst = [f"  {str(f['severity']).upper()} {f['code']} {wording.one_line(f['title'], 60)}" for f in bad]
+    if len(worst) > MAX_FINDINGS:
+        worst = [*worst[: MAX_FINDINGS - 1], f"  and {len(worst) - MAX_FINDINGS + 1} more"]
+    head = f"Findings: {', '.join(told)}; the report says what to do." if told else "Findings: none."
+    return [*([test] if test else []), head, *worst]
+
+
+def _test_line(summary: Mapping[str, Any]) -> str:
+    """The verdict's policy and the real rows alone (of the real rows alone: and everything) on the test rows."""
+    chosen = summary["verdict"]["policy"]
+    metric = _metric(summary)
+    values = {row["name"]: row["value"] for row in summary.get("test") or [] if row["metric"] == metric}
+    names = [name for name in (chosen, EVERYTHING if chosen == REFERENCE else REFERENCE) if name in values]
+    if not names:
+        return ""
+    told = [f"{wording.one_line(name, 40)} {wording.measured(values[name], metric)}" for name in names]
+    num = (summary.get("data") or {}).get("num_test")
+    return f"On {wording.count(num)} test rows, {wording.title(metric)}: {', '.join(told)}."
 
 
 def _title(summary: Mapping[str, Any]) -> str:
     """What the numbers are, and why the verdict's own gain is another one."""
-    metric = (summary["verdict"].get("gain") or {}).get("metric") or summary.get("metric") or "the metric"
-    return f"Points of {wording.title(metric)} over {REFERENCE}, before correcting for choice:"
+    return f"Points of {wording.title(_metric(summary))} over {REFERENCE}, before correcting for choice:"
+
+
+def _metric(summary: Mapping[str, Any]) -> str:
+    """Name of the metric that the verdict is in."""
+    return (summary["verdict"].get("gain") or {}).get("metric") or summary.get("metric") or "the metric"
 
 
 def _stopped(summary: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -72,10 +72,14 @@ def count(value: Any) -> str:
 
 
 def measured(value: Any, metric: Any) -> str:
-    """Return a metric's value: a loss with three digits, everything else as a percentage."""
+    """Return a metric's value: a loss with three digits, everything else as a percentage.
+
+    The sign of a loss is dropped: no loss is negative, and where a run compares by one it stores it negated, so that
+    higher is better.
+    """
     if not is_number(value):
         return UNKNOWN
-    return f"{value:.3f}" if is_loss(metric) else percent(value, 1)
+    return f"{abs(value):.3f}" if is_loss(metric) else percent(value, 1)
 
 
 def title(name: Any) -> str:
