@@ -11,6 +11,7 @@ from fake_run import HOSTILE
 
 from synthsift.report.canvas import VARIABLES
 from synthsift.report.figures import draw_figures
+from synthsift.report.trainplots import main_inputs
 
 NAMES = {"comparison", "per_class", "per_group", "kept", "weights", "importance", "history"}
 EMPTY: dict[str, Any] = {
@@ -116,6 +117,30 @@ def test_the_direction_of_an_input_is_said_in_words(figures: dict[str, dict[str,
     assert {"trusted loss", "kNN shapley", "50 %", "higher, less weight", "higher, more weight", "no clear trend"} <= {
         *seen
     }
+
+
+def test_inputs_that_hardly_matter_are_folded_into_one_line() -> None:
+    def inputs(*shares: float) -> list[dict[str, Any]]:
+        return [{"name": f"f{k}", "share": share, "direction": 0.5} for k, share in enumerate(shares)]
+
+    rows, rest = main_inputs(inputs(0.3, *[0.01] * 6, 0.005, 0.0049, 0.002, 0.0))
+    assert [row["name"] for row in rows] == [f"f{k}" for k in range(8)]
+    assert rest == "3 further inputs of 0.5 % at most"
+    assert main_inputs(inputs(0.3, 0.001)) == (inputs(0.3, 0.001), "")
+    assert len(main_inputs(inputs(*[0.001] * 9))[0]) == 5
+    assert main_inputs(inputs(*[0.02] * 25))[1] == "1 further input of 2.0 % at most"
+    assert main_inputs([]) == ([], "")
+    seen = texts(draw_figures({**EMPTY, "importance": inputs(0.3, *[0.01] * 6, 0.005, 0.0049)})["importance"]["wide"])
+    assert {"f7", "30 %", "1 %", "0.5 %"} <= set(seen) and "f8" not in seen
+
+
+def test_the_longest_policy_keeps_its_name_on_a_telephone() -> None:
+    gain = {"mean": 0.5, "low": -0.2, "high": 0.9}
+    names = ("TrustedMarginFilter", "TrustedMarginFilter+Real5")
+    row = {"gain": gain, "is_chosen": False, "stopped": None, "n_splits": 5}
+    rows = [{"name": name, **row} for name in names]
+    seen = texts(draw_figures({**EMPTY, "metric": "accuracy", "comparison": rows})["comparison"]["narrow"])
+    assert set(names) <= set(seen)
 
 
 def test_no_distribution_is_drawn_of_weights_that_only_real_rows_have(report: dict[str, Any]) -> None:

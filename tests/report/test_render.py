@@ -187,6 +187,18 @@ def test_five_megabytes_are_never_passed(
     assert "and 260 more sources" in text and "and 1960 more classes" in text
 
 
+def test_inputs_that_hardly_matter_are_one_line(
+    report: dict[str, Any], figures: dict[str, dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(render, "draw_figures", lambda report: figures)
+    small = [{"name": f"small_{k}", "share": 0.004 - 0.0001 * k, "direction": None} for k in range(9)]
+    changed = {**report, "importance": [*report["importance"], *small]}
+    for text in (Page(render_html(changed)).text, render_markdown(changed)):
+        assert "small 0" in text and "small 1" not in text
+        assert "8 further inputs of 0.4 % at most" in text
+    assert "further input" not in Page(render_html(report)).text
+
+
 def test_a_run_with_a_summary_only(tmp_path: Path) -> None:
     writing.write_json(tmp_path / "summary.json", {"schema": 1, "verdict": {"policy": "RealOnly", "sentence": "No."}})
     page = Page(write_report(tmp_path).read_text("utf-8"))

@@ -45,5 +45,5 @@ def few_ticks(n: int = 5) -> Any:
 
 
 def short_name(value: Any, width: float) -> str:
-    """A name that fits the label column."""
-    return wording.one_line(value, 36 if width == WIDE else 20)
+    """A name that fits the label column; the longest of our own policies does."""
+    return wording.one_line(value, 36 if width == WIDE else 26)

@@ -19,7 +19,7 @@ from synthsift.report.figures import draw_figures
 from synthsift.report.gainplots import MIN_ROWS, large_groups
 from synthsift.report.glossary import FEATURES
 from synthsift.report.snippets import write_snippets
-from synthsift.report.trainplots import trend_words
+from synthsift.report.trainplots import main_inputs, trend_words
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -122,6 +122,7 @@ def _context(report: Mapping[str, Any]) -> dict[str, Any]:
     """All that both templates need."""
     verdict = {"use": None, "keep_fraction": None, "effective_fraction": None, **report["verdict"]}
     history = (report["history"] or {}).get("curves", {})
+    inputs, further_inputs = main_inputs(report["importance"])
     return {
         "report": report,
         "run_name": Path(report["run"]).name or report["run"],
@@ -135,6 +136,8 @@ def _context(report: Mapping[str, Any]) -> dict[str, Any]:
         "curve_meanings": curve_meanings(history),
         "curve_words": explain_curves(report["history"], report["diagnostics"]),
         "features": FEATURES,
+        "inputs": inputs,
+        "further_inputs": further_inputs,
         "trend_words": trend_words,
         "subsets": [
             _subsets("class", report["per_class"], report["per_class_of"]),

@@ -45,9 +45,9 @@ def write_snippets(report: Mapping[str, Any]) -> dict[str, str]:
             (
                 "import pandas as pd, torch",
                 kept,
-                "# item i of your dataset must be row w['row'][i] of w['file'][i]",
                 "sampler = torch.utils.data.WeightedRandomSampler(w['weight'].tolist(), num_samples=len(w))",
-                "loader = torch.utils.data.DataLoader(dataset, batch_size=64, sampler=sampler)",
+                "loader = torch.utils.data.DataLoader(dataset, batch_size=64, sampler=sampler)  "
+                "# yours: dataset[i] is row w['row'][i] of w['file'][i]",
             )
         ),
     }

@@ -10,11 +10,12 @@ from synthsift.report.canvas import ACCENT, GRID, MUTED, WARM, WIDE, label_room,
 from synthsift.report.lines import MAX_BARS, few_ticks, note_at_end, row_axes
 
 TREND = 0.1  # rank correlation from which a direction is shown
+MIN_SHARE, MIN_INPUTS = 0.005, 5  # what rounds to 0 % is folded into one line, unless hardly any input would be left
 
 
 def draw_importance(report: Mapping[str, Any], width: float) -> Any:
     """One bar for each input of the meta-network: its share of the variance of the log-weights."""
-    rows = [row for row in report["importance"] if wording.is_number(row.get("share"))][:MAX_BARS]
+    rows, _ = main_inputs(report["importance"])
     if not rows:
         return None
     names = [wording.title(row["name"])[: 36 if width == WIDE else 20] for row in rows]
@@ -25,13 +26,37 @@ def draw_importance(report: Mapping[str, Any], width: float) -> Any:
         axes.barh(y, row["share"], height=0.62, color=tone)
         if wording.is_number(row.get("low")) and wording.is_number(row.get("high")):
             axes.plot([row["low"], row["high"]], [y, y], color=GRID, linewidth=1.4)
-        note_at_end(axes, y, wording.percent(row["share"]), color=tone)
+        note_at_end(axes, y, wording.percent(row["share"], int(row["share"] < 0.01)), color=tone)
         if width == WIDE:
             note_at_end(axes, y, trend_words(row.get("direction")), at=right * 72 - 2, ha="right")
     axes.set_xlim(0, max(1e-6, *(row["share"] for row in rows)) * 1.05)
     axes.xaxis.set_major_formatter(lambda value, _: wording.percent(value))
     axes.set_xlabel("share of the spread of the log-weights")
     return figure
+
+
+def main_inputs(importance: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], str]:
+    """Return the inputs that matter, and what is to be said of the others.
+
+    Parameters
+    ----------
+    importance : sequence of dict
+        ``name`` and ``share`` of each input, highest first.
+
+    Returns
+    -------
+    rows : list of dict
+        At most `MAX_BARS` inputs: those with a share of at least `MIN_SHARE`, and the first `MIN_INPUTS` in any case.
+    rest : str
+        Such as "13 further inputs of 0.5 % at most"; "" when nothing is left out.
+    """
+    known = [row for row in importance if wording.is_number(row.get("share"))]
+    num = max(MIN_INPUTS, sum(row["share"] >= MIN_SHARE for row in known))
+    rows, rest = known[: min(num, MAX_BARS)], known[min(num, MAX_BARS) :]
+    if not rest:
+        return rows, ""
+    most = wording.percent(max(row["share"] for row in rest), 1)
+    return rows, f"{len(rest)} further input{'s' * (len(rest) > 1)} of {most} at most"
 
 
 def trend_tone(direction: Any) -> str:
