@@ -20,7 +20,7 @@ from synthsift.report import collect, render, render_html, render_json, render_m
 
 SECTIONS = {"verdict", "comparison", "kept", "weights", "findings", "test", "method", "next"}
 PARTS = {"subsets", "per-class", "per-group", "importance", "training", "gallery"}  # where a run has them
-VOID = {"meta", "img", "br", "link", "input", "hr"}
+VOID = {"meta", "img", "br", "link", "input", "hr", "wbr"}
 # Without numbers for the pictures, which cost a second: for tests that are about words.
 NO_FIGURES: dict[str, Any] = {
     **dict.fromkeys(("comparison", "per_class", "per_group", "importance"), ()),
@@ -197,6 +197,14 @@ def test_inputs_that_hardly_matter_are_one_line(
         assert "small 0" in text and "small 1" not in text
         assert "8 further inputs of 0.4 % at most" in text
     assert "further input" not in Page(render_html(report)).text
+
+
+def test_a_policy_breaks_only_behind_its_plus(report: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(render, "draw_figures", lambda report: {})
+    row = {**report["comparison"][0], "name": "TrustedMarginFilter+Real5", "is_chosen": False}
+    hostile = {**row, "name": f"{SCRIPT}+<b>"}
+    text = render_html({**report, "comparison": [row, hostile], "test": []})
+    assert "TrustedMarginFilter+<wbr>Real5" in text and "&lt;/script&gt;+<wbr>&lt;b&gt;" in text
 
 
 def test_a_run_with_a_summary_only(tmp_path: Path) -> None:

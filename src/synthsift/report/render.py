@@ -63,6 +63,7 @@ def render_html(report: Mapping[str, Any]) -> str:
     environment = _environment(autoescape=True)
     environment.finalize = _html_safe
     environment.filters["code"] = lambda text: Markup("<pre><code>{}</code></pre>").format(wording.printable(text))
+    environment.filters["policy"] = lambda name: Markup("+<wbr>").join(wording.one_line(name, 60).split("+"))
     figures = {name: {form: Markup(svg) for form, svg in forms.items()} for name, forms in draw_figures(report).items()}
     style = Markup((TEMPLATES / "report.css").read_text("utf-8"))
     return environment.get_template("report.html.j2").render(_context(report), figures=figures, style=style)
