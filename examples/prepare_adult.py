@@ -13,11 +13,20 @@ import csv
 import gzip
 import io
 from pathlib import Path
+from shlex import quote
 
-COMMAND = """synthsift run \\
+from synthsift.report.shell import command_name
+
+FOLDER, TEST = "adult_generators", "test.csv.gz"
+COMMAND = """{synthsift} run \\
     --real {source}/real_train.csv.gz --valid {source}/real_val.csv.gz --test {test} \\
     --synthetic {source}/synthetic --label income --metric accuracy \\
     --max-real 300 --max-valid 300 --max-rows-per-source 300 --generator-saw train --out runs/adult"""
+
+
+def run_command(data: Path, out: Path) -> str:
+    """Return the command that runs on the files of `data` and on the test rows written into `out`."""
+    return COMMAND.format(synthsift=command_name(), source=quote(str(data / FOLDER)), test=quote(str(out / TEST)))
 
 
 def read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
@@ -50,14 +59,14 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder that holds adult_generators")
     parser.add_argument("--out", type=Path, default=Path("data/adult"), help="folder to write to")
     arguments = parser.parse_args()
-    source = arguments.data / "adult_generators"
+    source = arguments.data / FOLDER
     header, rows, taken_out = without_twins(source)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    test = arguments.out / "test.csv.gz"
+    test = arguments.out / TEST
     with gzip.GzipFile(test, "wb", mtime=0) as packed, io.TextIOWrapper(packed, "utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([header, *rows])  # no time stamp: same bytes each time
     print(f"wrote {test}: {len(rows):,} test rows, {taken_out} twins taken out. Now run:\n")
-    print(COMMAND.format(source=source, test=test))
+    print(run_command(arguments.data, arguments.out))
 
 
 if __name__ == "__main__":

@@ -13,12 +13,21 @@ import gzip
 import json
 from collections import Counter
 from pathlib import Path
+from shlex import quote
 
-COMMAND = """synthsift run \\
+from synthsift.report.shell import command_name
+
+FILE = "agnews.jsonl.gz"
+COMMAND = """{synthsift} run \\
     --data {data} --source-column source --split-column split \\
     --train-split seed --valid-split val --test-split test \\
     --text text --label label --parent seed --parent-split seed --generator-saw train \\
     --max-valid 400 --max-rows-per-source 1000 --metric accuracy --out runs/agnews"""
+
+
+def run_command(out: Path) -> str:
+    """Return the command that runs on the file written into `out`."""
+    return COMMAND.format(synthsift=command_name(), data=quote(str(out / FILE)))
 
 
 def copy_lines(source: Path, target: Path) -> Counter[str]:
@@ -45,10 +54,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("data/agnews"), help="folder to write to")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    target = arguments.out / "agnews.jsonl.gz"
+    target = arguments.out / FILE
     counts = copy_lines(arguments.data / "agnews_llm_aug" / "agnews.jsonl.gz", target)
     print(f"wrote {target}: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()) + ". Now run:\n")
-    print(COMMAND.format(data=target))
+    print(run_command(arguments.out))
 
 
 if __name__ == "__main__":

@@ -12,21 +12,28 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from synthsift.report.shell import command_name
 from synthsift.represent.gradients import gradient_histograms
 
 SIGN = 5
 TRAIN, VALID, TEST = 0, 1, 2
-COMMAND = """synthsift run \\
+COMMAND = """{synthsift} run \\
     --real {out}/real.npz --valid {out}/valid.npz --test {out}/test.npz --synthetic {out}/fonts.npz \\
     --label y --group group --metric accuracy --generator-saw none --out runs/chars"""
-COMMAND_IMAGES = """synthsift run \\
+COMMAND_IMAGES = """{synthsift} run \\
     --real {out}/real --valid {out}/valid --test {out}/test --synthetic {out}/fonts \\
     --metric accuracy --generator-saw none --learner cnn --budget 60 --out runs/chars-images"""
+
+
+def run_command(out: Path, *, images: bool = False) -> str:
+    """Return the command that runs on what was written into `out`."""
+    return (COMMAND_IMAGES if images else COMMAND).format(synthsift=command_name(), out=quote(str(out)))
 
 
 def some_per_class(y: np.ndarray, rows: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -79,8 +86,7 @@ def main() -> None:
         else:
             group = {} if part == "fonts" else {"group": sign[rows]}
             write_arrays(arguments.out, part, images[rows], names[labels[rows]], rows, **group)
-    command = COMMAND_IMAGES if arguments.images else COMMAND
-    print(f"Now run:\n\n{command.format(out=arguments.out)}")
+    print(f"Now run:\n\n{run_command(arguments.out, images=arguments.images)}")
 
 
 if __name__ == "__main__":

@@ -13,13 +13,22 @@ import gzip
 import json
 from collections import Counter
 from pathlib import Path
+from shlex import quote
+
+from synthsift.report.shell import command_name
 
 SPLITS = ("seed", "val", "test", "synthetic")
-COMMAND = """synthsift run \\
+FILE = "tweets.jsonl.gz"
+COMMAND = """{synthsift} run \\
     --data {data} --source-column source --split-column split \\
     --train-split seed --valid-split val --test-split test \\
     --text text --label label --parent seed --parent-split seed --generator-saw train \\
     --max-valid 500 --metric accuracy --out runs/tweets"""
+
+
+def run_command(out: Path) -> str:
+    """Return the command that runs on the file written into `out`."""
+    return COMMAND.format(synthsift=command_name(), data=quote(str(out / FILE)))
 
 
 def copy_splits(source: Path, target: Path) -> Counter[str]:
@@ -43,10 +52,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("data/tweets"), help="folder to write to")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    target = arguments.out / "tweets.jsonl.gz"
+    target = arguments.out / FILE
     counts = copy_splits(arguments.data / "parrot_llm_text" / "tweet_sentiment.jsonl.gz", target)
     print(f"wrote {target}: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()) + ". Now run:\n")
-    print(COMMAND.format(data=target))
+    print(run_command(arguments.out))
 
 
 if __name__ == "__main__":

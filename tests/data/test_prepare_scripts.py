@@ -13,6 +13,7 @@ import pytest
 from small_files import csv_text
 
 from synthsift.data.load import DataSpec, load
+from synthsift.report.shell import command_name
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -21,11 +22,14 @@ def run(
     name: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *more: str
 ) -> dict[str, str]:
     """Run a script on `folder`/shared and return the flags of the command it prints."""
-    monkeypatch.setattr("sys.argv", [name, "--data", str(folder / "shared"), "--out", str(folder / "out"), *more])
+    out = folder / "what I made"
+    monkeypatch.setattr("sys.argv", [name, "--data", str(folder / "shared"), "--out", str(out), *more])
     runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
     words = shlex.split(capsys.readouterr().out.split("Now run:")[1].replace("\\\n", " "))
-    assert words[:2] == ["synthsift", "run"] and len(words) % 2 == 0
-    return dict(zip(words[2::2], words[3::2], strict=True))
+    called = shlex.split(command_name())
+    assert words[: len(called) + 1] == [*called, "run"]
+    flags = words[len(called) + 1 :]
+    return dict(zip(flags[::2], flags[1::2], strict=True))
 
 
 def spec_of(flags: dict[str, str]) -> DataSpec:

@@ -12,7 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synthsift.report.canvas import ACCENT, GRID, INK, MUTED, NARROW, WARM, WIDE, new_figure, place_axes, theme, to_svg
+from synthsift.report.canvas import (
+    ACCENT,
+    GRID,
+    INK,
+    MUTED,
+    NARROW,
+    PAPER,
+    WARM,
+    WIDE,
+    new_figure,
+    place_axes,
+    theme,
+    to_svg,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -175,7 +188,7 @@ def _finish(axes: Axes, x: np.ndarray, across: str, up: str, *, legend: bool = T
     axes.set_xlabel(across)
     axes.set_ylabel(up)
     if legend:
-        axes.legend(frameon=False, fontsize=8, labelcolor=INK)
+        axes.legend(facecolor=PAPER, edgecolor="none", framealpha=0.85, fontsize=8, labelcolor=INK)
 
 
 def _short(value: float) -> str:
