@@ -19,8 +19,8 @@ from synthsift.report.shell import command_name
 
 FOLDER, TEST = "adult_generators", "test.csv.gz"
 COMMAND = """{synthsift} run \\
-    --real {source}/real_train.csv.gz --valid {source}/real_val.csv.gz --test {test} \\
-    --synthetic {source}/synthetic --label income --metric accuracy \\
+    --real {source}/real_train.csv.gz --valid {source}/real_val.csv.gz \\
+    --test {test} --synthetic {source}/synthetic --label income --metric accuracy \\
     --max-real 300 --max-valid 300 --max-rows-per-source 300 --generator-saw train --out runs/adult"""
 
 

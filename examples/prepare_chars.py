@@ -24,8 +24,8 @@ from synthsift.represent.gradients import gradient_histograms
 SIGN = 5
 TRAIN, VALID, TEST = 0, 1, 2
 COMMAND = """{synthsift} run \\
-    --real {out}/real.npz --valid {out}/valid.npz --test {out}/test.npz --synthetic {out}/fonts.npz \\
-    --label y --group group --metric accuracy --generator-saw none --out runs/chars"""
+    --real {out}/real.npz --valid {out}/valid.npz --test {out}/test.npz \\
+    --synthetic {out}/fonts.npz --label y --group group --metric accuracy --generator-saw none --out runs/chars"""
 COMMAND_IMAGES = """{synthsift} run \\
     --real {out}/real --valid {out}/valid --test {out}/test --synthetic {out}/fonts \\
     --metric accuracy --generator-saw none --learner cnn --budget 60 --out runs/chars-images"""
