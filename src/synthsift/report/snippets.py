@@ -43,11 +43,10 @@ def write_snippets(report: Mapping[str, Any]) -> dict[str, str]:
         "sklearn": "\n".join(_sklearn_lines(report, kept)),
         "torch": "\n".join(
             (
-                "import pandas as pd, torch",
+                "import pandas as pd, torch  # dataset is yours: item i is row w['row'][i] of w['file'][i]",
                 kept,
                 "sampler = torch.utils.data.WeightedRandomSampler(w['weight'].tolist(), num_samples=len(w))",
-                "loader = torch.utils.data.DataLoader(dataset, batch_size=64, sampler=sampler)  "
-                "# yours: dataset[i] is row w['row'][i] of w['file'][i]",
+                "loader = torch.utils.data.DataLoader(dataset, batch_size=64, sampler=sampler)",
             )
         ),
     }
