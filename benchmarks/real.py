@@ -1,61 +1,44 @@
 """Four real data sets, fresh seeds, the default budget: how far is the verdict's policy from the best one in hindsight?
 
-    python -m benchmarks.real --data ../shared/data --seeds 1020 1021 1022 1023 1024 --out runs/real
+    python -m benchmarks.real --data ../shared/data --seeds 1030 1031 1032 1033 1034 --out runs/real
     python -m benchmarks.real --collect runs/real     # stores docs/results/real.parquet
 
-Every run is the command line's own (`synthsift run`), resumable; the test set is opened once in each. A set whose run of
-a seed is missing is not reported for that seed.
+Every run is the command that `examples/prepare_*.py` print and the README shows, with a seed; resumable; the test set is
+opened once in each. A set whose run of a seed is missing is not reported for that seed.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
-ONE_TABLE = [
-    *("--source-column", "source", "--split-column", "split", "--train-split", "seed"),
-    *("--text", "text", "--label", "label", "--parent", "seed", "--parent-split", "seed"),
-]
+SETS = ("adult", "tweets", "agnews", "chars")
 
 
-def commands(data: Path, work: Path, seed: int) -> dict[str, list[str]]:
-    """The flags of each data set, and what has to be prepared before."""
-    adult, chars = work / "adult", work / f"chars{seed}"
-    for script, folder, more in (("adult", adult, []), ("chars", chars, ["--seed", str(seed)])):
-        if not folder.exists():
-            line = [sys.executable, f"examples/prepare_{script}.py", "--data", str(data), "--out", str(folder), *more]
-            subprocess.run(line, check=True, stdout=subprocess.DEVNULL)
-    census = data / "adult_generators"
-    return {
-        "adult": [
-            *("--real", f"{census}/real_train.csv.gz", "--valid", f"{census}/real_val.csv.gz"),
-            *("--test", f"{adult}/test.csv.gz", "--synthetic", f"{census}/synthetic", "--label", "income"),
-            *("--max-real", "300", "--max-valid", "300", "--max-rows-per-source", "300", "--generator-saw", "train"),
-        ],
-        "tweets": ["--data", f"{data}/parrot_llm_text/tweet_sentiment.jsonl.gz", *ONE_TABLE, "--max-valid", "500"],
-        "agnews": [
-            *("--data", f"{data}/agnews_llm_aug/agnews.jsonl.gz", *ONE_TABLE),
-            *("--max-real", "200", "--max-valid", "200", "--max-rows-per-source", "1000"),
-        ],
-        "chars": [
-            *("--real", f"{chars}/real.npz", "--valid", f"{chars}/valid.npz", "--test", f"{chars}/test.npz"),
-            *("--synthetic", f"{chars}/fonts.npz", "--group", "group"),
-        ],
-    }
+def command(name: str, data: Path, work: Path, seed: int) -> list[str]:
+    """Prepare a data set and return the flags of the command that its script prints, but for the output folder."""
+    folder, more = work / name, []
+    if name == "chars":  # the draw of letters and glyphs is part of the seed
+        folder, more = work / f"{name}{seed}", ["--seed", str(seed)]
+    line = [sys.executable, f"examples/prepare_{name}.py", "--data", str(data), "--out", str(folder), *more]
+    printed = subprocess.run(line, check=True, capture_output=True, text=True).stdout
+    words = shlex.split(printed.split("Now run:")[1].replace("\\\n", " "))
+    return words[words.index("run") : words.index("--out")]
 
 
 def run(data: Path, out: Path, seeds: list[int], sets: list[str]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for seed in seeds:
-        for name, flags in commands(data, out / "data", seed).items():
+        for name in sets:
             folder = out / f"{name}-{seed}"
-            if name not in sets or (folder / "summary.json").exists():
+            if (folder / "summary.json").exists():
                 continue
-            line = [sys.executable, "-m", "synthsift", "run", *flags, "--metric", "accuracy", "--seed", str(seed)]
+            line = [sys.executable, "-m", "synthsift", *command(name, data, out / "data", seed), "--seed", str(seed)]
             done = subprocess.run([*line, "--out", str(folder), "--quiet"], capture_output=True, text=True)
             print(folder.name, done.returncode, (done.stdout or done.stderr).strip().splitlines()[-1:], flush=True)
 
@@ -93,8 +76,8 @@ def collect(out: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1020, 1021, 1022, 1023, 1024])
-    parser.add_argument("--sets", nargs="+", default=["adult", "tweets", "agnews", "chars"])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1030, 1031, 1032, 1033, 1034])
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--out", type=Path, default=Path("runs/real"))
     parser.add_argument("--collect", type=Path, help="collect the finished runs of this folder")
     arguments = parser.parse_args()

@@ -1,7 +1,7 @@
 """News topics with rewrites by language models: drop repeated test texts, then print the command to run.
 
-The file works as it stands, with a source and a split column; the 400 seeds are the user's real data. Only test texts
-that repeat another one word for word are taken out, so every test row counts once.
+The file works as it stands, with a source and a split column; a run takes 200 of the 400 seeds as the user's real data.
+Only test texts that repeat another one word for word are taken out, so every test row counts once.
 
     python examples/prepare_agnews.py --data ../shared/data --out data/agnews
 """
@@ -22,7 +22,7 @@ COMMAND = """{synthsift} run \\
     --data {data} --source-column source --split-column split \\
     --train-split seed --valid-split val --test-split test \\
     --text text --label label --parent seed --parent-split seed --generator-saw train \\
-    --max-valid 400 --max-rows-per-source 1000 --metric accuracy --out runs/agnews"""
+    --max-real 200 --max-valid 200 --max-rows-per-source 1000 --metric accuracy --out runs/agnews"""
 
 
 def run_command(out: Path) -> str:
