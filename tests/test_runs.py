@@ -19,6 +19,7 @@ from synthsift.runs import RunFolder
 from synthsift.seeds import Seeds
 from synthsift.writing import RunError
 
+SUMMARY = {"schema": 1, "verdict": {"sentence": "Use it."}}
 SETTINGS = {"seed": 0, "policies": ("RealOnly", "Everything"), "budget": 5.0, "learner": {"name": "logistic"}}
 
 
@@ -54,13 +55,13 @@ def test_same_settings_and_data_resume_and_a_summary_completes(tmp_path: Path) -
     with RunFolder.open(tmp_path, SETTINGS, "d1") as run:
         assert run.resumed and not run.complete
         assert run.get_cell("Everything", 3, 1) is not None
-        writing.write_json(tmp_path / "summary.json", {"schema": 1, "x": 1})
+        writing.write_json(tmp_path / "summary.json", SUMMARY)
         assert run.complete
         run.drop_cells()
     with RunFolder.open(tmp_path, SETTINGS, "d1") as run:
         assert run.resumed and run.complete
     assert files_below(tmp_path) == ["settings.json", "summary.json"]
-    assert runs.read_summary(tmp_path) == {"schema": 1, "x": 1}
+    assert runs.read_summary(tmp_path) == SUMMARY
 
 
 @pytest.mark.parametrize(
@@ -317,7 +318,8 @@ NURSERY = """
             with runs.RunFolder.open(sys.argv[1], {"a": 1}, "d", overwrite=start % 3 == 2) as run:
                 for number in range(start, start + 40):
                     run.put_cell("policy", number % 7, 0, {"x": np.full(2000, number), "y": np.full(2000, -number / 2)})
-                writing.write_json(run.path / "summary.json", {"schema": 1, "numbers": list(range(3000))})
+                summary = {"schema": 1, "verdict": {"sentence": "Use it."}, "numbers": list(range(3000))}
+                writing.write_json(run.path / "summary.json", summary)
             start += 40
 
     for line in sys.stdin:

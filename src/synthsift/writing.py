@@ -129,7 +129,15 @@ def to_plain(value: Any) -> Any:
 
 @contextlib.contextmanager
 def explained(path: Path, needed: int) -> Iterator[None]:
-    """Turn an error of the operating system at `path` into a message that a user can act on."""
+    """Turn an error of the operating system at `path` into a message that a user can act on.
+
+    Parameters
+    ----------
+    path : Path
+        What the user knows of, whatever it is called while it is written.
+    needed : int
+        Bytes; 0 where nobody knows.
+    """
     try:
         yield
     except OSError as error:
@@ -142,12 +150,13 @@ def explained(path: Path, needed: int) -> Iterator[None]:
 
 
 def _full_disk(path: Path, needed: int) -> str:
-    """What to say when no space is left for `needed` bytes at `path`."""
+    """What to say when no space is left for `needed` bytes (0: for how many is not known) at `path`."""
     free = shutil.disk_usage(next(parent for parent in (path, *path.parents) if parent.is_dir())).free
+    lacking = f"{needed:,} bytes in {path.parent} and" if needed else f"more space in {path.parent} than the"
     return (
-        f"The disk is full: {path.name} needs {needed:,} bytes in {path.parent} and {free:,} are free. "
+        f"The disk is full: {path.name} needs {lacking} {free:,}{'' if needed else ' bytes that'} are free. "
         "Nothing was damaged: every file there is as it was. Free some space and run the same command again; "
-        "it goes on where it stopped."
+        "a run goes on where it stopped."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator
@@ -13,6 +14,8 @@ import numpy as np
 from synthsift.data.columns import Column, NumberColumn, RawFile, text_column
 from synthsift.records import DataError
 
+LARGEST = 1e15  # in single precision, squares of larger numbers and sums of a million of them overflow
+SOUND = f"Arrays must be finite and within ±{LARGEST:g}; rescale, replace or remove these rows."
 NUMERIC = "buif"  # kinds of dtype that are numbers: booleans, unsigned and signed integers, floats
 
 
@@ -97,8 +100,41 @@ def column_of_array(path: Path, name: str, values: np.ndarray, num_rows: int) ->
 
 def flat_inputs(x: np.ndarray) -> np.ndarray:
     """Return inputs as float32 (n, d): flattened, bytes scaled from 0-255 to 0-1."""
-    flat = x.reshape(len(x), -1).astype(np.float32)
+    flat = single(x.reshape(len(x), -1))
     return flat / np.float32(255) if x.dtype == np.uint8 else flat
+
+
+def single(x: np.ndarray) -> np.ndarray:
+    """Return numbers as float32; those beyond it become infinite without a warning, `unsound_rows` finds them."""
+    with np.errstate(over="ignore"):
+        return x.astype(np.float32, copy=False)
+
+
+def unsound_rows(x: np.ndarray) -> tuple[np.ndarray, str]:
+    """Find the rows of numbers (n, ...) that cannot be computed with in single precision.
+
+    Parameters
+    ----------
+    x : ndarray (n, ...)
+        As they were read, before they are made float32.
+
+    Returns
+    -------
+    rows : ndarray (k,) of int
+        Those with NaN, infinity or a number beyond +-`LARGEST`.
+    what : str
+        What the first of them holds; "" without any.
+    """
+    flat = x.reshape(len(x), math.prod(x.shape[1:]))
+    high, low = flat.max(axis=1, initial=0), flat.min(axis=1, initial=0)
+    bad = np.flatnonzero(~((high <= LARGEST) & (low >= -LARGEST)))  # NaN is in no order
+    if not len(bad):
+        return bad, ""
+    first = flat[bad[0]]
+    if not np.isfinite(first).all():
+        return bad, "NaN or infinity"
+    place = int(np.argmax(np.abs(first.astype(np.float64))))
+    return bad, f"numbers beyond ±{LARGEST:g} (such as {float(first[place]):g} in column {place})"
 
 
 def read_vectors(path: Path) -> np.ndarray:

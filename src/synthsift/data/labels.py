@@ -68,20 +68,19 @@ def label_keys(column: Column, is_number: bool) -> np.ndarray:
     return np.array([*(_WHOLE.sub(r"\1", v) if _WHOLE.fullmatch(v) else v for v in values), ""], dtype=object)[codes]
 
 
-def _is_missing(keys: np.ndarray) -> np.ndarray:
-    """Return where a label is missing."""
-    return keys == "" if keys.dtype == object else ~np.isfinite(keys)
-
-
 def _refuse_missing(part: Part, keys: np.ndarray, label: str) -> None:
-    """Refuse rows without a label."""
-    missing = _is_missing(keys)
-    if missing.any():
-        first = int(part.rows[np.flatnonzero(missing)[0]]) + 1
-        raise DataError(
-            f"{missing.sum():,} of {len(keys):,} {part.role} rows of {part.raw.file} have no label in {label!r}, the "
-            f"first of them is data row {first}. Every row needs one; fill it in or remove the row."
-        )
+    """Refuse rows without a label, or with an infinite number for one."""
+    is_text = keys.dtype == object
+    for bad, what, advice in (
+        (np.zeros(len(keys), bool) if is_text else np.isinf(keys), "a label that is not finite", "mend it"),
+        (keys == "" if is_text else np.isnan(keys), "no label", "fill it in"),
+    ):
+        if bad.any():
+            first = int(part.rows[np.flatnonzero(bad)[0]]) + 1
+            raise DataError(
+                f"{bad.sum():,} of {len(keys):,} {part.role} rows of {part.raw.file} have {what} in {label!r}, the "
+                f"first of them is data row {first}. Every row needs one; {advice} or remove the row."
+            )
 
 
 def _classes(keys: np.ndarray, is_number: bool, label: str) -> tuple[Any, ...]:
