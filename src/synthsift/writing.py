@@ -89,12 +89,13 @@ def write_csv(path: Path | str, columns: Mapping[str, Sequence[Any] | np.ndarray
 
 
 def write_parquet(path: Path | str, columns: Mapping[str, Sequence[Any] | np.ndarray]) -> None:
-    """Write equally long one-dimensional `columns` as Parquet, atomically."""
+    """Write equally long one-dimensional `columns` as Parquet with a checksum a page, atomically."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     buffer = pa.BufferOutputStream()
-    pq.write_table(pa.table({name: pa.array(column) for name, column in columns.items()}), buffer)
+    table = pa.table({name: pa.array(column) for name, column in columns.items()})
+    pq.write_table(table, buffer, write_page_checksum=True)
     atomic_write(path, buffer.getvalue().to_pybytes())
 
 

@@ -53,7 +53,7 @@ def _read_weights(file: Path) -> dict[str, np.ndarray]:
 
     try:
         data = pa.BufferReader(file.read_bytes())  # pyarrow takes no path that is not UTF-8
-        table = pq.read_table(data, columns=list(COLUMNS), page_checksum_verification=True)
+        table = pq.ParquetFile(data, page_checksum_verification=True).read(columns=list(COLUMNS))
         lacking = [name for name in COLUMNS if name not in table.column_names]
         if lacking:
             raise DataError(

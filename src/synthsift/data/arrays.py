@@ -47,9 +47,10 @@ def read_npz(path: Path, wanted: Collection[str]) -> RawFile:
             names = tuple(archive.files)
             if "x" not in names:
                 raise DataError(f"{path} has no array 'x' of inputs; it has {', '.join(names) or 'none'}.")
-            x = archive["x"]
+            x = _array(path, archive, "x")
             _check_inputs(path, x)
-            columns = {name: column_of_array(path, name, archive[name], len(x)) for name in names if name in wanted}
+            others = {name: _array(path, archive, name) for name in names if name in wanted}
+            columns = {name: column_of_array(path, name, values, len(x)) for name, values in others.items()}
     return RawFile(str(path), tuple(name for name in names if name != "x"), columns, len(x), x)
 
 
@@ -69,6 +70,21 @@ def safe_numpy(path: Path) -> Iterator[None]:
         ) from error
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, KeyError) as error:
         raise DataError(f"{path} is cut off or damaged ({error}). Copy or write it again.") from error
+
+
+def _array(path: Path, archive: np.lib.npyio.NpzFile, name: str) -> np.ndarray:
+    """Read one array; a header that claims more than the archive holds is refused before memory is taken for it."""
+    member = name if name in archive.zip.namelist() else f"{name}.npy"
+    with archive.zip.open(member) as stream:
+        version = np.lib.format.read_magic(stream)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(stream)
+        held = archive.zip.getinfo(member).file_size - stream.tell()
+    if not dtype.hasobject and math.prod(shape) * dtype.itemsize > held:
+        raise DataError(
+            f"{path} is cut off or damaged: {name!r} of shape {shape} is not whole. Copy or write it again."
+        )
+    return archive[name]
 
 
 def _check_inputs(path: Path, x: np.ndarray) -> None:
@@ -153,8 +169,8 @@ def read_vectors(path: Path) -> np.ndarray:
                 chosen = "x" if "x" in names else names[0] if len(names) == 1 else None
                 if chosen is None:
                     raise DataError(f"{path} holds {len(names)} arrays ({', '.join(names)}); one called 'x' is needed.")
-                loaded = loaded[chosen]
-    if loaded.ndim != 2 or loaded.dtype.kind not in NUMERIC:
+                loaded = _array(path, loaded, chosen)
+    if loaded.ndim != 2 or not loaded.size or loaded.dtype.kind not in NUMERIC:
         raise DataError(
             f"{path} has shape {loaded.shape} and dtype {loaded.dtype}; a matrix (rows, dimensions) is needed."
         )

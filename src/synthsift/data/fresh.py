@@ -10,7 +10,7 @@ import numpy as np
 from synthsift.data.arrays import SOUND, flat_inputs, unsound_rows
 from synthsift.data.columns import NumberColumn, RawFile, describe_names, finite_cells, key_texts
 from synthsift.data.files import need_column
-from synthsift.data.labels import label_keys
+from synthsift.data.labels import codes_of, label_keys
 from synthsift.data.spec import nearest
 from synthsift.records import DataError, Table
 
@@ -99,8 +99,7 @@ def fresh_labels(raw: RawFile, label: str, classes: Sequence[Any], first_row: in
             f"are {_listed(classes)}."
         )
     keys = label_keys(column, is_number)
-    code_of = {name: code for code, name in enumerate(classes)}
-    codes = np.array([code_of.get(key, -1) for key in keys.tolist()], dtype=np.int64)
+    codes = codes_of(keys, classes)
     if (codes < 0).any():
         place = int(np.flatnonzero(codes < 0)[0])
         seen = keys[place]

@@ -96,7 +96,7 @@ def parse_object(path: Path, number: int, line: bytes) -> dict[str, Any]:
         item = json.loads(line.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise encoding_error(path) or DataError(f"{path}: {error}") from error
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # not JSON, nested too deeply, or a number of too many digits
         raise DataError(f"line {number} of {path} is not JSON ({error}). One object a line is needed.") from error
     if not isinstance(item, dict):
         kind = type(item).__name__

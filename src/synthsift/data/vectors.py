@@ -104,8 +104,8 @@ def vectors_of(vectors: Vectors, examples: Examples) -> np.ndarray:
     bad, what = unsound_rows(found)
     if len(bad):
         raise DataError(
-            f"the embeddings of {len(bad):,} rows hold {what}, the first is that of {str(examples.ids[bad[0]])!r}. "
-            f"They must be finite and within ±{LARGEST:g}; compute them again."
+            f"the embeddings of {len(bad):,} rows hold {what} in single precision, such as that of "
+            f"{str(examples.ids[bad[0]])!r}. They must be finite and within ±{LARGEST:g}; compute them again."
         )
     return found
 
