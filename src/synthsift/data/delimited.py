@@ -111,7 +111,7 @@ def records(text: TextIO, delimiter: str, limit: int = 2 * BLOCK_BYTES) -> Itera
     EndlessRecord
         If a record is longer.
     """
-    taken: list[str] = []
+    taken = io.StringIO()  # not a list: an open quotation mark may swallow millions of short lines
     before, held = 0, 0
 
     def lines() -> Iterator[str]:
@@ -120,15 +120,15 @@ def records(text: TextIO, delimiter: str, limit: int = 2 * BLOCK_BYTES) -> Itera
             held += len(line)
             if held > limit:
                 raise EndlessRecord(before + 1, limit)
-            taken.append(line)
+            taken.write(line)
             yield line
 
     with _any_cell():
         reader = csv.reader(lines(), delimiter=delimiter)
         for cells in reader:
             if cells:
-                yield before + 1, "".join(taken), cells
-            taken.clear()
+                yield before + 1, taken.getvalue(), cells
+            taken = io.StringIO()
             before, held = reader.line_num, 0
 
 

@@ -22,7 +22,7 @@ from synthsift.records import DataError, Finding
 
 MIN_REAL_ROWS = 10
 UNKNOWN = -1
-MAX_WHOLE = 2.0**53  # whole numbers beyond it are not all told apart in double precision
+MAX_WHOLE = 2.0**53  # below it every whole number is told apart from the next in double precision
 _WHOLE = re.compile(r"([+-]?\d+)\.0*")
 
 
@@ -84,7 +84,7 @@ def _composed(label: Any) -> Any:
 def _is_exact(column: Column) -> bool:
     """Tell whether no two labels of a numeric column become one in double precision, as long keys would."""
     numbers = column.as_numbers()
-    return not (np.abs(numbers[np.isfinite(numbers)]) > MAX_WHOLE).any()
+    return not (np.abs(numbers[np.isfinite(numbers)]) >= MAX_WHOLE).any()
 
 
 def _refuse_missing(part: Part, keys: np.ndarray, label: str) -> None:
