@@ -167,6 +167,27 @@ def test_reading_something_else_than_a_run(tmp_path: Path, name: str, content: s
         read(tmp_path)
 
 
+@pytest.mark.parametrize("settings", [{}, {"settings": []}, {"settings": None}])
+def test_settings_that_hold_none_are_damaged(tmp_path: Path, settings: dict[str, object]) -> None:
+    writing.write_json(tmp_path / "settings.json", {"schema": 1, "tool": "synthsift", "data_hash": "d1", **settings})
+    with pytest.raises(RunError, match=r"is damaged: its settings\.json holds no settings"):
+        runs.read_settings(tmp_path)
+    with pytest.raises(RunError, match="a run with other settings"):
+        RunFolder.open(tmp_path, SETTINGS, "d1")
+
+
+@pytest.mark.parametrize("verdict", [None, "Use it.", {}, {"sentence": None}])
+def test_a_summary_without_a_sentence_is_damaged_and_the_run_is_resumed(tmp_path: Path, verdict: object) -> None:
+    RunFolder.open(tmp_path, SETTINGS, "d1").close()
+    for content in ({"schema": 1, "verdict": verdict}, [1]):
+        writing.write_json(tmp_path / "summary.json", content)
+        for place in (tmp_path, tmp_path / "summary.json"):
+            with pytest.raises(RunError, match=r"summary\.json is damaged: it|summary\.json is not a run"):
+                runs.read_summary(place)
+        with RunFolder.open(tmp_path, SETTINGS, "d1") as run:
+            assert run.resumed and not run.complete
+
+
 def test_an_unknown_schema_is_refused_but_may_be_overwritten(tmp_path: Path) -> None:
     later = {"schema": 2, "tool": "synthsift", "data_hash": "d1", "settings": {}}
     writing.write_json(tmp_path / "settings.json", later)

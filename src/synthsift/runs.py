@@ -49,9 +49,12 @@ def read_settings(path: Path | str) -> dict[str, Any]:
     Raises
     ------
     RunError
-        If there is no run, or another version of synthsift wrote it.
+        If there is no run, its settings are damaged, or another version of synthsift wrote it.
     """
-    return _read_record(path, SETTINGS)["settings"]
+    settings = _read_record(path, SETTINGS).get("settings")
+    if not isinstance(settings, dict):
+        raise RunError(f"{path} is damaged: its {SETTINGS} holds no settings. Repeat the run in a new folder.")
+    return settings
 
 
 def read_summary(path: Path | str) -> dict[str, Any]:
@@ -269,7 +272,8 @@ def _refuse_other(path: Path, wanted: dict[str, Any]) -> None:
             f"{path} holds a run with schema {seen.get('schema')!r}; this version writes {SCHEMA}. "
             "Choose another --out, or give --overwrite to replace that run."
         )
-    old, new = seen.get("settings", {}), wanted["settings"]
+    old, new = seen.get("settings"), wanted["settings"]
+    old = old if isinstance(old, dict) else {}  # damaged: then all settings differ
     differ = [
         f"{name}: {_short(old.get(name))} there, {_short(new.get(name))} now"
         for name in dict.fromkeys([*old, *new])

@@ -214,3 +214,13 @@ def test_a_link_to_an_empty_folder_is_followed(tmp_path: Path) -> None:
     (tmp_path / "new").symlink_to("there")
     assert synthsift("export", run, "--out", tmp_path / "new").code == 0
     assert (tmp_path / "new").is_symlink() and len(list((tmp_path / "there").iterdir())) == 2
+
+
+def test_names_that_a_terminal_would_act_on_are_told_without_these_signs(tmp_path: Path) -> None:
+    folder = tmp_path / "\x1b[31mred"
+    folder.mkdir()
+    run = finished_run(folder)
+    summary({"schema": 1, "verdict": {"sentence": "Use \x1b]0;title\x07 it."}})(run)
+    ended = synthsift("export", run, "--out", tmp_path / "new")
+    assert ended.code == 0 and "red/made.csv: 7 rows" in ended.err
+    assert not {"\x1b", "\x07"} & set(ended.err + ended.out)

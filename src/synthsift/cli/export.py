@@ -18,6 +18,7 @@ from synthsift.report.collect import collect
 from synthsift.report.drift_page import RECORD, read_drift
 from synthsift.report.drift_table import drift_text
 from synthsift.report.render import render_json, render_markdown, write_report
+from synthsift.report.wording import printable
 from synthsift.runs import read_summary
 
 # Columns of weights.parquet that are read, and the Arrow type that each is brought to.
@@ -41,8 +42,8 @@ def execute_export(run: Path, out: Path) -> int:
     columns = _read_weights(run / "weights.parquet")
     with whole_folder(out) as begun:
         told = _write_files(columns, begun, out)
-    sys.stderr.write("".join(f"{line}\n" for line in told))
-    sys.stdout.write(f"{sentence}\n")
+    sys.stderr.write("".join(f"{printable(line)}\n" for line in told))  # a name may hold what a terminal acts on
+    sys.stdout.write(f"{printable(sentence)}\n")
     return 0
 
 
