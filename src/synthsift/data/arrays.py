@@ -74,12 +74,14 @@ def safe_numpy(path: Path) -> Iterator[None]:
 
 def _array(path: Path, archive: np.lib.npyio.NpzFile, name: str) -> np.ndarray:
     """Read one array; a header that claims more than the archive holds is refused before memory is taken for it."""
-    member = name if name in archive.zip.namelist() else f"{name}.npy"
-    with archive.zip.open(member) as stream:
+    packed = archive.zip
+    assert packed is not None  # it is None once the archive is closed
+    member = name if name in packed.namelist() else f"{name}.npy"
+    with packed.open(member) as stream:
         version = np.lib.format.read_magic(stream)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = read(stream)
-        held = archive.zip.getinfo(member).file_size - stream.tell()
+        held = packed.getinfo(member).file_size - stream.tell()
     if not dtype.hasobject and math.prod(shape) * dtype.itemsize > held:
         raise DataError(
             f"{path} is cut off or damaged: {name!r} of shape {shape} is not whole. Copy or write it again."
