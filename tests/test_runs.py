@@ -19,6 +19,7 @@ from synthsift.runs import RunFolder
 from synthsift.seeds import Seeds
 from synthsift.writing import RunError
 
+SUMMARY = {"schema": 1, "verdict": {"sentence": "Use it."}}
 SETTINGS = {"seed": 0, "policies": ("RealOnly", "Everything"), "budget": 5.0, "learner": {"name": "logistic"}}
 
 
@@ -54,13 +55,13 @@ def test_same_settings_and_data_resume_and_a_summary_completes(tmp_path: Path) -
     with RunFolder.open(tmp_path, SETTINGS, "d1") as run:
         assert run.resumed and not run.complete
         assert run.get_cell("Everything", 3, 1) is not None
-        writing.write_json(tmp_path / "summary.json", {"schema": 1, "x": 1})
+        writing.write_json(tmp_path / "summary.json", SUMMARY)
         assert run.complete
         run.drop_cells()
     with RunFolder.open(tmp_path, SETTINGS, "d1") as run:
         assert run.resumed and run.complete
     assert files_below(tmp_path) == ["settings.json", "summary.json"]
-    assert runs.read_summary(tmp_path) == {"schema": 1, "x": 1}
+    assert runs.read_summary(tmp_path) == SUMMARY
 
 
 @pytest.mark.parametrize(
@@ -164,6 +165,27 @@ def test_reading_something_else_than_a_run(tmp_path: Path, name: str, content: s
     (tmp_path / name).write_text(content)
     with pytest.raises(RunError, match=r"is not a run of synthsift: its .*json was needed"):
         read(tmp_path)
+
+
+@pytest.mark.parametrize("settings", [{}, {"settings": []}, {"settings": None}])
+def test_settings_that_hold_none_are_damaged(tmp_path: Path, settings: dict[str, object]) -> None:
+    writing.write_json(tmp_path / "settings.json", {"schema": 1, "tool": "synthsift", "data_hash": "d1", **settings})
+    with pytest.raises(RunError, match=r"is damaged: its settings\.json holds no settings"):
+        runs.read_settings(tmp_path)
+    with pytest.raises(RunError, match="a run with other settings"):
+        RunFolder.open(tmp_path, SETTINGS, "d1")
+
+
+@pytest.mark.parametrize("verdict", [None, "Use it.", {}, {"sentence": None}])
+def test_a_summary_without_a_sentence_is_damaged_and_the_run_is_resumed(tmp_path: Path, verdict: object) -> None:
+    RunFolder.open(tmp_path, SETTINGS, "d1").close()
+    for content in ({"schema": 1, "verdict": verdict}, [1]):
+        writing.write_json(tmp_path / "summary.json", content)
+        for place in (tmp_path, tmp_path / "summary.json"):
+            with pytest.raises(RunError, match=r"summary\.json is damaged: it|summary\.json is not a run"):
+                runs.read_summary(place)
+        with RunFolder.open(tmp_path, SETTINGS, "d1") as run:
+            assert run.resumed and not run.complete
 
 
 def test_an_unknown_schema_is_refused_but_may_be_overwritten(tmp_path: Path) -> None:
@@ -317,7 +339,8 @@ NURSERY = """
             with runs.RunFolder.open(sys.argv[1], {"a": 1}, "d", overwrite=start % 3 == 2) as run:
                 for number in range(start, start + 40):
                     run.put_cell("policy", number % 7, 0, {"x": np.full(2000, number), "y": np.full(2000, -number / 2)})
-                writing.write_json(run.path / "summary.json", {"schema": 1, "numbers": list(range(3000))})
+                summary = {"schema": 1, "verdict": {"sentence": "Use it."}, "numbers": list(range(3000))}
+                writing.write_json(run.path / "summary.json", summary)
             start += 40
 
     for line in sys.stdin:

@@ -49,20 +49,26 @@ def read_settings(path: Path | str) -> dict[str, Any]:
     Raises
     ------
     RunError
-        If there is no run, or another version of synthsift wrote it.
+        If there is no run, its settings are damaged, or another version of synthsift wrote it.
     """
-    return _read_record(path, SETTINGS)["settings"]
+    settings = _read_record(path, SETTINGS).get("settings")
+    if not isinstance(settings, dict):
+        raise RunError(f"{path} is damaged: its {SETTINGS} holds no settings. Repeat the run in a new folder.")
+    return settings
 
 
 def read_summary(path: Path | str) -> dict[str, Any]:
-    """Return summary.json of the finished run in folder `path` (or the file given itself).
+    """Return summary.json of the finished run in folder `path` (or the file given itself); its verdict has a sentence.
 
     Raises
     ------
     RunError
-        If there is no finished run, or another version of synthsift wrote it.
+        If there is no finished run, its summary is damaged, or another version of synthsift wrote it.
     """
-    return _read_record(path, SUMMARY)
+    record = _read_record(path, SUMMARY)
+    if not _has_sentence(record):
+        raise RunError(_damaged(Path(path), "it holds no verdict with a sentence"))
+    return record
 
 
 @dataclass(eq=False)
@@ -129,8 +135,8 @@ class RunFolder:
 
     @property
     def complete(self) -> bool:
-        """True when summary.json, which is to be written last, is there."""
-        return (self.path / SUMMARY).exists()
+        """True when summary.json, which is to be written last, is there and sound."""
+        return _has_sentence(_read_json(self.path / SUMMARY))
 
     def get_cell(self, policy: str, seed: int, fold: int) -> dict[str, np.ndarray] | None:
         """Return the arrays of a finished cell, or None when it is absent or damaged."""
@@ -173,6 +179,8 @@ def _read_record(path: Path | str, name: str) -> dict[str, Any]:
     if not isinstance(record, dict) or "schema" not in record or (name == SETTINGS and record.get("tool") != TOOL):
         if name == SUMMARY and not file.exists() and _is_ours(path):
             raise RunError(f"the run in {path} has not ended: it has no {name}. Repeat its command; it is resumed.")
+        if name == SUMMARY and file.exists() and _is_ours(path):
+            raise RunError(_damaged(file, "it is not the JSON object that was written"))
         seen = "is not one" if file.exists() else "does not exist"
         raise RunError(
             f"{path} is not a run of synthsift: its {name} was needed, {file} {seen}. "
@@ -184,6 +192,18 @@ def _read_record(path: Path | str, name: str) -> dict[str, Any]:
             "Use the version that made it, or repeat the run."
         )
     return record
+
+
+def _has_sentence(record: Any) -> bool:
+    """True for the content of a summary.json that holds a verdict in words."""
+    verdict = record.get("verdict") if isinstance(record, dict) else None
+    return isinstance(verdict, dict) and isinstance(verdict.get("sentence"), str)
+
+
+def _damaged(file: Path, why: str) -> str:
+    """What to say of a summary.json that cannot be relied on."""
+    place = file / SUMMARY if file.is_dir() else file
+    return f"{place} is damaged: {why}. Repeat the run's command; it is resumed and writes the file again."
 
 
 def _is_ours(path: Path) -> bool:
@@ -252,7 +272,8 @@ def _refuse_other(path: Path, wanted: dict[str, Any]) -> None:
             f"{path} holds a run with schema {seen.get('schema')!r}; this version writes {SCHEMA}. "
             "Choose another --out, or give --overwrite to replace that run."
         )
-    old, new = seen.get("settings", {}), wanted["settings"]
+    old, new = seen.get("settings"), wanted["settings"]
+    old = old if isinstance(old, dict) else {}  # damaged: then all settings differ
     differ = [
         f"{name}: {_short(old.get(name))} there, {_short(new.get(name))} now"
         for name in dict.fromkeys([*old, *new])

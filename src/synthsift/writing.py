@@ -89,12 +89,13 @@ def write_csv(path: Path | str, columns: Mapping[str, Sequence[Any] | np.ndarray
 
 
 def write_parquet(path: Path | str, columns: Mapping[str, Sequence[Any] | np.ndarray]) -> None:
-    """Write equally long one-dimensional `columns` as Parquet, atomically."""
+    """Write equally long one-dimensional `columns` as Parquet with a checksum a page, atomically."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     buffer = pa.BufferOutputStream()
-    pq.write_table(pa.table({name: pa.array(column) for name, column in columns.items()}), buffer)
+    table = pa.table({name: pa.array(column) for name, column in columns.items()})
+    pq.write_table(table, buffer, write_page_checksum=True)
     atomic_write(path, buffer.getvalue().to_pybytes())
 
 
@@ -129,7 +130,15 @@ def to_plain(value: Any) -> Any:
 
 @contextlib.contextmanager
 def explained(path: Path, needed: int) -> Iterator[None]:
-    """Turn an error of the operating system at `path` into a message that a user can act on."""
+    """Turn an error of the operating system at `path` into a message that a user can act on.
+
+    Parameters
+    ----------
+    path : Path
+        What the user knows of, whatever it is called while it is written.
+    needed : int
+        Bytes; 0 where nobody knows.
+    """
     try:
         yield
     except OSError as error:
@@ -142,12 +151,13 @@ def explained(path: Path, needed: int) -> Iterator[None]:
 
 
 def _full_disk(path: Path, needed: int) -> str:
-    """What to say when no space is left for `needed` bytes at `path`."""
+    """What to say when no space is left for `needed` bytes (0: for how many is not known) at `path`."""
     free = shutil.disk_usage(next(parent for parent in (path, *path.parents) if parent.is_dir())).free
+    lacking = f"{needed:,} bytes in {path.parent} and" if needed else f"more space in {path.parent} than the"
     return (
-        f"The disk is full: {path.name} needs {needed:,} bytes in {path.parent} and {free:,} are free. "
+        f"The disk is full: {path.name} needs {lacking} {free:,}{'' if needed else ' bytes that'} are free. "
         "Nothing was damaged: every file there is as it was. Free some space and run the same command again; "
-        "it goes on where it stopped."
+        "a run goes on where it stopped."
     )
 
 

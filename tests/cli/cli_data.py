@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from synthsift import writing
+
 QUICK = ("--policies", "Everything", "--seeds", "1")
 WEIGHTS = ["id", "source", "split", "label", "weight", "learned_weight", "keep", "file", "row"]  # of weights.parquet
 Columns = dict[str, Any]
@@ -71,3 +73,16 @@ def columns_of(file: Path) -> dict[str, list[Any]]:
     import pyarrow.parquet as pq
 
     return pq.read_table(file).to_pydict()
+
+
+def finished_run(folder: Path) -> Path:
+    """A finished run that keeps rows of two files."""
+    files = [write(folder / f"{name}.csv", draw(10, seed)) for seed, name in enumerate(("real", "made"))]
+    run = folder / "run"
+    run.mkdir()
+    columns = {"file": np.repeat(files, 10), "row": np.tile(np.arange(10), 2), "weight": np.ones(20)}
+    columns |= {"source": np.repeat(["real", "made"], 10), "split": np.repeat(["train", "synthetic"], 10)}
+    columns |= {"label": np.tile(["a", "b"], 10), "keep": np.arange(20) % 3 > 0}
+    writing.write_parquet(run / "weights.parquet", columns)
+    writing.write_json(run / "summary.json", {"schema": 1, "verdict": {"sentence": "Use it."}})
+    return run

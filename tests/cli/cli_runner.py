@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import io
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
+
+import pytest
 
 from synthsift.cli.app import run_app
 
@@ -37,6 +41,19 @@ def synthsift(*arguments: object) -> Ended:
             code = end.code
     assert isinstance(code, int), code
     return Ended(code, out.getvalue(), err.getvalue())
+
+
+def fill_disk(patch: pytest.MonkeyPatch, after: int) -> None:
+    """From the given call on, nothing can be flushed to the disk."""
+    calls, flush = [0], os.fsync
+
+    def full(descriptor: int) -> None:
+        calls[0] += 1
+        if calls[0] > after:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        flush(descriptor)
+
+    patch.setattr(os, "fsync", full)
 
 
 def snapshot(place: Path) -> dict[str, str] | None:

@@ -6,6 +6,8 @@ import gzip
 import json
 import os
 import re
+import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -100,6 +102,27 @@ def parquet(folder: Path) -> str:
     return str(folder / "real.parquet")
 
 
+def flipped(folder: Path) -> Path:
+    """A Parquet file with checksums in which one bit of a cell is another."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = folder / "real.parquet"
+    pq.write_table(pa.table(REAL), path, compression="none", use_dictionary=False, write_page_checksum=True)
+    data = bytearray(path.read_bytes())
+    data[120] ^= 1
+    path.write_bytes(data)
+    return path
+
+
+def swollen(path: Path) -> Path:
+    """An .npz whose array says that it has 24 TB and holds nothing."""
+    head = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000, 3), }".ljust(117) + b"\n"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x.npy", b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head)
+    return path
+
+
 def zipped(folder: Path) -> str:
     (folder / "real.csv.gz").write_bytes(gzip.compress("\n".join(GOOD).encode()))
     return str(folder / "real.csv.gz")
@@ -159,7 +182,43 @@ CASES: dict[str, tuple[Build, int, str]] = {
     "cut parquet": (cut(parquet), BAD, "not sound Parquet"),
     "cut npz": (cut(npz, label="y"), BAD, "cut off or damaged"),
     "npz with pickle": (arrays(y=np.array([{}] * 40, dtype=object)), BAD, "only pickle could load"),
+    "npz that claims more rows than it has": (
+        lambda f: two_files(f, real=swollen(f / "r.npz"), label="y"), BAD, r"'x' of shape \(1000000000000, 3\) is not"
+    ),
+    "parquet with a flipped bit": (lambda f: two_files(f, real=flipped(f)), BAD, "CRC checksum verification failed"),
+    "one line without end": (real_file("r.csv", "1.5," * 2_000_000), BAD, "begins in line 1 of .* 4,194,304 charac"),
+    "one JSON list": (real_file("r.jsonl", '[{"a": 1}]'), BAD, r"holds a list.*one JSON list: .*jq -c '\.\[\]' r\."),
+    "JSON number of 5,000 digits": (real_file("r.jsonl", '{"a": ' + "9" * 5000 + "}"), BAD, "line 1 .* is not JSON"),
+    "NUL bytes only in rows": (real_file("r.csv", GOOD[0] + "\n" + "\0\n" * 20), BAD, "has 1 cells where the header"),
+    "a pipe": (lambda f: (os.mkfifo(f / "p.csv"), two_files(f, real=f / "p.csv"))[1], BAD, "is a pipe, socket or"),
+    "a device": (
+        lambda f: (os.symlink("/dev/zero", f / "z.csv"), two_files(f, real=f / "z.csv"))[1], BAD, "or device; data are"
+    ),
+    "a link to nowhere": (
+        lambda f: (os.symlink("gone", f / "l.csv"), two_files(f, real=f / "l.csv"))[1], BAD, "a link that leads nowhere"
+    ),
+    "a circle of links": (
+        lambda f: (os.symlink("l.csv", f / "l.csv"), two_files(f, real=f / "l.csv"))[1], BAD, "link that leads nowhere"
+    ),
+    "a name that is too long": (lambda f: two_files(f, real=f / ("x" * 300 + ".csv")), BAD, "File name too long"),
     "NaN in arrays": (arrays(x=np.full((40, 3), np.nan)), BAD, "hold NaN or infinity"),
+    "huge numbers in arrays": (
+        arrays(x=np.where(np.arange(120).reshape(40, 3) == 10, 1e300, 0.5)), BAD,
+        r"1 of 40 real rows .* beyond ±1e\+15 \(such as 1e\+300 in column 1\) in 'x', the first is row 3",
+    ),
+    "embeddings of no dimension": (
+        lambda f: (np.save(f / "v.npy", np.ones((40, 0))), two_files(f, "--embeddings", f"{f}/real.csv={f}/v.npy"))[1],
+        BAD,
+        r"has shape \(40, 0\)",
+    ),
+    "huge embeddings": (
+        lambda f: (
+            np.save(f / "v.npy", np.full((40, 2), 1e300)),
+            two_files(f, *(w for n in ("real", "made") for w in ("--embeddings", f"{f}/{n}.csv={f}/v.npy"))),
+        )[1],
+        BAD,
+        "the embeddings of 40 rows hold NaN or infinity in single precision, such as that of 'real:0'",
+    ),
     "constant arrays": (
         lambda f: two_files(
             f, real=npz(f, x=np.ones((40, 3))), synthetic=npz(f, "m.npz", x=np.ones((40, 3))), label="y"
@@ -178,6 +237,11 @@ CASES: dict[str, tuple[Build, int, str]] = {
         r"made\.csv.*no column 'label'",
     ),
     "label missing in a row": (changed(label=[*REAL["label"][:-1], ""]), BAD, "1 of 40 real rows .* have no label"),
+    "label that is infinite": (
+        lambda f: two_files(f, real=draw(40, 1, labels=(0, 1, "inf")), synthetic=draw(40, 2, labels=(0, 1))),
+        BAD,
+        "13 of 40 real rows .* have a label that is not finite in 'label', the first of them is data row 3",
+    ),
     "one class": (changed(label=["no"] * 40), BAD, "same label 'no'.*two classes are needed"),
     "regression target": (changed(label=[k / 7 for k in range(40)]), BAD, "that is a regression target"),
     "three rows": (real_file("r.csv", "\n".join(GOOD[:4])), BAD, "there are 3 real rows.*at least 10"),
@@ -245,7 +309,10 @@ def test_bad_input_is_refused_and_nothing_is_touched(tmp_path: Path, name: str) 
     build, code, pattern = CASES[name]
     arguments = build(tmp_path)
     before = snapshot(tmp_path)
-    ended = synthsift(*arguments)
+    with warnings.catch_warnings(record=True) as raw:
+        warnings.simplefilter("always")
+        ended = synthsift(*arguments)
+    assert [str(warning.message) for warning in raw] == []
     told = " ".join(ended.err.split())
     assert ended.code == code, told
     assert re.search(pattern, told), told
@@ -258,6 +325,9 @@ def test_bad_input_is_refused_and_nothing_is_touched(tmp_path: Path, name: str) 
 
 
 HARD = ('a,"b"', "c\nd")
+KEYS = ("123456789012345678901", "123456789012345678902")
+ACCENTS = ("caf\u00e9", "tee", "cafe\u0301")
+ESCAPES = ("\x1b[31mred", "<script>alert(1)</script>\0")
 ODD: dict[str, tuple[Build, list[str]]] = {
     "all-missing column": (changed(b=[""] * 40), ["SS102"]),
     "a class with one real row": (changed(label=[*REAL["label"][:-1], "rare"]), ["SS112"]),
@@ -277,6 +347,20 @@ ODD: dict[str, tuple[Build, list[str]]] = {
         lambda f: two_files(f / "meine Daten 数据", out="läuft "), []
     ),
     "a path that is not UTF-8": (lambda f: two_files(f, out=os.fsdecode(b"caf\xe9")), []),
+    "huge and infinite numbers": (changed(a=["1e300", "-1e400", "inf", *REAL["a"][3:]]), ["SS103"]),
+    "numbers of 90 digits": (changed(a=["1e90", "-1e90", *REAL["a"][2:]]), []),
+    "keys of 21 digits as labels": (
+        lambda f: two_files(f, real=draw(40, 1, labels=KEYS), synthetic=draw(40, 2, labels=KEYS)), []
+    ),
+    "accents written in two ways": (
+        lambda f: two_files(f, real=draw(40, 1, labels=ACCENTS[:2]), synthetic=draw(40, 2, labels=ACCENTS[1:])), []
+    ),
+    "signs that a terminal acts on": (
+        lambda f: two_files(f, real=draw(40, 1, labels=ESCAPES), synthetic=draw(40, 2, labels=ESCAPES)), []
+    ),
+    "output inside an input folder": (
+        lambda f: two_files(f, synthetic=Path(write(f / "in" / "made.csv", draw(40, 2))).parent, out="in/run"), []
+    ),
     "a huge cell": (changed(kind=["u" * 1_000_000, *REAL["kind"][1:]]), []),
 }  # fmt: skip
 
@@ -286,7 +370,8 @@ def test_odd_input_runs_and_the_finding_is_kept(tmp_path: Path, name: str) -> No
     build, codes = ODD[name]
     arguments = build(tmp_path)
     ended = synthsift(*arguments)
-    assert ended.code == 0, ended.err
+    assert ended.code == 0 and "Warning" not in ended.err, ended.err
+    assert "\x1b" not in ended.err + ended.out
     run = Path(arguments[arguments.index("--out") + 1])
     found = json.loads((run / "findings.json").read_text())
     assert [code for code in codes if code not in {finding["code"] for finding in found}] == []

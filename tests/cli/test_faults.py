@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from cli_data import draw, two_files, write
-from cli_runner import snapshot, synthsift
+from cli_runner import fill_disk, snapshot, synthsift
 
-from synthsift import __version__, writing
+from synthsift import __version__
 from synthsift.report import render
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 COMPARE = "synthsift.cli.run.compare"
 TORCH_MEMORY = "[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory: you tried ..."
-
-
-def fill_disk(patch: pytest.MonkeyPatch, after: int) -> None:
-    """From the given call on, nothing can be flushed to the disk."""
-    calls, flush = [0], os.fsync
-
-    def full(descriptor: int) -> None:
-        calls[0] += 1
-        if calls[0] > after:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        flush(descriptor)
-
-    patch.setattr(os, "fsync", full)
 
 
 def raising(patch: pytest.MonkeyPatch, error: BaseException) -> None:
@@ -68,61 +51,6 @@ def test_a_full_disk_is_explained_and_the_run_goes_on(
     assert synthsift(*arguments).code == 0
     assert {name: (run / name).read_bytes() for name in clean} == clean
     assert (run / "report.html").exists() and not (run / "cells").exists()
-
-
-def hand_made(folder: Path) -> Path:
-    """A finished run that keeps rows of two files."""
-    files = [write(folder / f"{name}.csv", draw(10, seed)) for seed, name in enumerate(("real", "made"))]
-    run = folder / "run"
-    run.mkdir()
-    columns = {"file": np.repeat(files, 10), "row": np.tile(np.arange(10), 2), "weight": np.ones(20)}
-    columns |= {"source": np.repeat(["real", "made"], 10), "split": np.repeat(["train", "synthetic"], 10)}
-    columns |= {"label": np.tile(["a", "b"], 10), "keep": np.arange(20) % 3 > 0}
-    writing.write_parquet(run / "weights.parquet", columns)
-    writing.write_json(run / "summary.json", {"schema": 1, "verdict": {"sentence": "Use it."}})
-    return run
-
-
-@pytest.mark.parametrize("after", [0, 1])
-def test_a_full_disk_during_export_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
-    run = hand_made(tmp_path)
-    before = snapshot(tmp_path)
-    with monkeypatch.context() as patch:
-        fill_disk(patch, after)
-        ended = synthsift("export", run, "--out", tmp_path / "chosen")
-    assert ended.code == 2 and "No space left on device" in ended.err and ended.out == ""
-    assert snapshot(tmp_path) == before
-    assert synthsift("export", run, "--out", tmp_path / "chosen").code == 0
-    assert sorted(file.name for file in (tmp_path / "chosen").iterdir()) == ["made.csv", "real.csv"]
-
-
-def test_export_without_a_source_file_leaves_nothing(tmp_path: Path) -> None:
-    run = hand_made(tmp_path)
-    (tmp_path / "made.csv").rename(tmp_path / "mode.csv")
-    before = snapshot(tmp_path)
-    ended = synthsift("export", run, "--out", tmp_path / "chosen")
-    assert ended.code == 2 and "made.csv does not exist" in ended.err and "mode.csv" in ended.err
-    assert snapshot(tmp_path) == before
-
-
-@pytest.mark.parametrize(
-    ("spoil", "pattern"),
-    [
-        (lambda run: (run / "weights.parquet").write_bytes(b"PAR1"), "weights.parquet cannot be read"),
-        (lambda run: (run / "weights.parquet").unlink(), "weights.parquet cannot be read"),
-        (lambda run: (run / "summary.json").write_text('{"schema": 2}'), "has schema 2"),
-        (lambda run: write(run.parent / "real.csv", draw(3, 0)), "ends before row 8"),
-        (lambda run: write(run.parent / "chosen", draw(3, 0)), "chosen is a file; name a new folder"),
-        (lambda run: write(run.parent / "chosen" / "mine.csv", draw(3, 0)), "chosen is not empty"),
-    ],
-)
-def test_damage_met_by_export_is_explained(tmp_path: Path, spoil: Callable[[Path], object], pattern: str) -> None:
-    run = hand_made(tmp_path)
-    spoil(run)
-    before = snapshot(tmp_path)
-    ended = synthsift("export", run, "--out", tmp_path / "chosen")
-    assert ended.code == 2 and pattern in ended.err and "Traceback" not in ended.err
-    assert snapshot(tmp_path) == before
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError(TORCH_MEMORY)])

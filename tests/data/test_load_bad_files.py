@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +24,12 @@ from small_files import (
     write,
     write_npz,
 )
+
+from synthsift.data import delimited, jsonlines
+from synthsift.data.columnar import read_parquet
+from synthsift.data.delimited import read_delimited
+from synthsift.data.load import DataSpec, load
+from synthsift.records import DataError
 
 GOOD = csv_text(rows())
 LINES = GOOD.splitlines(keepends=True)
@@ -48,6 +56,11 @@ def empty_parquet() -> bytes:
     buffer = io.BytesIO()
     parquet.write_table(pa.table({"a": pa.array([], pa.int64())}), buffer)
     return buffer.getvalue()
+
+
+def real(path: Path) -> DataSpec:
+    """The usual files with another real one."""
+    return replace(two_files(path.parent), real=(str(path),))
 
 
 CASES: dict[str, tuple[Build, str]] = {
@@ -132,6 +145,14 @@ CASES: dict[str, tuple[Build, str]] = {
         real_npz(x=np.where(np.arange(60).reshape(20, 3) == 7, np.nan, 1.0)),
         "1 of 20 real rows .* hold NaN or infinity",
     ),
+    "huge numbers in arrays": (
+        real_npz(x=np.where(np.arange(60).reshape(20, 3) == 7, -1e300, 1.0)),
+        r"1 of 20 real rows .* hold numbers beyond ±1e\+15 \(such as -1e\+300 in column 1\) in 'x', the first is row 2",
+    ),
+    "huge whole numbers in arrays": (
+        real_npz(x=np.where(np.arange(60).reshape(20, 3) == 7, -(2**63), 1)),
+        r"such as -9.22337e\+18 in column 1",
+    ),
     "arrays and tables": (
         lambda f: replace(real_npz()(f), synthetic=two_files(f, rows(20, y="1")).synthetic, label=None),
         "no column 'y'|--label is missing",
@@ -143,6 +164,20 @@ CASES: dict[str, tuple[Build, str]] = {
         lambda f: real_file(f, "r.jsonl", b'{"a": 1, "label": 1}\n\n{"a": {"b": 1}, "label": 1}\n'),
         "line 3 of .* nested value under 'a'",
     ),
+    "json of too many digits": (
+        lambda f: real_file(f, "r.jsonl", b'{"a": ' + b"9" * 5000 + b"}\n"),
+        "line 1 of .* is not JSON",
+    ),
+    "json of too many brackets": (lambda f: real_file(f, "r.jsonl", b"[" * 99_999), "line 1 of .* is not JSON"),
+    "link to nowhere": (
+        lambda f: (f / "r.csv").symlink_to(f / "gone") or real(f / "r.csv"),
+        "a link that leads nowhere",
+    ),
+    "circle of links": (
+        lambda f: (f / "r.csv").symlink_to(f / "r.csv") or real(f / "r.csv"),
+        "a link that leads nowhere",
+    ),
+    "pipe": (lambda f: os.mkfifo(f / "r.csv") or real(f / "r.csv"), "is a pipe, socket or device"),
     "json not UTF-8": (lambda f: real_file(f, "r.jsonl", b'{"a": 1}\n{"a": "\xff"}\n'), "byte 0xff at offset 16"),
 }
 
@@ -161,3 +196,77 @@ def test_a_file_cut_anywhere_is_never_a_traceback(tmp_path: Path, ending: str) -
     for cut in np.linspace(1, len(content) - 1, 12).astype(int):
         spec = real_file(tmp_path, f"real.{ending}", content[:cut], label=None if ending == "npz" else "label")
         refuses(spec, "")
+
+
+LINE = "1.25," * 6_000_000
+ENDLESS: dict[str, tuple[str, str, str]] = {
+    "one line": ("r.csv", LINE, "the record that begins in line 1 of .* more than 4,194,304 characters"),
+    "one name": ("r.csv", "a" * len(LINE), "the record that begins in line 1 of"),
+    "a header that never closes": (
+        "r.csv",
+        '"' + f"{'x' * 999}\n" * 4500,
+        "begins in line 1 of .* not closed",
+    ),
+    "one line of JSON": ("r.jsonl", LINE, "line 1 of .* more than 16,777,216 bytes.*without line ends"),
+    "a JSON list": ("r.jsonl", " [" + LINE, "line 1 of .* more than 16,777,216 bytes.*one JSON list.*jq"),
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_a_file_without_line_ends_is_refused_before_it_fills_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    file, content, pattern = ENDLESS[name]
+    spec = real_file(tmp_path, file, content.encode())
+    monkeypatch.setattr(jsonlines, "MAX_LINE", 1 << 24)
+    tracemalloc.start()
+    try:
+        refuses(spec, pattern)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 50e6, "cut into cells, 6 million of them take several hundred MB"
+
+
+def test_a_row_that_is_too_long_for_the_reader_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", 1000)
+    path = tmp_path / "r.csv"
+    path.write_text("".join([*LINES[:3], f'5,"{"x" * 900}",no\n', *LINES[3:]]))
+    assert read_delimited(path, ",").total == 21
+    path.write_text("".join([*LINES[:3], f'5,"{"x" * 40_000_000}",no\n', *LINES[3:]]))
+    with pytest.raises(DataError, match=r"the record that begins in line 4 of .* more than 33,554,432 characters"):
+        read_delimited(path, ",")
+
+
+def test_an_open_quote_before_much_text_is_found(tmp_path: Path) -> None:
+    spec = real_csv(GOOD + '5,x,"no\n' + "".join(LINES[1:]) * 3000)(tmp_path)  # over 128 KiB in one cell
+    refuses(spec, "a quotation mark is not closed")
+
+
+@pytest.mark.parametrize("has_checksum", [True, False])
+def test_a_flipped_bit_in_parquet_is_found_where_the_writer_stored_checksums(
+    tmp_path: Path, has_checksum: bool
+) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    path = tmp_path / "r.parquet"
+    table = pa.table({"a": np.arange(50.0)})
+    parquet.write_table(table, path, compression="none", use_dictionary=False, write_page_checksum=has_checksum)
+    assert read_parquet(path).columns["a"].as_numbers().tolist() == list(range(50))
+    data = bytearray(path.read_bytes())
+    data[data.index(np.float64(7).tobytes())] ^= 1
+    path.write_bytes(data)
+    if has_checksum:
+        with pytest.raises(DataError, match=r"not sound Parquet .*CRC checksum verification failed"):
+            read_parquet(path)
+    else:
+        assert read_parquet(path).columns["a"].as_numbers()[7] != 7, "nothing in the file could tell"
+
+
+def test_the_largest_numbers_that_are_taken_can_be_squared_and_summed(tmp_path: Path) -> None:
+    x = np.full((20, 3), 1e15)
+    x[0] = -1e15
+    loaded = load(real_npz(x=x)(tmp_path))
+    taken = loaded.mixture.real.x
+    assert taken.dtype == np.float32 and np.isfinite((taken**2).sum() * np.float32(1e6 / 60))

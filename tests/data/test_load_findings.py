@@ -49,8 +49,8 @@ CASES: dict[str, tuple[Callable[[Path], DataSpec], str, Callable[[Path], DataSpe
         lambda f: two_files(f, rows(20, e=lambda i: 1 if i == 3 else ""), rows(30, e="")),
     ),
     "SS103": (
-        lambda f: two_files(f, synthetic=rows(30, a=lambda i: ("inf", "-Infinity", i)[min(i, 2)])),
-        "a (2)",
+        lambda f: two_files(f, synthetic=rows(30, a=lambda i: ("inf", "-Infinity", "-2e100", i)[min(i, 3)])),
+        "infinite or beyond ±1e+100, by column: a (3)",
         lambda f: two_files(f, rows(20, b="inf or so")),
     ),
     "SS104": (lambda f: two_files(f, synthetic=without("b", rows(30))), "made.csv lacks 'b'", two_files),

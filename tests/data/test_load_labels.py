@@ -38,6 +38,10 @@ def classes_of(tmp_path: Path, real: list[Any], made: list[Any], form: str = "js
         ([True, False], ["True", "False"], ("False", "True")),
         ([-1, 1], ["1", "-1"], (-1, 1)),
         (["None", "NA"], ["NA", "None"], ("NA", "None")),
+        (["caf\u00e9", "x"], ["cafe\u0301", "x"], ("caf\u00e9", "x")),  # composed and decomposed accents
+        (["cafe\u0301", "x"], ["caf\u00e9", "x"], ("cafe\u0301", "x")),
+        ([2**53 + 1, 2**53], [str(2**53), str(2**53 + 1)], (str(2**53), str(2**53 + 1))),  # one number as doubles
+        ([1 - 2**53, 2**53 - 1], [str(2**53 - 1), str(1 - 2**53)], (1 - 2**53, 2**53 - 1)),
     ],
 )
 def test_labels_written_in_different_ways_are_one_class(
@@ -116,3 +120,16 @@ def test_labels_of_arrays_keep_their_type(tmp_path: Path) -> None:
     ):
         files = [write_npz(tmp_path / f"{name}.npz", 20, y=y) for name in ("real", "made")]
         assert load(DataSpec((files[0],), synthetic=(files[1],))).mixture.classes == classes
+
+
+@pytest.mark.parametrize("numbers", [(np.inf, 1.0), (np.nan, -np.inf)])
+def test_infinite_labels_are_not_called_missing(tmp_path: Path, numbers: tuple[float, float]) -> None:
+    y = np.tile([0.0, *numbers], 10)
+    spec = DataSpec((write_npz(tmp_path / "r.npz", 30, y=y),), synthetic=(write_npz(tmp_path / "m.npz", 30),))
+    with pytest.raises(DataError, match=r"10 of 30 real rows .* have a label that is not finite in 'y'"):
+        load(spec)
+
+
+def test_real_labels_that_differ_in_their_accents_only_are_one_class(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="all real rows have the same label"):
+        classes_of(tmp_path, ["caf\u00e9", "cafe\u0301"], ["x"])

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
 
 from synthsift.cli.drift_files import write_page
+from synthsift.cli.whole_folder import whole_folder
 from synthsift.data.export import write_selected
 from synthsift.data.export_images import copy_selected
 from synthsift.data.paths import table_format
@@ -19,75 +18,81 @@ from synthsift.report.collect import collect
 from synthsift.report.drift_page import RECORD, read_drift
 from synthsift.report.drift_table import drift_text
 from synthsift.report.render import render_json, render_markdown, write_report
+from synthsift.report.wording import printable
 from synthsift.runs import read_summary
 
-COLUMNS = ["file", "row", "source", "split", "label", "weight", "keep"]
+# Columns of weights.parquet that are read, and the Arrow type that each is brought to.
+COLUMNS = {
+    **dict.fromkeys(("file", "source", "split", "label"), "string"),
+    **{"row": "int64", "weight": "float64", "keep": "bool"},
+}
 
 
 def execute_export(run: Path, out: Path) -> int:
     """Write the kept rows of every file of the run into `out`, with their weights; images into class folders.
 
-    The folder appears complete or not at all.
+    The folder appears complete or not at all, and nothing is told before it is there.
 
     Raises
     ------
     DataError
-        If the run is not finished, a source file is gone, or `out` holds files already.
+        If the run is not finished or damaged, a source file is gone, or `out` holds files already or cannot be written.
     """
-    summary = read_summary(run)
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise DataError(
-            f"{out} is {'not empty' if out.is_dir() else 'a file'}; name a new folder for the selected data"
-        )
+    sentence = read_summary(run)["verdict"]["sentence"]
     columns = _read_weights(run / "weights.parquet")
-    place = out.resolve()
-    begun = place.with_name(f".{place.name}.{os.getpid()}.part")
-    begun.mkdir(parents=True)
-    try:
-        _write_files(columns, begun, out)
-        os.replace(begun, place)
-    except BaseException:
-        shutil.rmtree(begun, ignore_errors=True)
-        raise
-    sys.stdout.write(summary["verdict"]["sentence"] + "\n")
+    with whole_folder(out) as begun:
+        told = _write_files(columns, begun, out)
+    sys.stderr.write("".join(f"{printable(line)}\n" for line in told))  # a name may hold what a terminal acts on
+    sys.stdout.write(f"{printable(sentence)}\n")
     return 0
 
 
 def _read_weights(file: Path) -> dict[str, np.ndarray]:
-    """Columns of weights.parquet."""
+    """Columns of weights.parquet, each of the kind that it must have."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(pa.BufferReader(file.read_bytes()), columns=COLUMNS).to_pydict()
+        data = pa.BufferReader(file.read_bytes())  # pyarrow takes no path that is not UTF-8
+        table = pq.ParquetFile(data, page_checksum_verification=True).read(columns=list(COLUMNS))
+        lacking = [name for name in COLUMNS if name not in table.column_names]
+        if lacking:
+            raise DataError(
+                f"{file} lacks the column {lacking[0]!r}. A whole weights.parquet is needed; repeat the run."
+            )
+        typed = {name: table.column(name).cast(kind) for name, kind in COLUMNS.items()}
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{file} cannot be read ({error}). A whole Parquet file is needed; repeat the run.") from error
-    return {name: np.array(values) for name, values in table.items()}
+    empty = [name for name, column in typed.items() if column.null_count]
+    if empty or not len(table):
+        seen = f"has empty cells in {empty[0]!r}" if empty else "has no rows"
+        raise DataError(f"{file} {seen}. A whole file is needed; repeat the run.")
+    return {name: np.array(column.to_pylist()) for name, column in typed.items()}
 
 
-def _write_files(columns: dict[str, np.ndarray], folder: Path, out: Path) -> None:
-    """Write the kept rows of every file into `folder`, which will be called `out`."""
+def _write_files(columns: dict[str, np.ndarray], folder: Path, out: Path) -> list[str]:
+    """Write the kept rows of every file into `folder`, which will be called `out`; return what to tell of each."""
     names: set[str] = set()
+    told = []
     is_image = np.array([table_format(Path(file)) is None for file in columns["file"].tolist()])
     if is_image.all():
-        _copy_images(columns, folder, out)
-        return
+        return _copy_images(columns, folder, out)
     for file in dict.fromkeys(columns["file"].tolist()):
-        rows = (columns["file"] == file) & columns["keep"].astype(bool)
+        rows = (columns["file"] == file) & columns["keep"]
         if not rows.any():
-            sys.stderr.write(f"{file}: nothing kept\n")
+            told.append(f"{file}: nothing kept")
             continue
         name = _free_name(Path(file).name, names)
         write_selected(file, columns["row"][rows], columns["weight"][rows], folder / name)
-        sys.stderr.write(f"{file}: {int(rows.sum()):,} rows -> {out / name}\n")
+        told.append(f"{file}: {int(rows.sum()):,} rows -> {out / name}")
+    return told
 
 
-def _copy_images(columns: dict[str, np.ndarray], folder: Path, out: Path) -> None:
+def _copy_images(columns: dict[str, np.ndarray], folder: Path, out: Path) -> list[str]:
     """Copy the kept images; validation images get a folder of their own."""
-    kept = {name: column[columns["keep"].astype(bool)] for name, column in columns.items()}
+    kept = {name: column[columns["keep"]] for name, column in columns.items()}
     kept["source"] = np.where(kept["split"] == "valid", "valid", kept["source"])
-    for name, count in copy_selected(kept, folder).items():
-        sys.stderr.write(f"{count:,} images -> {out / name}\n")
+    return [f"{count:,} images -> {out / name}" for name, count in copy_selected(kept, folder).items()]
 
 
 def _free_name(name: str, used: set[str]) -> str:

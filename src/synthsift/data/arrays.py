@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator
@@ -13,6 +14,8 @@ import numpy as np
 from synthsift.data.columns import Column, NumberColumn, RawFile, text_column
 from synthsift.records import DataError
 
+LARGEST = 1e15  # in single precision, squares of larger numbers and sums of a million of them overflow
+SOUND = f"Arrays must be finite and within ±{LARGEST:g}; rescale, replace or remove these rows."
 NUMERIC = "buif"  # kinds of dtype that are numbers: booleans, unsigned and signed integers, floats
 
 
@@ -44,9 +47,10 @@ def read_npz(path: Path, wanted: Collection[str]) -> RawFile:
             names = tuple(archive.files)
             if "x" not in names:
                 raise DataError(f"{path} has no array 'x' of inputs; it has {', '.join(names) or 'none'}.")
-            x = archive["x"]
+            x = _array(path, archive, "x")
             _check_inputs(path, x)
-            columns = {name: column_of_array(path, name, archive[name], len(x)) for name in names if name in wanted}
+            others = {name: _array(path, archive, name) for name in names if name in wanted}
+            columns = {name: column_of_array(path, name, values, len(x)) for name, values in others.items()}
     return RawFile(str(path), tuple(name for name in names if name != "x"), columns, len(x), x)
 
 
@@ -66,6 +70,23 @@ def safe_numpy(path: Path) -> Iterator[None]:
         ) from error
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, KeyError) as error:
         raise DataError(f"{path} is cut off or damaged ({error}). Copy or write it again.") from error
+
+
+def _array(path: Path, archive: np.lib.npyio.NpzFile, name: str) -> np.ndarray:
+    """Read one array; a header that claims more than the archive holds is refused before memory is taken for it."""
+    packed = archive.zip
+    assert packed is not None  # it is None once the archive is closed
+    member = name if name in packed.namelist() else f"{name}.npy"
+    with packed.open(member) as stream:
+        version = np.lib.format.read_magic(stream)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(stream)
+        held = packed.getinfo(member).file_size - stream.tell()
+    if not dtype.hasobject and math.prod(shape) * dtype.itemsize > held:
+        raise DataError(
+            f"{path} is cut off or damaged: {name!r} of shape {shape} is not whole. Copy or write it again."
+        )
+    return archive[name]
 
 
 def _check_inputs(path: Path, x: np.ndarray) -> None:
@@ -97,8 +118,41 @@ def column_of_array(path: Path, name: str, values: np.ndarray, num_rows: int) ->
 
 def flat_inputs(x: np.ndarray) -> np.ndarray:
     """Return inputs as float32 (n, d): flattened, bytes scaled from 0-255 to 0-1."""
-    flat = x.reshape(len(x), -1).astype(np.float32)
+    flat = single(x.reshape(len(x), -1))
     return flat / np.float32(255) if x.dtype == np.uint8 else flat
+
+
+def single(x: np.ndarray) -> np.ndarray:
+    """Return numbers as float32; those beyond it become infinite without a warning, `unsound_rows` finds them."""
+    with np.errstate(over="ignore"):
+        return x.astype(np.float32, copy=False)
+
+
+def unsound_rows(x: np.ndarray) -> tuple[np.ndarray, str]:
+    """Find the rows of numbers (n, ...) that cannot be computed with in single precision.
+
+    Parameters
+    ----------
+    x : ndarray (n, ...)
+        As they were read, before they are made float32.
+
+    Returns
+    -------
+    rows : ndarray (k,) of int
+        Those with NaN, infinity or a number beyond +-`LARGEST`.
+    what : str
+        What the first of them holds; "" without any.
+    """
+    flat = x.reshape(len(x), math.prod(x.shape[1:]))
+    high, low = flat.max(axis=1, initial=0), flat.min(axis=1, initial=0)
+    bad = np.flatnonzero(~((high <= LARGEST) & (low >= -LARGEST)))  # NaN is in no order
+    if not len(bad):
+        return bad, ""
+    first = flat[bad[0]]
+    if not np.isfinite(first).all():
+        return bad, "NaN or infinity"
+    place = int(np.argmax(np.abs(first.astype(np.float64))))
+    return bad, f"numbers beyond ±{LARGEST:g} (such as {float(first[place]):g} in column {place})"
 
 
 def read_vectors(path: Path) -> np.ndarray:
@@ -117,8 +171,8 @@ def read_vectors(path: Path) -> np.ndarray:
                 chosen = "x" if "x" in names else names[0] if len(names) == 1 else None
                 if chosen is None:
                     raise DataError(f"{path} holds {len(names)} arrays ({', '.join(names)}); one called 'x' is needed.")
-                loaded = loaded[chosen]
-    if loaded.ndim != 2 or loaded.dtype.kind not in NUMERIC:
+                loaded = _array(path, loaded, chosen)
+    if loaded.ndim != 2 or not loaded.size or loaded.dtype.kind not in NUMERIC:
         raise DataError(
             f"{path} has shape {loaded.shape} and dtype {loaded.dtype}; a matrix (rows, dimensions) is needed."
         )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,20 +42,29 @@ def read_parquet(path: Path, wanted: Collection[str] | None = None, text: str | 
     DataError
         If the file is damaged, names repeat, or a column holds lists, structs or bytes.
     """
+    with opened_parquet(path) as file:
+        return _read(path, file, wanted, text)
+
+
+@contextmanager
+def opened_parquet(path: Path) -> Iterator[pa.parquet.ParquetFile]:
+    """Open a Parquet file; what pyarrow meets in it inside the block becomes a `DataError`.
+
+    A gzipped file is decompressed in memory, for Parquet is read from its end. Pages are checked against their CRC-32,
+    so a flipped bit in them is found where it would be read as other numbers. Only pages whose writer stored a checksum
+    can be checked: many writers (pyarrow by default) store none, and their files are read as before.
+    """
     import pyarrow as pa
+    from pyarrow import parquet
 
     try:
         with opened(path) as stream:
-            return _read(path, open_parquet(path, stream), wanted, text)
+            source = io.BytesIO(stream.read()) if is_gzipped(path) else stream
+            yield parquet.ParquetFile(source, page_checksum_verification=True)
+    except pa.ArrowMemoryError as error:
+        raise MemoryError(str(error)) from error
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} is not sound Parquet ({error}). Was it copied completely? Write it again.") from error
-
-
-def open_parquet(path: Path, stream: io.BufferedIOBase | object) -> pa.parquet.ParquetFile:
-    """Return the opened file; a gzipped one is decompressed in memory, for Parquet is read from its end."""
-    from pyarrow import parquet
-
-    return parquet.ParquetFile(io.BytesIO(stream.read()) if is_gzipped(path) else stream)  # type: ignore[union-attr]
 
 
 def _read(path: Path, file: pa.parquet.ParquetFile, wanted: Collection[str] | None, text: str | None) -> RawFile:
@@ -77,7 +88,7 @@ def _read(path: Path, file: pa.parquet.ParquetFile, wanted: Collection[str] | No
 def column_names(path: Path, schema: pa.Schema) -> list[str]:
     """Return the names of the columns, without a stored index; refuse repeated ones."""
     names = [name for name in schema.names if not name.startswith(_INDEX)]
-    repeated = sorted({name for name in names if names.count(name) > 1})
+    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
     if repeated:
         raise DataError(f"{path} has several columns called {repeated[0]!r}; names must differ. Rename one of them.")
     return names

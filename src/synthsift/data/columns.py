@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 MISSING_TOKENS = ("NA", "N/A", "nan", "NaN", "null", "None", "?")
 """Cells that mean "missing", but only where every other cell of the column is a number."""
 
+ENDLESS = 1e100
+"""Numeric cells of a table beyond it count as infinite: sums of their squares may overflow in double precision, and
+marks for "no value" such as 1.8e308 are among them."""
+
 _NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|inf|infinity|nan)", re.ASCII | re.IGNORECASE)
 
 
@@ -137,6 +141,14 @@ class RawFile:
         """Return the given rows as if they were a file of their own: whether text means numbers is looked at anew."""
         taken = self.take(rows)
         return replace(taken, columns={name: column.judged() for name, column in taken.columns.items()})
+
+
+def finite_cells(column: Column) -> tuple[np.ndarray, int]:
+    """Return numeric cells as float64 (n,), NaN where missing or beyond +-`ENDLESS`, and how many are beyond it."""
+    values = column.as_numbers()
+    lost = np.abs(values) > ENDLESS
+    num_lost = int(lost.sum())
+    return (np.where(lost, np.nan, values) if num_lost else values), num_lost
 
 
 def are_numbers(columns: Sequence[Column]) -> bool:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import csv
 import io
 import sys
+from collections import Counter
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -20,7 +22,8 @@ from synthsift.records import DataError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-BLOCK_BYTES = 1 << 24  # also the longest row that pyarrow accepts
+BLOCK_BYTES = 1 << 24  # a row that is longer than two blocks is not accepted by pyarrow, wherever it begins
+MAX_HEADER = 1 << 22  # characters: 100,000 names of 40
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 _NAMES = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
 
@@ -68,33 +71,73 @@ def read_header(path: Path, delimiter: str) -> list[str]:
     DataError
         If the file holds no header or is not UTF-8.
     """
-    with opened(path) as stream, io.TextIOWrapper(stream, "utf-8-sig", newline="") as text:
-        try:
-            for _, _, cells in records(text, delimiter):
-                return cells
-        except UnicodeDecodeError as error:
-            raise encoding_error(path) or DataError(f"{path}: {error}") from error
+    with opened_text(path) as text:
+        for _, _, cells in records(text, delimiter, MAX_HEADER):
+            return cells
     raise DataError(f"{path} holds no header and no rows, only blank lines.")
 
 
-def records(text: TextIO, delimiter: str) -> Iterator[tuple[int, str, list[str]]]:
-    """Yield (line number of its first line, raw text with line end, cells) for each record that is not blank."""
-    taken: list[str] = []
+@contextmanager
+def opened_text(path: Path) -> Iterator[TextIO]:
+    """Open a file as text without a byte order mark, line ends as they stand; other encodings become a `DataError`."""
+    with opened(path) as stream, io.TextIOWrapper(stream, "utf-8-sig", newline="") as text:
+        try:
+            yield text
+        except UnicodeDecodeError as error:
+            raise encoding_error(path) or DataError(f"{path}: {error}") from error
+        except EndlessRecord as error:
+            raise DataError(
+                f"the record that begins in line {error.line} of {path} goes on for more than {error.limit:,} "
+                "characters. One line of column names and then one line a row are needed. Was the file written "
+                'without line ends, is a quotation mark " not closed, or is it no CSV?'
+            ) from error
+
+
+class EndlessRecord(Exception):
+    """A record that is longer than `limit` characters; it begins in line `line`, counted from 1."""
+
+    def __init__(self, line: int, limit: int) -> None:
+        super().__init__(line, limit)
+        self.line, self.limit = line, limit
+
+
+def records(text: TextIO, delimiter: str, limit: int = 2 * BLOCK_BYTES) -> Iterator[tuple[int, str, list[str]]]:
+    """Yield (line number of its first line, raw text with line end, cells) for each record that is not blank.
+
+    No more than `limit` characters of a record are held.
+
+    Raises
+    ------
+    EndlessRecord
+        If a record is longer.
+    """
+    taken = io.StringIO()  # not a list: an open quotation mark may swallow millions of short lines
+    before, held = 0, 0
 
     def lines() -> Iterator[str]:
-        for line in text:
-            taken.append(line)
+        nonlocal held
+        while line := text.readline(limit + 1):
+            held += len(line)
+            if held > limit:
+                raise EndlessRecord(before + 1, limit)
+            taken.write(line)
             yield line
 
-    limit = csv.field_size_limit(sys.maxsize)  # the default refuses cells over 128 KiB, which documents have
-    try:
+    with _any_cell():
         reader = csv.reader(lines(), delimiter=delimiter)
-        before = 0
         for cells in reader:
             if cells:
-                yield before + 1, "".join(taken), cells
-            taken.clear()
-            before = reader.line_num
+                yield before + 1, taken.getvalue(), cells
+            taken = io.StringIO()
+            before, held = reader.line_num, 0
+
+
+@contextmanager
+def _any_cell() -> Iterator[None]:
+    """Let the standard library read cells over 128 KiB, which documents have."""
+    limit = csv.field_size_limit(sys.maxsize)
+    try:
+        yield
     finally:
         csv.field_size_limit(limit)
 
@@ -109,7 +152,7 @@ def check_header(path: Path, header: list[str], delimiter: str) -> None:
             f"{_NAMES[mark]}, but its ending asks for {_NAMES[delimiter]}. Save it with commas as .csv or with tabs "
             "as .tsv."
         )
-    repeated = sorted({name for name in header if header.count(name) > 1})
+    repeated = sorted(name for name, count in Counter(header).items() if count > 1)
     if repeated:
         raise DataError(f"{path} has several columns called {repeated[0]!r}; names must differ. Rename one of them.")
 
@@ -143,7 +186,7 @@ def diagnose(path: Path, delimiter: str, width: int, error: Exception) -> DataEr
     encoding = encoding_error(path)
     if encoding is not None:
         return encoding
-    with opened(path) as stream, io.TextIOWrapper(stream, "utf-8-sig", newline="") as text:
+    with opened_text(path) as text:
         for line, _, cells in records(text, delimiter):
             if len(cells) != width:
                 return DataError(
@@ -158,7 +201,7 @@ def _ends_in_open_quote(path: Path, delimiter: str, table: pa.Table) -> bool:
     last = [table.column(i)[-1].as_py() for i in range(table.num_columns)]
     if not any("\n" in cell or "\r" in cell for cell in last):
         return False
-    with opened(path) as stream, io.TextIOWrapper(stream, "utf-8-sig", newline="") as text:
+    with _any_cell(), opened_text(path) as text:
         try:
             for _ in csv.reader(text, delimiter=delimiter, strict=True):
                 pass

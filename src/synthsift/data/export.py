@@ -7,7 +7,6 @@ The rows counted here are the rows that the readers count, so `row` of a loaded 
 from __future__ import annotations
 
 import gzip
-import io
 import os
 import zipfile
 from collections.abc import Collection, Iterator
@@ -19,8 +18,8 @@ from typing import BinaryIO, cast
 import numpy as np
 
 from synthsift.data.arrays import safe_numpy
-from synthsift.data.columnar import open_parquet
-from synthsift.data.delimited import DELIMITERS, records
+from synthsift.data.columnar import opened_parquet
+from synthsift.data.delimited import DELIMITERS, opened_text, records
 from synthsift.data.jsonlines import json_lines, parse_object
 from synthsift.data.paths import existing_file, is_gzipped, known_format, opened
 from synthsift.records import DataError
@@ -53,7 +52,7 @@ def write_selected(file: str, rows: np.ndarray, weights: np.ndarray, out: Path) 
         If rows repeat or lie beyond the end of the file, or `out` is the data file itself.
     """
     path = existing_file(file)
-    if path.resolve() == out.resolve():
+    if os.path.realpath(path) == os.path.realpath(out):
         raise DataError(f"{out} is the data file itself; it must not be overwritten. Name another output.")
     order = np.argsort(rows, kind="stable")
     chosen, values = np.asarray(rows)[order], np.asarray(weights, np.float64)
@@ -111,9 +110,9 @@ def _write_delimited(path: Path, delimiter: str, rows: np.ndarray, weights: np.n
     with opened(path) as source:
         has_mark = source.read(3) == _BOM.encode()
     found = 0
-    with opened(path) as source, io.TextIOWrapper(source, "utf-8-sig", newline="") as text:
+    with opened_text(path) as text:
         lines = records(text, delimiter)
-        _, raw, header = next(lines)
+        _, raw, header = next(lines, (0, "", []))
         name = free_name([cell.strip() for cell in header])
         stream.write(((_BOM if has_mark else "") + _with_cell(raw, delimiter, name)).encode())
         for row, (_, raw, _) in enumerate(lines):
@@ -146,12 +145,11 @@ def _write_jsonl(path: Path, rows: np.ndarray, weights: np.ndarray, stream: Bina
 
 
 def _write_parquet(path: Path, rows: np.ndarray, weights: np.ndarray, stream: BinaryIO) -> None:
-    """Take the chosen rows and append a column; schema, metadata and compression stay."""
+    """Take the chosen rows and append a column; schema, metadata and compression stay, pages get a checksum."""
     import pyarrow as pa
     from pyarrow import parquet
 
-    with opened(path) as source:
-        file = open_parquet(path, source)
+    with opened_parquet(path) as file:
         table = file.read()
         packed = (
             str(file.metadata.row_group(0).column(0).compression).lower() if file.metadata.num_columns else "snappy"
@@ -159,7 +157,8 @@ def _write_parquet(path: Path, rows: np.ndarray, weights: np.ndarray, stream: Bi
     _all_found(path, int((rows < table.num_rows).sum()), rows)
     chosen = table.take(pa.array(rows))
     chosen = chosen.append_column(pa.field(free_name(table.column_names), pa.float64()), pa.array(weights))
-    parquet.write_table(chosen, stream, compression={"uncompressed": "none", "lz4_raw": "lz4"}.get(packed, packed))
+    packing = {"uncompressed": "none", "lz4_raw": "lz4"}.get(packed, packed)
+    parquet.write_table(chosen, stream, compression=packing, write_page_checksum=True)
 
 
 def _write_npz(path: Path, rows: np.ndarray, weights: np.ndarray, stream: BinaryIO) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ import numpy as np
 from synthsift.records import DataError
 
 WEIGHTS_FILE = "weights.csv"
+OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # errors that the place copied to has, not the image
 HEADER = ("file", "source", "label", "weight")
 
 
@@ -38,6 +40,8 @@ def copy_selected(columns: Mapping[str, np.ndarray], out: Path) -> dict[str, int
     ------
     DataError
         If an image is not there any more.
+    OSError
+        If `out` cannot be written.
     """
     copied: dict[str, int] = {}
     taken: set[str] = set()
@@ -52,6 +56,8 @@ def copy_selected(columns: Mapping[str, np.ndarray], out: Path) -> dict[str, int
             try:
                 shutil.copyfile(file, out / place)
             except OSError as error:
+                if error.errno in OF_THE_DISK:
+                    raise
                 raise DataError(
                     f"{file} cannot be copied ({error}); has it been moved since the run? Put it back or run again."
                 ) from error

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from synthsift.data.arrays import flat_inputs
-from synthsift.data.columns import NumberColumn, RawFile, describe_names, key_texts
+from synthsift.data.arrays import SOUND, flat_inputs, unsound_rows
+from synthsift.data.columns import NumberColumn, RawFile, describe_names, finite_cells, key_texts
 from synthsift.data.files import need_column
-from synthsift.data.labels import label_keys
+from synthsift.data.labels import codes_of, label_keys
 from synthsift.data.spec import nearest
 from synthsift.records import DataError, Table
 
@@ -51,8 +51,7 @@ def fresh_table(raw: RawFile, names: Sequence[str], numeric: Sequence[bool]) -> 
                 "or leave the cell empty."
             )
         if is_number:
-            cells = column.as_numbers()
-            values.append(np.where(np.isinf(cells), np.nan, cells))
+            values.append(finite_cells(column)[0])
             categories.append(None)
         else:
             codes, texts = column.as_codes()
@@ -77,14 +76,10 @@ def fresh_array(raw: RawFile, first_row: int) -> np.ndarray:
     """
     if raw.x is None:
         raise DataError(f"{raw.file} is a table, but the run learned from arrays; give an .npz file with x and y.")
-    x = flat_inputs(raw.x)
-    bad = np.flatnonzero(~np.isfinite(x).all(axis=1))
+    bad, what = unsound_rows(raw.x)
     if len(bad):
-        raise DataError(
-            f"row {first_row + bad[0]} of {raw.file} (counted from 0) holds NaN or infinity in 'x'. Arrays must be "
-            "finite; replace or remove such rows."
-        )
-    return x
+        raise DataError(f"row {first_row + bad[0]} of {raw.file} (counted from 0) holds {what} in 'x'. {SOUND}")
+    return flat_inputs(raw.x)
 
 
 def fresh_labels(raw: RawFile, label: str, classes: Sequence[Any], first_row: int) -> np.ndarray:
@@ -104,8 +99,7 @@ def fresh_labels(raw: RawFile, label: str, classes: Sequence[Any], first_row: in
             f"are {_listed(classes)}."
         )
     keys = label_keys(column, is_number)
-    code_of = {name: code for code, name in enumerate(classes)}
-    codes = np.array([code_of.get(key, -1) for key in keys.tolist()], dtype=np.int64)
+    codes = codes_of(keys, classes)
     if (codes < 0).any():
         place = int(np.flatnonzero(codes < 0)[0])
         seen = keys[place]

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from synthsift.data.arrays import NUMERIC, flat_inputs, read_npz, safe_numpy
-from synthsift.data.columns import Column, NumberColumn, RawFile, describe_names, key_texts
+from synthsift.data.arrays import NUMERIC, flat_inputs, read_npz, safe_numpy, unsound_rows
+from synthsift.data.columns import Column, NumberColumn, RawFile, describe_names, finite_cells, key_texts
 from synthsift.data.files import need_column, read_file
 from synthsift.data.parts import Part, numbered_ids
 from synthsift.data.paths import existing_file
@@ -195,14 +195,13 @@ def _array_rows(raw: RawFile, shape: Shape) -> Rows:
             f"{raw.file} has dtype {raw.x.dtype} but the real rows are {needed}; bytes are divided by 255 and others "
             "are not, so the two cannot be compared. Write all files with one dtype."
         )
-    x = flat_inputs(raw.x)
-    bad = np.flatnonzero(~np.isfinite(x).all(axis=1))
+    bad, what = unsound_rows(raw.x)
     if len(bad):
         raise DataError(
-            f"{len(bad):,} of {len(x):,} rows of {raw.file} hold NaN or infinity, the first is row {bad[0]} (counted "
+            f"{len(bad):,} of {raw.total:,} rows of {raw.file} hold {what}, the first is row {bad[0]} (counted "
             "from 0). A generator that makes them is broken; remove these rows to watch the others."
         )
-    return Rows(raw.file, x, _labels(raw, shape.label))
+    return Rows(raw.file, flat_inputs(raw.x), _labels(raw, shape.label))
 
 
 def _text_rows(raw: RawFile, shape: Shape) -> Rows:
@@ -224,8 +223,7 @@ def _cells(file: str, name: str, column: Column, is_number: bool) -> tuple[np.nd
             f"column {name!r} of {file} holds text such as {column.odd!r} but is numeric in the real rows; give all "
             "files one type of cells, or mend the generator"
         )
-    values = column.as_numbers()
-    return np.where(np.isinf(values), np.nan, values), None
+    return finite_cells(column)[0], None
 
 
 def _labels(raw: RawFile, label: str | None) -> np.ndarray | None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from synthsift.data import notices
-from synthsift.data.arrays import flat_inputs
+from synthsift.data.arrays import SOUND, flat_inputs, unsound_rows
 from synthsift.data.columns import NumberColumn, key_texts
 from synthsift.data.parts import Part
 from synthsift.data.spec import DataSpec
@@ -36,7 +36,7 @@ def build_inputs(parts: Sequence[Part], spec: DataSpec) -> tuple[list[Any], list
     Raises
     ------
     DataError
-        If inputs of different kinds are mixed, shapes differ, or values are not finite.
+        If inputs of different kinds are mixed, shapes differ, or values are not finite or too large.
     """
     kinds = {_kind(part): part.raw.file for part in parts}
     if len(kinds) > 1:
@@ -85,7 +85,9 @@ def _arrays(parts: Sequence[Part]) -> tuple[list[Any], list[Finding]]:
             f"rows of {one} have shape {its} but rows of {other} have {theirs}; all files need the same shape."
         )
     raw = [(part, part.raw.x) for part in parts if part.raw.x is not None]
-    inputs = [_finite(part, flat_inputs(x)) for part, x in raw]
+    for part, x in raw:
+        _refuse_unsound(part, x)
+    inputs = [flat_inputs(x) for _, x in raw]
     files = {
         is_byte: list(dict.fromkeys(p.raw.file for p, x in raw if (x.dtype == np.uint8) == is_byte))
         for is_byte in (True, False)
@@ -99,12 +101,11 @@ def _two_that_differ(shapes: dict[str, tuple[int, ...]]) -> tuple[tuple[str, tup
     return items[0], next(item for item in items if item[1] != items[0][1])
 
 
-def _finite(part: Part, x: np.ndarray) -> np.ndarray:
-    """Refuse rows with a value that is no number."""
-    bad = np.flatnonzero(~np.isfinite(x).all(axis=1))
+def _refuse_unsound(part: Part, x: np.ndarray) -> None:
+    """Refuse rows with a value that is no number, or too large a one."""
+    bad, what = unsound_rows(x)
     if len(bad):
         raise DataError(
-            f"{len(bad):,} of {len(x):,} {part.role} rows of {part.raw.file} hold NaN or infinity in 'x', the first "
-            f"is row {part.rows[bad[0]]} (counted from 0). Arrays must be finite; replace or remove these rows."
+            f"{len(bad):,} of {len(x):,} {part.role} rows of {part.raw.file} hold {what} in 'x', the first is row "
+            f"{part.rows[bad[0]]} (counted from 0). {SOUND}"
         )
-    return x

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 BATCH_LINES = 50_000  # bounds the Python objects that are alive at once
 
+MAX_LINE = 1 << 26  # bytes; a longer line is as a rule a whole file without line ends
+
 Batch = tuple[list[int], list[dict[str, Any]]]
 
 
@@ -56,12 +58,30 @@ def read_jsonl(path: Path, wanted: Collection[str] | None = None, text: str | No
 
 
 def json_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield (line number, line) for every line that is not blank, without a byte order mark."""
+    """Yield (line number, line) for every line that is not blank, without a byte order mark.
+
+    Raises
+    ------
+    DataError
+        If a line is longer than `MAX_LINE` bytes; no more than that is held.
+    """
     with opened(path) as stream:
-        for number, line in enumerate(stream, start=1):
+        for number, line in enumerate(iter(lambda: stream.readline(MAX_LINE + 1), b""), start=1):
+            if len(line) > MAX_LINE:
+                raise DataError(
+                    f"line {number} of {path} goes on for more than {MAX_LINE:,} bytes; one JSON object a line is "
+                    f"needed.{_list_hint(line, path)}"
+                )
             bare = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
             if bare.strip():
                 yield number, bare
+
+
+def _list_hint(line: bytes, path: Path) -> str:
+    """Say how to spread one JSON list over lines, where the line begins like one."""
+    if not line[:100].removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):
+        return " Was it written without line ends?"
+    return f" It begins like one JSON list: write its objects line by line, for instance: jq -c '.[]' {path.name}"
 
 
 def parse_object(path: Path, number: int, line: bytes) -> dict[str, Any]:
@@ -76,11 +96,14 @@ def parse_object(path: Path, number: int, line: bytes) -> dict[str, Any]:
         item = json.loads(line.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise encoding_error(path) or DataError(f"{path}: {error}") from error
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # not JSON, nested too deeply, or a number of too many digits
         raise DataError(f"line {number} of {path} is not JSON ({error}). One object a line is needed.") from error
     if not isinstance(item, dict):
         kind = type(item).__name__
-        raise DataError(f'line {number} of {path} holds a {kind}, not an object such as {{"text": "...", "label": 1}}.')
+        raise DataError(
+            f'line {number} of {path} holds a {kind}, not an object such as {{"text": "...", "label": 1}}.'
+            f"{_list_hint(line, path) if isinstance(item, list) else ''}"
+        )
     return item
 
 

@@ -1,12 +1,14 @@
 """Labels of all files onto one list of classes.
 
-``1``, ``"1"`` and ``1.0`` are one class, wherever they come from; text is trimmed. The classes are the labels that real
-training or validation rows have: numbers if all labels are numbers, text otherwise.
+``1``, ``"1"`` and ``1.0`` are one class, wherever they come from; text is trimmed, and the two ways in which Unicode
+can write an accented letter are one. The classes are the labels that real training or validation rows have: numbers if
+all labels are numbers that double precision tells apart, text otherwise.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -20,6 +22,7 @@ from synthsift.records import DataError, Finding
 
 MIN_REAL_ROWS = 10
 UNKNOWN = -1
+MAX_WHOLE = 2.0**53  # below it every whole number is told apart from the next in double precision
 _WHOLE = re.compile(r"([+-]?\d+)\.0*")
 
 
@@ -48,14 +51,13 @@ def encode_labels(parts: Sequence[Part], label: str) -> tuple[list[np.ndarray], 
         If labels are missing, there are fewer than 10 real rows, one class, or no synthetic row with a known label.
     """
     columns = [part.raw.columns[label] for part in parts]
-    is_number = are_numbers(columns)
+    is_number = are_numbers(columns) and all(map(_is_exact, columns))
     keys = [label_keys(column, is_number) for column in columns]
     for part, key in zip(parts, keys, strict=True):
         _refuse_missing(part, key, label)
     real = [key for part, key in zip(parts, keys, strict=True) if part.role in ("real", "valid")]
     classes = _classes(np.concatenate(real), is_number, label)
-    code_of = {name: code for code, name in enumerate(classes)}
-    codes = [np.array([code_of.get(name, UNKNOWN) for name in key.tolist()], np.int64) for key in keys]
+    codes = [codes_of(key, classes) for key in keys]
     _refuse_strangers(parts, keys, codes, classes)
     return codes, classes, _remarks(parts, keys, codes, classes)
 
@@ -68,20 +70,36 @@ def label_keys(column: Column, is_number: bool) -> np.ndarray:
     return np.array([*(_WHOLE.sub(r"\1", v) if _WHOLE.fullmatch(v) else v for v in values), ""], dtype=object)[codes]
 
 
-def _is_missing(keys: np.ndarray) -> np.ndarray:
-    """Return where a label is missing."""
-    return keys == "" if keys.dtype == object else ~np.isfinite(keys)
+def codes_of(keys: np.ndarray, classes: Sequence[Any]) -> np.ndarray:
+    """Return the place (n,) of labels among the classes, -1 where they are none of them."""
+    code_of = {_composed(name): code for code, name in enumerate(classes)}
+    return np.array([code_of.get(_composed(key), UNKNOWN) for key in keys.tolist()], np.int64)
+
+
+def _composed(label: Any) -> Any:
+    """Return a text with its accents composed (NFC): file systems and editors differ in how they write them."""
+    return unicodedata.normalize("NFC", label) if isinstance(label, str) and not label.isascii() else label
+
+
+def _is_exact(column: Column) -> bool:
+    """Tell whether no two labels of a numeric column become one in double precision, as long keys would."""
+    numbers = column.as_numbers()
+    return not (np.abs(numbers[np.isfinite(numbers)]) >= MAX_WHOLE).any()
 
 
 def _refuse_missing(part: Part, keys: np.ndarray, label: str) -> None:
-    """Refuse rows without a label."""
-    missing = _is_missing(keys)
-    if missing.any():
-        first = int(part.rows[np.flatnonzero(missing)[0]]) + 1
-        raise DataError(
-            f"{missing.sum():,} of {len(keys):,} {part.role} rows of {part.raw.file} have no label in {label!r}, the "
-            f"first of them is data row {first}. Every row needs one; fill it in or remove the row."
-        )
+    """Refuse rows without a label, or with an infinite number for one."""
+    is_text = keys.dtype == object
+    for bad, what, advice in (
+        (np.zeros(len(keys), bool) if is_text else np.isinf(keys), "a label that is not finite", "mend it"),
+        (keys == "" if is_text else np.isnan(keys), "no label", "fill it in"),
+    ):
+        if bad.any():
+            first = int(part.rows[np.flatnonzero(bad)[0]]) + 1
+            raise DataError(
+                f"{bad.sum():,} of {len(keys):,} {part.role} rows of {part.raw.file} have {what} in {label!r}, the "
+                f"first of them is data row {first}. Every row needs one; {advice} or remove the row."
+            )
 
 
 def _classes(keys: np.ndarray, is_number: bool, label: str) -> tuple[Any, ...]:
@@ -91,7 +109,8 @@ def _classes(keys: np.ndarray, is_number: bool, label: str) -> tuple[Any, ...]:
             f"there are {len(keys)} real rows in training and validation together; at least {MIN_REAL_ROWS} are "
             "needed, and some hundreds for a verdict. Add real rows or raise --max-real."
         )
-    distinct = np.unique(keys).tolist() if is_number else sorted(set(keys.tolist()))
+    first = {_composed(name): name for name in sorted(set(keys.tolist()), reverse=True)}
+    distinct = sorted(first.values())
     if len(distinct) == 1:
         shown = number_text(distinct[0]) if is_number else repr(distinct[0])
         raise DataError(f"all real rows have the same label {shown} in {label!r}; at least two classes are needed.")

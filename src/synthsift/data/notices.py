@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from synthsift.data.columns import ENDLESS
 from synthsift.records import Finding, Severity
 
 
@@ -48,12 +49,12 @@ def empty_columns(names: Sequence[str]) -> Finding:
 
 
 def infinite_numbers(counts: Mapping[str, int]) -> Finding:
-    """SS103: infinite cells."""
+    """SS103: infinite cells, and those too large to be computed with."""
     return Finding(
         "SS103",
         Severity.warning,
         "Infinite numbers count as missing",
-        f"Infinite cells by column: {_counts(counts)}.",
+        f"Cells that are infinite or beyond ±{ENDLESS:g}, by column: {_counts(counts)}.",
         "No mean or distance exists with them; they usually come from a division by zero.",
         "Mend the step that wrote them, or replace them by a large finite number if they mean one.",
     )

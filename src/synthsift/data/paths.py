@@ -74,8 +74,8 @@ def existing_file(text: str | Path) -> Path:
     Raises
     ------
     DataError
-        If it does not exist (near misses of the folder are named), is a folder, holds no byte or has a name that is not
-        UTF-8.
+        If it does not exist (near misses of the folder are named), is a folder or a pipe, holds no byte or has a name
+        that is not UTF-8.
     """
     path = Path(text).expanduser()
     try:
@@ -88,7 +88,13 @@ def existing_file(text: str | Path) -> Path:
             f"images need one folder a class, such as {path}/cat/1.png."
         )
     if not path.exists():
+        if path.is_symlink():
+            raise DataError(f"{path} is a link that leads nowhere. Mend it, or name the file itself.")
         raise DataError(f"{path} does not exist. {_near_misses(path)}")
+    if not path.is_file():
+        raise DataError(
+            f"{path} is a pipe, socket or device; data are read more than once. Write them to a file and name that."
+        )
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty (0 bytes); a header and rows are needed. Was it written completely?")
     return path

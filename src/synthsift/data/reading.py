@@ -5,6 +5,7 @@ Rows get their ids before anything is sampled, so an id does not depend on how m
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -126,9 +127,9 @@ def _refuse_two_roles(spec: DataSpec) -> None:
     named = [("--real", Path(path)) for path in spec.real]
     named += [(f"--{role}", Path(path)) for role, path in spec.held_out.items()]
     named += [("--synthetic", path) for _, path in synthetic_files(spec.synthetic)]
-    seen: dict[Path, str] = {}
+    seen: dict[str, str] = {}
     for flag, path in named:
-        place = path.expanduser().resolve()
+        place = os.path.realpath(path.expanduser())  # unlike Path.resolve, it lets a circle of links pass
         if place in seen:
             raise DataError(
                 f"{path} is given twice, as {seen[place]} and as {flag}. Each file has one role; name another."

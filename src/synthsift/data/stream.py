@@ -92,19 +92,15 @@ def _parquet(path: Path, wanted: Collection[str], text: str | None) -> Iterator[
     """Read typed columns, some rows at a time."""
     import pyarrow as pa
 
-    try:
-        with opened(path) as stream:
-            file = columnar.open_parquet(path, stream)
-            names = columnar.column_names(path, file.schema_arrow)
-            kept = [name for name in names if name in wanted]
-            columnar.refuse_types(path, file.schema_arrow, kept)
-            for batch in file.iter_batches(batch_size=CHUNK_ROWS, columns=kept):
-                table = pa.Table.from_batches([batch])
-                rows = table.num_rows
-                columns = {n: columnar.typed(table.column(n), rows, only_text=n == text) for n in kept}
-                yield RawFile(str(path), tuple(names), columns, rows)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path} is not sound Parquet ({error}). Was it copied completely? Write it again.") from error
+    with columnar.opened_parquet(path) as file:
+        names = columnar.column_names(path, file.schema_arrow)
+        kept = [name for name in names if name in wanted]
+        columnar.refuse_types(path, file.schema_arrow, kept)
+        for batch in file.iter_batches(batch_size=CHUNK_ROWS, columns=kept):
+            table = pa.Table.from_batches([batch])
+            rows = table.num_rows
+            columns = {n: columnar.typed(table.column(n), rows, only_text=n == text) for n in kept}
+            yield RawFile(str(path), tuple(names), columns, rows)
 
 
 def _jsonl(path: Path, wanted: Collection[str], text: str | None) -> Iterator[RawFile]:

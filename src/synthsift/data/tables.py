@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from synthsift.data import notices
-from synthsift.data.columns import Column, NumberColumn, are_numbers, describe_names
+from synthsift.data.columns import Column, NumberColumn, are_numbers, describe_names, finite_cells
 from synthsift.data.files import is_unnamed
 from synthsift.data.parts import Part
 from synthsift.records import DataError, Finding, Table
@@ -101,14 +101,12 @@ def _has_value(column: Column | None) -> bool:
 
 
 def _numeric(name: str, parts: Sequence[Part], columns: Sequence[Column | None], infinite: dict[str, int]) -> Cells:
-    """Return float64 (n,) for each part, NaN where missing; infinite cells are counted under `name`."""
+    """Return float64 (n,) for each part, NaN where missing; endless cells are counted under `name`."""
     arrays = []
     for part, column in zip(parts, columns, strict=True):
-        values = np.full(len(part), np.nan) if column is None else column.as_numbers()
-        lost = np.isinf(values)
-        if lost.any():
-            values = np.where(lost, np.nan, values)
-            infinite[name] = infinite.get(name, 0) + int(lost.sum())
+        values, lost = (np.full(len(part), np.nan), 0) if column is None else finite_cells(column)
+        if lost:
+            infinite[name] = infinite.get(name, 0) + lost
         arrays.append(values)
     return arrays, None
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from synthsift.data.arrays import read_vectors
-from synthsift.data.columnar import open_parquet
+from synthsift.data.arrays import LARGEST, read_vectors, single, unsound_rows
+from synthsift.data.columnar import opened_parquet
 from synthsift.data.columns import column_of, describe_names, key_texts
-from synthsift.data.paths import existing_file, opened, table_format
+from synthsift.data.paths import existing_file, table_format
 from synthsift.records import DataError, Examples
 
 if TYPE_CHECKING:
@@ -101,10 +101,11 @@ def vectors_of(vectors: Vectors, examples: Examples) -> np.ndarray:
             f"{(~has).sum():,} of {len(has):,} rows have no embedding, for instance {str(examples.ids[first])!r} of "
             f"{examples.file[first]}. Every data file needs its vectors: by these ids, or as DATAFILE=VECTORS."
         )
-    if not np.isfinite(found).all():
-        bad = int((~np.isfinite(found).all(axis=1)).sum())
+    bad, what = unsound_rows(found)
+    if len(bad):
         raise DataError(
-            f"the embeddings of {bad:,} rows hold NaN or infinity; they must be finite. Compute them again."
+            f"the embeddings of {len(bad):,} rows hold {what} in single precision, such as that of "
+            f"{str(examples.ids[bad[0]])!r}. They must be finite and within ±{LARGEST:g}; compute them again."
         )
     return found
 
@@ -154,18 +155,13 @@ def _row_by_row(path: Path, file: str, total: int) -> np.ndarray:
         raise DataError(
             f"{path} has {len(matrix):,} vectors but {file} has {total:,} rows; one vector a row is needed."
         )
-    return matrix.astype(np.float32, copy=False)
+    return single(matrix)
 
 
 def _read_by_id(path: Path, id_column: str | None) -> tuple[np.ndarray, np.ndarray]:
     """Read ids (k,) and vectors (k, d) from a Parquet file of an id column and numbers, or one column of lists."""
-    import pyarrow as pa
-
-    try:
-        with opened(path) as stream:
-            table = open_parquet(path, stream).read()
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path} is not sound Parquet ({error}). Was it copied completely? Write it again.") from error
+    with opened_parquet(path) as file:
+        table = file.read()
     names = [name for name in table.column_names if not name.startswith("__index_level_")]
     key = next((name for name in (id_column, "id") if name in names), None)
     if key is None:
@@ -187,7 +183,7 @@ def _matrix(path: Path, table: pa.Table, names: list[str]) -> np.ndarray:
             raise DataError(
                 f"the lists in column {names[0]!r} of {path} differ in length; every vector needs the same."
             )
-        return np.array(rows, np.float32)
+        return single(np.array(rows, np.float64))
     if not names or not all(pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in kinds):
         raise DataError(f"{path} must hold an id column and columns of numbers, or one column of lists of numbers.")
-    return np.column_stack([table.column(name).to_numpy().astype(np.float32) for name in names])
+    return np.column_stack([single(table.column(name).to_numpy()) for name in names])

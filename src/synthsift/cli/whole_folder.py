@@ -1,0 +1,68 @@
+"""A folder that appears whole or not at all: made hidden beside its place, and renamed when nothing went wrong."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from synthsift.records import DataError
+from synthsift.writing import explained
+
+
+@contextmanager
+def whole_folder(out: Path) -> Iterator[Path]:
+    """Yield a new hidden folder that becomes `out` when the block ends well.
+
+    After anything else, neither it nor a parent that was made for it is left. What a killed process of the same `out`
+    has left is removed.
+
+    Raises
+    ------
+    DataError
+        If `out` is a file or holds something, or the operating system refuses to write there.
+    """
+    with explained(out, 0):
+        if os.path.lexists(out) and not (out.is_dir() and not any(out.iterdir())):
+            seen = "not empty" if out.is_dir() else "a file" if out.exists() else "a link that leads nowhere"
+            raise DataError(f"{out} is {seen}; name a new folder for the selected data")
+        place = Path(os.path.realpath(out))
+        begun = place.with_name(f".{place.name}.{os.getpid()}.part")
+        made = [parent for parent in place.parents if not parent.exists()]
+        try:
+            begun.parent.mkdir(parents=True, exist_ok=True)
+            _remove_stale(place)
+            begun.mkdir()
+            yield begun
+            os.replace(begun, place)
+        except BaseException:
+            shutil.rmtree(begun, ignore_errors=True)
+            for parent in made:
+                with suppress(OSError):  # another process has put something there, or it was never made
+                    parent.rmdir()
+            raise
+
+
+def _remove_stale(place: Path) -> None:
+    """Remove what processes that are gone have begun for `place`."""
+    name = re.compile(rf"\.{re.escape(place.name)}\.(\d+)\.part")
+    for entry in place.parent.iterdir():
+        begun = name.fullmatch(entry.name)
+        if begun and not _is_running(int(begun[1])):
+            shutil.rmtree(entry, ignore_errors=True)
+
+
+def _is_running(process: int) -> bool:
+    """Whether another process has this number; one of our own number cannot be another's."""
+    if process == os.getpid():
+        return False
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
