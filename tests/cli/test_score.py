@@ -174,6 +174,26 @@ def test_a_changed_model_is_refused(folder: Path, tmp_path: Path, change: str) -
     assert ended.code == 2 and words in ended.err, ended.err
 
 
+@pytest.mark.parametrize("data", [None, [], {"label": "label"}])
+def test_settings_that_do_not_say_how_to_read_are_refused(folder: Path, tmp_path: Path, data: object) -> None:
+    shutil.copytree(folder / "run", tmp_path / "run")
+    file = tmp_path / "run" / "settings.json"
+    record = json.loads(file.read_text())
+    record["settings"]["data"] = data
+    file.write_text(json.dumps(record))
+    ended = score(tmp_path, tmp_path / "w.parquet", folder / "good.csv")
+    assert ended.code == 2 and "damaged" in ended.err, ended.err
+
+
+def test_hostile_names_and_a_circle_of_links(folder: Path, tmp_path: Path) -> None:
+    ended = score(folder, tmp_path / "w.parquet", f"\x1b[31mz={folder / 'good.csv'}")
+    assert ended.code == 0 and "[31mz is no source" in ended.err and "\x1b" not in ended.err + ended.out
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    ended = score(folder, tmp_path / "a" / "w.parquet", folder / "good.csv")
+    assert ended.code == 2 and "cannot be written" in ended.err, ended.err
+
+
 def test_a_run_without_learned_weights_cannot_weigh(folder: Path, tmp_path: Path) -> None:
     words = ["run", "--real", folder / "real.csv", "--synthetic", folder / "good.csv", "--label", "label"]
     assert synthsift(*words, "--out", tmp_path / "run", "--seeds", "1", "--policies", "RealOnly").code == 0

@@ -115,3 +115,6 @@ def test_bad_questions() -> None:
         accuracy_curve(JudgedRows(x, y, source), [np.inf], 0.1, Questions.of_rates(0.1))
     with pytest.raises(DataError, match="ridge"):
         accuracy_curve(JudgedRows(x, y, source), [1.0], 0.0, Questions.of_rates(0.1))
+    one = np.outer(y, np.arange(1.0, x.shape[1] + 1))  # every row a multiple of one direction
+    with pytest.raises(DataError, match="too much alike"):
+        accuracy_curve(JudgedRows(one, y, source), [1.0], 1e-18, Questions.of_rates(0.1))

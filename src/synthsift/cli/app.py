@@ -88,8 +88,10 @@ def run_app() -> None:
 
 
 def _tell(message: str, code: int) -> None:
-    """Print to stderr and end the process."""
-    sys.stderr.write(f"synthsift: {message}\n")
+    """Print to stderr, where a name of the user's must not move the cursor, and end the process."""
+    from synthsift.report.wording import printable
+
+    sys.stderr.write(f"synthsift: {printable(message)}\n")
     sys.stderr.flush()
     sys.stdout.flush()
     os._exit(code) if code == INTERRUPTED else sys.exit(code)

@@ -114,7 +114,11 @@ def _check_flags(settings: DriftSettings) -> None:
     if settings.target is not None and not (math.isfinite(settings.target) and settings.target > 0):
         raise DataError(f"--target is {settings.target}; it must be a positive number (an MMD2, between 0 and 2)")
     for name, place in (("--state", settings.state), ("--out", settings.out)):
-        if place is not None and place.parent != place and not place.expanduser().resolve().parent.is_dir():
+        if (
+            place is not None
+            and place.parent != place
+            and not Path(os.path.realpath(place.expanduser())).parent.is_dir()
+        ):
             raise DataError(f"the folder of {name} {place} does not exist; make it first")
 
 

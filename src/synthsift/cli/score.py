@@ -24,9 +24,11 @@ from synthsift.data.paths import synthetic_files
 from synthsift.data.stream import read_pieces
 from synthsift.data.vectors import Vectors, load_vectors, vectors_of
 from synthsift.records import DataError, Examples, Finding
+from synthsift.report.wording import printable
 from synthsift.represent.encoders import Encoder
 from synthsift.represent.pretrained import reads_images
 from synthsift.runs import read_settings, read_summary
+from synthsift.writing import explained
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ def execute_score(run: Path, rows: NewRows, out: Path, *, overwrite: bool = Fals
     read_summary(run)  # refuses a run that is not finished
     if out.exists() and not overwrite:
         raise DataError(f"{out} is there already; name another file, or say --overwrite")
-    if out.is_dir() or not out.resolve().parent.is_dir():
+    if out.is_dir() or not Path(os.path.realpath(out)).parent.is_dir():
         raise DataError(f"{out} cannot be written: name a file in a folder that exists")
     arrays, settings = load_model(run / "model")
     if "metanet" not in settings:
@@ -126,19 +128,22 @@ def execute_score(run: Path, rows: NewRows, out: Path, *, overwrite: bool = Fals
             f"{run} has no meta-network: LearnedWeights took no part in it. Repeat the run with that policy, on at "
             "least 20 real rows"
         )
-    spec, told = read_settings(run)["data"], Told()
+    spec, told = read_settings(run).get("data"), Told()
+    if not isinstance(spec, dict) or not {"text", "label", "id", "pixels"} <= set(spec):
+        raise DataError(f"{run} is damaged: its settings do not say how the data was read. Repeat the run.")
     encoder, weigh = restored_encoder(arrays, settings), RowWeigher.of(arrays, settings)
     reader = _Reader(_completed(rows, spec, settings), settings, encoder, spec["pixels"], told)
-    with threadpool_limits(1):
+    with threadpool_limits(1), explained(out, 0):
         _write(out, reader, weigh)
     if not quiet:
         for finding in told.findings():
-            sys.stderr.write(f"{finding.code} {finding.severity.name}: {finding.title}. {finding.seen}\n")
+            sys.stderr.write(printable(f"{finding.code} {finding.severity.name}: {finding.title}. {finding.seen}\n"))
         known = settings["metanet"]["sources"]
         for name in sorted(told.sources - set(known)):
-            sys.stderr.write(
+            seen = (
                 f"{name} is no source of the run ({', '.join(known)}): its rows were weighed as of an unknown source.\n"
             )
+            sys.stderr.write(printable(seen))
         sys.stdout.write(f"{told.count:,} rows -> {out}\n")
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -186,7 +187,7 @@ def _open(out: Path, settings: Mapping[str, Any], *, overwrite: bool) -> None:
         if overwrite:
             for path in [*(out / ROUNDS).glob("*.safetensors"), *(out / name for name in FILES if name != ROUNDS)]:
                 path.unlink(missing_ok=True)
-    elif not out.expanduser().resolve().parent.is_dir():
+    elif not Path(os.path.realpath(out.expanduser())).parent.is_dir():
         raise DataError(f"the folder of --out {out} does not exist; make it first")
     (out / ROUNDS if settings["kind"] == "diffusion" else out).mkdir(parents=True, exist_ok=True)
     write_json(out / SETTINGS, settings)

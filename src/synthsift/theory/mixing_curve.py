@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.linalg import eigh
+from scipy.linalg import LinAlgError, eigh
 
 from synthsift.records import DataError
 from synthsift.seeds import Seeds, as_seeds
@@ -148,7 +148,7 @@ def accuracy_curve(
     Raises
     ------
     DataError
-        For negative or infinite sizes, or a ridge that is not positive.
+        For negative or infinite sizes, a ridge that is not positive, or real rows so much alike that it is too small.
     """
     sizes, gammas = np.broadcast_arrays(checked_range("num_synth", num_synth), checked_range("ridge", ridge))
     sizes, gammas = np.atleast_1d(sizes).ravel(), np.atleast_1d(gammas).ravel()
@@ -182,7 +182,12 @@ def _probabilities(
     total = num_real + size
     fixed = gram / total
     fixed[np.diag_indices_from(fixed)] += gamma
-    values, basis = eigh(source.bulk, fixed, check_finite=False)
+    try:
+        values, basis = eigh(source.bulk, fixed, check_finite=False)
+    except LinAlgError as error:
+        raise DataError(
+            f"the real rows are too much alike, their moments are singular at a ridge of {gamma:.1e}; use a larger one"
+        ) from error
     values = np.maximum(values, 0.0)[:, None]  # (p, 1); rounding may leave tiny negative ones
     share, alpha, omega = size / total, questions.alpha, questions.weight
     delta = _solve_delta(values, total, share * omega * alpha, omega)
