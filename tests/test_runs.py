@@ -357,7 +357,9 @@ def test_kills_at_random_moments_leave_no_half_file(tmp_path: Path) -> None:
     cells_read = 0
     nursery = start(NURSERY, tmp_path)
     assert nursery.stdin is not None and nursery.stdout is not None
-    for kill in range(30):
+    for kill in range(200):  # more than 30 where the machine is too busy to finish cells
+        if kill >= 30 and cells_read > 30:
+            break
         nursery.stdin.write(f"{kill}\n")
         nursery.stdin.flush()
         child = int(nursery.stdout.readline())
