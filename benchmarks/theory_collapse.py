@@ -4,7 +4,8 @@
 
 A setting is excluded (counted, printed) when it lies at an interpolation pole: |n/d - 1|, |width/n - 1| or
 |width/d - 1| <= .15 with a ridge below .05. All others must agree within max(4 SE, 3 %), twice that below dim 200.
-Between 30 and `--most` designs are drawn a setting, for a standard error of .6 %. `--minutes` stops early.
+Between 30 and `--most` designs are drawn a setting, for a standard error of .6 %. `--minutes` stops early. The settings are
+stored as docs/results/theory-settings-collapse.parquet; `python -m benchmarks.tables` tells them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.theory_settings import print_row, store
 from synthsift.seeds import Seeds
 from synthsift.theory.collapse import predict_error, simulate_error
 
@@ -101,41 +103,40 @@ def compare(call: Call, seeds: Seeds, most: int) -> tuple[float, float, float, f
     return predicted, float(drawn.mean), spread, allowed
 
 
-def run_settings(settings: int, seed: int, most: int, minutes: float, start: int = 0) -> int:
-    """Check random settings, print a summary, and return how many failed."""
+def run_settings(settings: int, seed: int, most: int, minutes: float, start: int = 0) -> list[dict[str, Any]]:
+    """Check random settings, print a summary, and return a row for each that was drawn."""
     seeds, began = Seeds(seed), time.perf_counter()
-    drawn, excluded, failed = start, 0, 0
-    deviations: list[tuple[float, float, float, str]] = []
-    while len(deviations) < settings and time.perf_counter() - began < 60.0 * minutes:
+    rows: list[dict[str, Any]] = []
+    while sum(not row["excluded"] for row in rows) < settings and time.perf_counter() - began < 60.0 * minutes:
+        drawn = start + len(rows)
         node = seeds.child("setting", drawn)
         call = draw_setting(node.numpy("draw"))
-        drawn += 1
-        if is_at_pole(call):
-            excluded += 1
-            print(f"excluded (pole): {describe(call)}")
-            continue
-        predicted, simulated, spread, allowed = compare(call, node, most)
-        gap = abs(predicted - simulated)
-        line = f"predicted {predicted:.5f} simulated {simulated:.5f} +- {spread:.5f}: {describe(call)}"
-        deviations.append((gap / predicted, gap / spread, spread / predicted, line))
-        if gap > allowed:
-            failed += 1
-            print(f"FAILED {line}")
-    _print_summary(deviations, drawn - start, excluded, failed)
+        row = {"setting": drawn, "dim": call[0][2], "text": describe(call), "excluded": is_at_pole(call)}
+        found = (math.nan,) * 4 if row["excluded"] else compare(call, node, most)
+        rows.append(row | dict(zip(("predicted", "simulated", "se", "allowed"), found, strict=True)))
+        print_row(rows[-1])
+    _print_summary(rows)
     print(f"{time.perf_counter() - began:.0f} s, {FEWEST} to {most} designs a setting")
-    return failed
+    return rows
 
 
-def _print_summary(deviations: list[tuple[float, float, float, str]], drawn: int, excluded: int, failed: int) -> None:
+def _print_summary(rows: list[dict[str, Any]]) -> None:
     """Counts, typical and worst deviations."""
-    print(f"drawn {drawn}, excluded at poles {excluded}, checked {len(deviations)}, passed {len(deviations) - failed}")
-    if not deviations:
+    checked = [row for row in rows if not row["excluded"]]
+    gaps = np.array([abs(row["predicted"] - row["simulated"]) for row in checked])
+    passed = sum(gap <= row["allowed"] for gap, row in zip(gaps, checked, strict=True))
+    print(f"drawn {len(rows)}, excluded at poles {len(rows) - len(checked)}, checked {len(checked)}, passed {passed}")
+    if not checked:
         return
-    relative, scores, spreads, _ = zip(*deviations, strict=True)
-    print(f"median |error| {100 * np.median(relative):.2f} %, median standard error {100 * np.median(spreads):.2f} %")
-    print(f"root mean square z {math.sqrt(np.mean(np.square(scores))):.2f}, largest |z| {max(scores):.2f}")
-    worst = max(deviations)
-    print(f"worst {100 * worst[0]:.2f} % (|z| {worst[1]:.2f}): {worst[3]}")
+    size, spread = (np.array([row[name] for row in checked]) for name in ("predicted", "se"))
+    print(
+        f"median |error| {100 * np.median(gaps / size):.2f} %, median standard error {100 * np.median(spread / size):.2f} %"
+    )
+    print(f"root mean square z {math.sqrt(np.mean((gaps / spread) ** 2)):.2f}, largest |z| {max(gaps / spread):.2f}")
+    worst = int(np.argmax(gaps / size))
+    print(
+        f"worst {100 * gaps[worst] / size[worst]:.2f} % (|z| {gaps[worst] / spread[worst]:.2f}): {checked[worst]['text']}"
+    )
 
 
 def main() -> int:
@@ -146,7 +147,8 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=math.inf)
     parser.add_argument("--start", type=int, default=0, help="number of the first setting drawn")
     options = parser.parse_args()
-    return int(run_settings(options.settings, options.seed, options.most, options.minutes, options.start) > 0)
+    rows = run_settings(options.settings, options.seed, options.most, options.minutes, options.start)
+    return int(store(rows, "collapse") > 0)
 
 
 if __name__ == "__main__":

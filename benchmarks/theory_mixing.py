@@ -4,7 +4,8 @@
     python -m benchmarks.theory_mixing --table --repeats 250 --seed 1000
 
 A setting is excluded (counted, printed) when it lies at an interpolation pole: |(num_real + kept)/dim - 1| <= .15 with
-a ridge below .05. All others must agree within max(4 SE, .01), twice that below dim 200. `--minutes` stops early.
+a ridge below .05. All others must agree within max(4 SE, .01), twice that below dim 200. `--minutes` stops early. The
+settings are stored as docs/results/theory-settings-mixing.parquet; `python -m benchmarks.tables` tells them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.theory_settings import print_row, store
 from synthsift.seeds import Seeds
 from synthsift.theory.mixing import predict_accuracy, simulate_accuracy
 
@@ -89,36 +91,30 @@ def describe(call: Call) -> str:
     return f"n={num_real} m={num_synth} dim={dim} |mu|={mean_norm:.2f} ridge={ridge:.3g} {shape} {text}"
 
 
-def run_settings(settings: int, seed: int, repeats: int, minutes: float, start: int = 0) -> int:
-    """Check random settings, print a summary, and return how many failed."""
+def run_settings(settings: int, seed: int, repeats: int, minutes: float, start: int = 0) -> list[dict[str, Any]]:
+    """Check random settings, print a summary, and return a row for each that was drawn."""
     seeds, began = Seeds(seed), time.perf_counter()
-    drawn, excluded, checked, beyond, worst, total = start, 0, 0, 0, 0.0, 0.0
-    failed: list[str] = []
-    worst_line = ""
-    while checked < settings and time.perf_counter() - began < 60.0 * minutes:
+    rows: list[dict[str, Any]] = []
+    while sum(not row["excluded"] for row in rows) < settings and time.perf_counter() - began < 60.0 * minutes:
+        drawn = start + len(rows)
         node = seeds.child("setting", drawn)
         call = draw_setting(node.numpy("draw"))
-        drawn += 1
-        if is_at_pole(call):
-            excluded += 1
-            print(f"excluded (pole): {describe(call)}")
-            continue
-        predicted, simulated, error, allowed = compare(call, node, repeats)
-        checked += 1
-        gap = abs(predicted - simulated)
-        line = f"predicted {predicted:.4f} simulated {simulated:.4f} +- {error:.4f} allowed {allowed:.4f}"
-        total += gap
-        beyond += gap > 2.0 * error
-        if gap > worst:
-            worst, worst_line = gap, f"{line}: {describe(call)}"
-        if gap > allowed:
-            failed.append(line)
-            print(f"FAILED {line}: {describe(call)}")
-    print(f"drawn {drawn - start}, excluded at poles {excluded}, checked {checked}, passed {checked - len(failed)}")
-    print(f"beyond two standard errors {beyond} (chance alone: 5 %)")
-    print(f"mean |error| {total / max(checked, 1):.4f}, worst |error| {worst:.4f}: {worst_line}")
+        row = {"setting": drawn, "dim": call[0][2], "text": describe(call), "excluded": is_at_pole(call)}
+        found = (math.nan,) * 4 if row["excluded"] else compare(call, node, repeats)
+        rows.append(row | dict(zip(("predicted", "simulated", "se", "allowed"), found, strict=True)))
+        print_row(rows[-1])
+    checked = [row for row in rows if not row["excluded"]]
+    gaps = [abs(row["predicted"] - row["simulated"]) for row in checked]
+    passed = sum(gap <= row["allowed"] for gap, row in zip(gaps, checked, strict=True))
+    print(f"drawn {len(rows)}, excluded at poles {len(rows) - len(checked)}, checked {len(checked)}, passed {passed}")
+    if checked:
+        beyond = sum(gap > 2.0 * row["se"] for gap, row in zip(gaps, checked, strict=True))
+        print(f"beyond two standard errors {beyond} (chance alone: 5 %)")
+        print(
+            f"mean |error| {np.mean(gaps):.4f}, worst |error| {max(gaps):.4f}: {checked[int(np.argmax(gaps))]['text']}"
+        )
     print(f"{time.perf_counter() - began:.0f} s, {repeats} data sets per setting")
-    return len(failed)
+    return rows
 
 
 def table_cases() -> dict[str, Call]:
@@ -199,8 +195,8 @@ def main() -> int:
     options = parser.parse_args()
     if options.table:
         return int(run_table(options.seed, options.repeats) > 0)
-    failures = run_settings(options.settings, options.seed, options.repeats, options.minutes, options.start)
-    return int(failures > 0)
+    rows = run_settings(options.settings, options.seed, options.repeats, options.minutes, options.start)
+    return int(store(rows, "mixing") > 0)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from scipy import stats
 
 from benchmarks.theory_cases import AFTERWARDS, REPORTED, VERIFIERS, fingerprint
 from benchmarks.theory_page_rows import row_section
+from benchmarks.theory_settings import section
 from synthsift.studies.reproduction import COLORS, Rebuilt, draw_files, label_axes
 
 if TYPE_CHECKING:
@@ -372,7 +373,8 @@ def document(found: dict[str, pd.DataFrame]) -> str:
         minutes=cells["seconds"].sum() / 60,
     )
     sections = ["\n".join(SECTIONS[part][0](rows)) for part, rows in found.items()]
-    return "\n\n".join([head.strip(), *sections, NOTES.strip()]) + "\n"
+    settings = "\n".join(section(RESULTS)).strip()
+    return "\n\n".join([head.strip(), *sections, *([settings] if settings else []), NOTES.strip()]) + "\n"
 
 
 def pages() -> dict[Path, str]:
