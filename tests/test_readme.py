@@ -87,8 +87,9 @@ def test_all_other_commands_are_there() -> None:
         elif words[0].endswith("python"):
             assert (ROOT / words[1]).is_file(), words
         else:
-            assert words == ["pip", "install", "-c", "constraints.txt", "."] and (ROOT / words[3]).is_file()
-    assert {words[0] for words in others} == {"make", ".venv/bin/python", "pip"}
+            assert words[:3] == ["python3", "-m", "venv"] and (ROOT / "constraints.txt").is_file()
+            assert words[4:] == ["&&", f"{words[3]}/bin/pip", "install", "-c", "constraints.txt", "."]
+    assert {words[0] for words in others} == {"make", ".venv/bin/python", "python3"}
 
 
 def test_outlined_commands_name_flags_of_their_verb() -> None:
