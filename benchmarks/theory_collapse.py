@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import argparse
 import math
-import time
 from typing import Any
 
 import numpy as np
 
-from benchmarks.theory_settings import print_row, store
+from benchmarks.theory_settings import Call, Theory, check_settings, store
 from synthsift.seeds import Seeds
 from synthsift.theory.collapse import predict_error, simulate_error
 
@@ -25,8 +24,6 @@ POLE_WIDTH, POLE_RIDGE = 0.15, 0.05
 TOLERANCE = 0.03
 SMALL_DIM = 200
 PILOT, FEWEST, PRECISION = 8, 30, 0.006
-
-Call = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 def power(dim: int, exponent: float) -> np.ndarray:
@@ -103,42 +100,6 @@ def compare(call: Call, seeds: Seeds, most: int) -> tuple[float, float, float, f
     return predicted, float(drawn.mean), spread, allowed
 
 
-def run_settings(settings: int, seed: int, most: int, minutes: float, start: int = 0) -> list[dict[str, Any]]:
-    """Check random settings, print a summary, and return a row for each that was drawn."""
-    seeds, began = Seeds(seed), time.perf_counter()
-    rows: list[dict[str, Any]] = []
-    while sum(not row["excluded"] for row in rows) < settings and time.perf_counter() - began < 60.0 * minutes:
-        drawn = start + len(rows)
-        node = seeds.child("setting", drawn)
-        call = draw_setting(node.numpy("draw"))
-        row = {"setting": drawn, "dim": call[0][2], "text": describe(call), "excluded": is_at_pole(call)}
-        found = (math.nan,) * 4 if row["excluded"] else compare(call, node, most)
-        rows.append(row | dict(zip(("predicted", "simulated", "se", "allowed"), found, strict=True)))
-        print_row(rows[-1])
-    _print_summary(rows)
-    print(f"{time.perf_counter() - began:.0f} s, {FEWEST} to {most} designs a setting")
-    return rows
-
-
-def _print_summary(rows: list[dict[str, Any]]) -> None:
-    """Counts, typical and worst deviations."""
-    checked = [row for row in rows if not row["excluded"]]
-    gaps = np.array([abs(row["predicted"] - row["simulated"]) for row in checked])
-    passed = sum(gap <= row["allowed"] for gap, row in zip(gaps, checked, strict=True))
-    print(f"drawn {len(rows)}, excluded at poles {len(rows) - len(checked)}, checked {len(checked)}, passed {passed}")
-    if not checked:
-        return
-    size, spread = (np.array([row[name] for row in checked]) for name in ("predicted", "se"))
-    print(
-        f"median |error| {100 * np.median(gaps / size):.2f} %, median standard error {100 * np.median(spread / size):.2f} %"
-    )
-    print(f"root mean square z {math.sqrt(np.mean((gaps / spread) ** 2)):.2f}, largest |z| {max(gaps / spread):.2f}")
-    worst = int(np.argmax(gaps / size))
-    print(
-        f"worst {100 * gaps[worst] / size[worst]:.2f} % (|z| {gaps[worst] / spread[worst]:.2f}): {checked[worst]['text']}"
-    )
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--settings", type=int, default=200)
@@ -147,7 +108,8 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=math.inf)
     parser.add_argument("--start", type=int, default=0, help="number of the first setting drawn")
     options = parser.parse_args()
-    rows = run_settings(options.settings, options.seed, options.most, options.minutes, options.start)
+    theory = Theory(draw_setting, is_at_pole, describe, lambda call, node: compare(call, node, options.most))
+    rows = check_settings(theory, options.settings, options.seed, options.minutes, options.start)
     return int(store(rows, "collapse") > 0)
 
 

@@ -12,20 +12,17 @@ from __future__ import annotations
 
 import argparse
 import math
-import time
 from typing import Any
 
 import numpy as np
 
-from benchmarks.theory_settings import print_row, store
+from benchmarks.theory_settings import Call, Theory, check_settings, store
 from synthsift.seeds import Seeds
 from synthsift.theory.mixing import predict_accuracy, simulate_accuracy
 
 POLE_WIDTH, POLE_RIDGE = 0.15, 0.05
 TOLERANCE = 0.01
 SMALL_DIM = 200
-
-Call = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 def decaying_spectrum(dim: int, power: float = 1.0) -> np.ndarray:
@@ -89,32 +86,6 @@ def describe(call: Call) -> str:
     text = " ".join(f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in shown.items())
     shape = "decaying" if "spectrum" in options else "isotropic"
     return f"n={num_real} m={num_synth} dim={dim} |mu|={mean_norm:.2f} ridge={ridge:.3g} {shape} {text}"
-
-
-def run_settings(settings: int, seed: int, repeats: int, minutes: float, start: int = 0) -> list[dict[str, Any]]:
-    """Check random settings, print a summary, and return a row for each that was drawn."""
-    seeds, began = Seeds(seed), time.perf_counter()
-    rows: list[dict[str, Any]] = []
-    while sum(not row["excluded"] for row in rows) < settings and time.perf_counter() - began < 60.0 * minutes:
-        drawn = start + len(rows)
-        node = seeds.child("setting", drawn)
-        call = draw_setting(node.numpy("draw"))
-        row = {"setting": drawn, "dim": call[0][2], "text": describe(call), "excluded": is_at_pole(call)}
-        found = (math.nan,) * 4 if row["excluded"] else compare(call, node, repeats)
-        rows.append(row | dict(zip(("predicted", "simulated", "se", "allowed"), found, strict=True)))
-        print_row(rows[-1])
-    checked = [row for row in rows if not row["excluded"]]
-    gaps = [abs(row["predicted"] - row["simulated"]) for row in checked]
-    passed = sum(gap <= row["allowed"] for gap, row in zip(gaps, checked, strict=True))
-    print(f"drawn {len(rows)}, excluded at poles {len(rows) - len(checked)}, checked {len(checked)}, passed {passed}")
-    if checked:
-        beyond = sum(gap > 2.0 * row["se"] for gap, row in zip(gaps, checked, strict=True))
-        print(f"beyond two standard errors {beyond} (chance alone: 5 %)")
-        print(
-            f"mean |error| {np.mean(gaps):.4f}, worst |error| {max(gaps):.4f}: {checked[int(np.argmax(gaps))]['text']}"
-        )
-    print(f"{time.perf_counter() - began:.0f} s, {repeats} data sets per setting")
-    return rows
 
 
 def table_cases() -> dict[str, Call]:
@@ -195,7 +166,8 @@ def main() -> int:
     options = parser.parse_args()
     if options.table:
         return int(run_table(options.seed, options.repeats) > 0)
-    rows = run_settings(options.settings, options.seed, options.repeats, options.minutes, options.start)
+    theory = Theory(draw_setting, is_at_pole, describe, lambda call, node: compare(call, node, options.repeats))
+    rows = check_settings(theory, options.settings, options.seed, options.minutes, options.start)
     return int(store(rows, "mixing") > 0)
 
 

@@ -2,14 +2,57 @@
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from synthsift.seeds import Seeds
+
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
+Call = tuple[tuple[Any, ...], dict[str, Any]]
 GOALS = {"mixing": "max(4 SE, .01) of accuracy", "collapse": "max(4 SE, 3 %) of the error"}
+
+
+@dataclass(frozen=True)
+class Theory:
+    """How a theory draws settings and is held against simulations; calls are those of its `predict_*`."""
+
+    draw: Callable[[np.random.Generator], Call]
+    is_at_pole: Callable[[Call], bool]
+    describe: Callable[[Call], str]
+    compare: Callable[[Call, Seeds], tuple[float, float, float, float]]
+
+
+def check_settings(theory: Theory, settings: int, seed: int, minutes: float, start: int = 0) -> list[dict[str, Any]]:
+    """Draw settings until `settings` of them lie away from poles; print what was left out or failed, and the count.
+
+    Returns
+    -------
+    list of dict
+        One for each that was drawn: ``setting``, ``dim``, ``text``, ``excluded``, ``predicted``, ``simulated``, ``se``,
+        ``allowed`` (the last four NaN at a pole).
+    """
+    seeds, began = Seeds(seed), time.perf_counter()
+    rows: list[dict[str, Any]] = []
+    while sum(not row["excluded"] for row in rows) < settings and time.perf_counter() - began < 60.0 * minutes:
+        drawn = start + len(rows)
+        node = seeds.child("setting", drawn)
+        call = theory.draw(node.numpy("draw"))
+        row = {"setting": drawn, "dim": call[0][2], "text": theory.describe(call), "excluded": theory.is_at_pole(call)}
+        found = (math.nan,) * 4 if row["excluded"] else theory.compare(call, node)
+        rows.append(row | dict(zip(("predicted", "simulated", "se", "allowed"), found, strict=True)))
+        print_row(rows[-1])
+    checked = [row for row in rows if not row["excluded"]]
+    passed = sum(abs(row["predicted"] - row["simulated"]) <= row["allowed"] for row in checked)
+    print(f"drawn {len(rows)}, excluded at poles {len(rows) - len(checked)}, checked {len(checked)}, passed {passed}")
+    print(f"{time.perf_counter() - began:.0f} s")
+    return rows
 
 
 def print_row(row: dict[str, Any]) -> None:
