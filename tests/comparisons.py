@@ -1,0 +1,29 @@
+"""Comparisons of given predictions, as tests of the verdict and of its sentence need them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from synthsift.records import Comparison
+
+
+def compared(
+    y: np.ndarray, probabilities: Mapping[str, np.ndarray], group: np.ndarray | None = None, classes: int = 2
+) -> Comparison:
+    """A comparison of given predictions (s, n, c)."""
+    num_seeds = max(map(len, probabilities.values()))
+    stopped = {name: "given up" for name, prob in probabilities.items() if len(prob) < num_seeds}
+    fold = np.tile(np.arange(len(y)) % 5, (num_seeds, 1))
+    ids, seconds = np.arange(len(y)).astype(str), dict.fromkeys(probabilities, 1.0)
+    seeds = tuple(range(num_seeds))
+    return Comparison(y, ids, tuple(range(classes)), seeds, probabilities, seconds, stopped, fold, group)
+
+
+def two_class(y: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Predictions (1, n, 2) that give the true class the probability `own`."""
+    prob = np.empty((1, len(y), 2))
+    prob[0, np.arange(len(y)), y] = own
+    prob[0, np.arange(len(y)), 1 - y] = 1 - own
+    return prob

@@ -1,0 +1,120 @@
+"""Shares of the synthetic rows, and the closing sentence in all its forms."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from comparisons import compared, two_class
+from synthsift.records import Interval, Verdict
+from synthsift.sentence import METRIC_WORDS, effective_fraction, keep_fraction, keep_mask, with_weights
+
+# ------------------------------------------------------------------------------------------------------------ fractions
+
+
+def test_kept_rows_weigh_more_than_a_tenth_of_the_mean() -> None:
+    weights = np.array([0.0, 1.0, 2.0, 3.0, 0.1, 0.2])  # positive mean 1.26
+    assert np.array_equal(keep_mask(weights), [False, True, True, True, False, True])
+    assert keep_fraction(weights) == pytest.approx(4 / 6)
+    assert keep_fraction(np.ones(7)) == 1.0 and keep_fraction(5 * weights) == keep_fraction(weights)
+    assert keep_fraction(np.zeros(3)) == 0.0 and keep_fraction(np.zeros(0)) == 0.0
+    assert not keep_mask(np.zeros(3)).any()
+
+
+def test_effective_fraction() -> None:
+    assert effective_fraction(np.full(9, 0.3)) == pytest.approx(1.0)
+    assert effective_fraction(np.array([1.0, 0, 0, 0])) == 0.25
+    assert effective_fraction(np.array([3.0, 1.0])) == pytest.approx(16 / (2 * 10))
+    assert effective_fraction(np.zeros(4)) == 0.0 and effective_fraction(np.zeros(0)) == 0.0
+
+
+# -------------------------------------------------------------------------------------------------------- the sentence
+
+WIDE, NARROW, BELOW = Interval(1.0, -4.0, 6.0), Interval(-0.2, -1.1, 0.7), Interval(-5.0, -6.5, -3.5)
+CLEAR, SMALL_GAIN = Interval(2.4, 1.2, 3.6), Interval(0.1, -0.8, 1.0)
+
+
+def worded(
+    policy: str,
+    use: bool,
+    evidence: str,
+    reason: str = "",
+    gain: Interval = CLEAR,
+    everything: Interval = NARROW,
+    metric: str = "accuracy",
+    times: float = 1,
+    weights: np.ndarray | None = None,
+) -> Verdict:
+    """A verdict with its sentence, for 250 real rows and 25 splits."""
+    plain = Verdict(policy, use, evidence, reason, gain, CLEAR, everything, metric, 25)
+    y = np.arange(250) % 2
+    half = two_class(y, np.full(250, 0.5))
+    synth = np.array([1.0, 1.0, 1.0, 0.0]) if weights is None else weights
+    return with_weights(
+        plain, synth, times, compared(y, {"RealOnly": half, "Everything": half}), "TrustedMargin filter"
+    )
+
+
+CASES = {
+    "proven": ("TrustedMarginFilter", True, "proven"),
+    "likely": ("TrustedMarginFilter", True, "likely", "", SMALL_GAIN),
+    "unproven": ("TrustedMarginFilter", False, "unproven", "", SMALL_GAIN),
+    "everything": ("Everything", True, "proven"),
+    "harmful": ("RealOnly", False, "proven", "harmful", Interval(0, 0, 0), BELOW),
+    "useless": ("RealOnly", False, "unproven", "useless", Interval(0, 0, 0), NARROW),
+    "too little": ("RealOnly", False, "unproven", "too little real data", Interval(0, 0, 0), WIDE),
+    "copies": ("RealOnly", False, "unproven", "copies", Interval(0, 0, 0), NARROW),
+    "behind": ("TrustedMarginFilter", False, "unproven", "", Interval(-1.3, -2.6, 0.1)),
+}
+SENTENCES = {
+    "proven": "Use 75 % of the synthetic rows with TrustedMargin filter: +2.4 [1.2, 3.6] points accuracy over real "
+    "data alone (proven; 25 paired splits). All of it unweighted: -0.2 [-1.1, 0.7].",
+    "likely": "Use 75 % of the synthetic rows with TrustedMargin filter: +0.1 [-0.8, 1.0] points accuracy over real "
+    "data alone (likely; 25 paired splits). No better in accuracy, better calibrated. All of it unweighted: "
+    "-0.2 [-1.1, 0.7].",
+    "unproven": "Not shown to help; the best bet is to use 75 % of the synthetic rows with TrustedMargin filter: "
+    "+0.1 [-0.8, 1.0] points accuracy over real data alone (unproven; 25 paired splits). All of it unweighted: "
+    "-0.2 [-1.1, 0.7].",
+    "behind": "Not shown to help; the best bet is to use 75 % of the synthetic rows with TrustedMargin filter: "
+    "-1.3 [-2.6, 0.1] points accuracy over real data alone (unproven; 25 paired splits). It was chosen by log-loss, "
+    "where it is ahead. All of it unweighted: -0.2 [-1.1, 0.7].",
+    "copies": "Do not use this synthetic data: every row of it copies a real row, so it holds nothing new. All of it "
+    "unweighted: -0.2 [-1.1, 0.7] points accuracy against real data alone (25 paired splits).",
+    "everything": "Use 75 % of the synthetic rows with TrustedMargin filter: +2.4 [1.2, 3.6] points accuracy over real "
+    "data alone (proven; 25 paired splits).",
+    "harmful": "Do not use this synthetic data: it is harmful. All of it unweighted: -5.0 [-6.5, -3.5] points accuracy "
+    "against real data alone (25 paired splits).",
+    "useless": "Do not use this synthetic data: no way of using it was shown to be better. All of it unweighted: "
+    "-0.2 [-1.1, 0.7] points accuracy against real data alone (25 paired splits).",
+    "too little": "Do not use this synthetic data yet: 250 real rows are too few to tell. All of it unweighted: "
+    "+1.0 [-4.0, 6.0] points accuracy against real data alone (25 paired splits). About 1,600 rows are needed to see a "
+    "gain of 2 points.",
+}
+
+
+@pytest.mark.parametrize("case", list(CASES))
+def test_sentences(case: str) -> None:
+    assert worded(*CASES[case]).sentence == SENTENCES[case]  # type: ignore
+
+
+@pytest.mark.parametrize("metric", list(METRIC_WORDS))
+@pytest.mark.parametrize("case", list(CASES))
+def test_every_sentence_names_metric_splits_and_interval(case: str, metric: str) -> None:
+    found = worded(*CASES[case], metric=metric)  # type: ignore
+    assert METRIC_WORDS[metric] in found.sentence and "25 paired splits" in found.sentence
+    assert re.search(r"[+-]\d+\.\d \[-?\d+\.\d, -?\d+\.\d\]", found.sentence)
+    assert not set("{}") & set(found.sentence) and "  " not in found.sentence and found.sentence.endswith(".")
+    assert found.sentence.startswith("Use " if found.use else ("Do not use", "Not shown to help"))
+
+
+def test_real_rows_that_count_several_times_are_named() -> None:
+    assert "filter and real rows x5: +2.4" in worded(*CASES["proven"], times=5.0).sentence  # type: ignore
+    assert "real rows x" not in worded(*CASES["proven"], times=1.0).sentence  # type: ignore
+
+
+def test_fractions_are_filled_in() -> None:
+    found = worded(*CASES["proven"], weights=np.array([3.0, 1.0, 0.0, 0.0]))  # type: ignore
+    assert found.keep_fraction == 0.5 and found.effective_fraction == pytest.approx(16 / 40)
+    assert "Use 50 % of" in found.sentence
