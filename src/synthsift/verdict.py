@@ -219,9 +219,7 @@ def decide(comparison: Comparison, metric: str, seeds: Seeds) -> Verdict:
     evidence = _grade(corrected, everything, policy)
     zero = Interval(0.0, 0.0, 0.0)
     name = paired.names[policy]
-    beyond = zero if name == "Everything" else corrected.over_everything
-    if policy == 0:
-        beyond = Interval(-everything.mean, -everything.high, -everything.low)
+    beyond = zero if name == "Everything" else _turned(everything) if policy == 0 else corrected.over_everything
     return Verdict(
         policy=name,
         use=policy > 0 and evidence != "unproven",
@@ -237,10 +235,13 @@ def decide(comparison: Comparison, metric: str, seeds: Seeds) -> Verdict:
 
 def only_copies(verdict: Verdict) -> Verdict:
     """Return the verdict on synthetic rows that all copy real rows: a gain there is one of counting real rows again."""
-    everything, zero = verdict.everything, Interval(0.0, 0.0, 0.0)
-    beyond = Interval(-everything.mean, -everything.high, -everything.low)
     found = replace(verdict, policy="RealOnly", use=False, evidence="unproven", reason="copies")
-    return replace(found, gain=zero, gain_over_everything=beyond)
+    return replace(found, gain=Interval(0.0, 0.0, 0.0), gain_over_everything=_turned(verdict.everything))
+
+
+def _turned(gain: Interval) -> Interval:
+    """Return the gain of the one over the other as that of the other over the one."""
+    return Interval(-gain.mean, -gain.high, -gain.low)
 
 
 def _grade(corrected: Corrected, everything: Interval, policy: int) -> str:
