@@ -1,9 +1,11 @@
 """Where a retraining loop is heading, and what keeps it under a target.
 
-A forecast rests on the law delta_{i+1} = (1-alpha) delta_i + bbar + e_i with the *known* coefficient 1-alpha. Whether
-the repeating part bbar is there decides everything at small alpha: its energy is multiplied by 1/alpha^2, that of e_i
-by 1/(alpha(2-alpha)). The positive part of a noisy estimate of it is worse than none, so half of the prior weight is on
-bbar = 0, the point forecast is the posterior median, and the kappa that is *reported* is 0 unless it is significant.
+A forecast rests on the law delta_{i+1} = rho (1-alpha) delta_i + bbar + e_i, where 1-alpha is *known* and rho, what a
+trainer passes on of the drift in its rows, is 1 or less (see `posterior`). Whether the repeating part bbar is there
+decides everything at small alpha: at rho = 1 its energy is multiplied by 1/alpha^2, that of e_i by 1/(alpha(2-alpha)).
+The positive part of a noisy estimate of it is worse than none, so half of the prior weight is on bbar = 0, the point
+forecast is the posterior median, and the kappa that is *reported* is 0 unless it is significant. That kappa and J speak
+of what each round adds to (1-alpha) delta_i, whatever rho is.
 """
 
 from __future__ import annotations
@@ -99,7 +101,7 @@ def forecast_drift(
     Parameters
     ----------
     trace : DriftTrace
-        What was measured, at least two generations.
+        What was measured, at least two generations; its `accumulate` says whether training sets keep all rows.
     horizon : int
         Generations to look ahead.
     seeds : Seeds or int
