@@ -162,7 +162,8 @@ def forecast_loop(case: LoopCase, seed: int, stored: Stored) -> Stored:
         "path_high": made.high.tolist(),
     }
     if case.kind == "replace":
-        outlook = look_ahead(known, case.last + 1, seeds=seeds, target=max(now, floor) / 2)
+        target = max(now, float(known.noise[-1] + known.reference_noise)) / 2
+        outlook = look_ahead(known, case.last + 1, seeds=seeds, target=target)
         assert outlook.plan is not None
         found |= {
             "target": outlook.plan.target,

@@ -129,7 +129,7 @@ def test_a_small_loop_is_repeatable_and_forecasts_need_inner_products_only() -> 
     )
     made = forecast_loop(TINY, 0, stored)
     assert made["low"] <= made["forecast"] <= made["high"]
-    assert made["target"] == max(made["now"], trace_until(TINY, stored, 3).noise[-1] + stored["reference_noise"]) / 2
+    assert made["target"] == max(made["now"], stored["noise"][2] + stored["reference_noise"]) / 2
 
 
 def test_finished_loops_are_kept_and_the_page_follows_from_them(
