@@ -68,6 +68,7 @@ def test_innovations_of_kept_rows_and_their_noise() -> None:
 
 @pytest.mark.parametrize("rho", [0.3, 0.7])
 def test_trainers_that_pass_on_less_are_forecast(rho: float) -> None:
+    rng, hits, errors, old_errors = np.random.default_rng(1), [], [], []
     for r in range(24):
         alpha = np.full(10, 0.1)
         trace, truth, _ = make_loop(rng, alpha, 5, rho=rho, share=(0.5, 0.95)[r % 2])
