@@ -59,6 +59,11 @@ class LoopCase:
     last: int = 10
 
     @property
+    def thorough(self) -> tuple[int, ...]:
+        """Generations that the monitor measures in every way; of the others it takes the mean features alone."""
+        return (0, self.seen, self.last)
+
+    @property
     def name(self) -> str:
         """Unique among the cases."""
         return f"{self.world.name}-{self.kind}-{self.alpha:g}"
@@ -66,12 +71,12 @@ class LoopCase:
 
 ADULT = WorldCase("adult", "Gaussian copula", 2500, 3000, 4500)
 DIGITS = WorldCase(
-    "digits", "diffusion network", 500, 1500, 600, (("width", 256), ("depth", 2), ("steps", 800), ("sampling", 40))
+    "digits", "diffusion network", 500, 1500, 600, (("width", 256), ("depth", 2), ("steps", 500), ("sampling", 40))
 )
 MNIST = WorldCase(
-    "mnist", "variational autoencoder", 4000, 2000, 3000, (("width", 256), ("latent", 16), ("steps", 600))
+    "mnist", "variational autoencoder", 4000, 2000, 3000, (("width", 256), ("latent", 16), ("steps", 400))
 )
-TEXT = WorldCase("text", "character model", 600, 1600, 2400, (("length", 128), ("width", 128), ("steps", 450)))
+TEXT = WorldCase("text", "character model", 600, 1600, 2400, (("length", 128), ("width", 128), ("steps", 300)))
 
 
 def _loops(world: WorldCase, kinds: tuple[Kind, ...], alphas: tuple[float, ...], seeds: int) -> list[LoopCase]:

@@ -36,9 +36,8 @@ def generation_rows(case: LoopCase, seed: int, stored: Stored) -> list[dict[str,
     for k in range(case.last + 1):
         row = {"world": case.world.name, "kind": case.kind, "alpha": case.alpha, "seed": seed, "generation": k}
         row |= {"real_share": 1.0 if k == 0 else stored["alpha"][k - 1], "drift": float(drift[k])}
-        row |= {name: stored[name][k] for name in ("low", "high", "noise", "p_value", "alarm", "seconds")}
-        row |= {name: values[k] for name, values in stored["tracks"].items()}
-        rows.append(row | {"lost": "; ".join(stored["lost"][k])})
+        row |= {"noise": stored["noise"][k], "seconds": stored["seconds"][k], "place": stored["place"][k]}
+        rows.append(row | stored["thorough"].get(str(k), {}))
     return rows
 
 

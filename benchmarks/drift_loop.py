@@ -1,7 +1,9 @@
 """One retraining loop, watched by the product's own monitor, and what the product forecast half-way.
 
 Generation 0 learns real rows only. Every further one learns a mix of fresh real rows, which nothing has seen before while
-they last, and of rows that the generator before it made; the rows that the monitor sees are drawn besides.
+they last, and of rows that the generator before it made; the rows that the monitor sees are drawn besides. The mean
+features, which forecasts rest on, are taken of every generation; the monitor's test and its other measures, which
+cost more than most of the training, of three.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ import numpy as np
 from benchmarks.drift_cases import LEVEL, LoopCase, WorldCase
 from benchmarks.drift_worlds import Draw, World, make_world
 from synthsift.drift.forecast import forecast_drift
-from synthsift.drift.monitor import Seen, trace_of, watch_generation
+from synthsift.drift.innovation import watch_features
+from synthsift.drift.monitor import Alarms, Seen, watch_generation
 from synthsift.drift.outlook import look_ahead
 from synthsift.drift.reference import Reference, learn_reference
 from synthsift.drift.traces import DriftTrace
@@ -34,6 +37,7 @@ class Start(NamedTuple):
     world: World
     reference: Reference
     draw: Draw
+    rows: Any
     seen: Seen
     seconds: float
 
@@ -61,18 +65,23 @@ def begin(case: WorldCase, seed: int, data: Path) -> Start:
     reference = learn_reference(world.reference, None, seeds=seeds.child("monitor"))
     first = Fresh(len(world.pool), seeds.numpy("fresh")).take(case.rows)
     draw = world.fit(world.pool[first], seeds.child("train", 0))
-    seen = _watch(reference, draw, case, seeds, 0)
-    return Start(world, reference, draw, seen, time.process_time() - began)
+    rows = _watched(draw, case, seeds, 0)
+    seen = _watch(reference, rows, seeds, 0)
+    return Start(world, reference, draw, rows, seen, time.process_time() - began)
 
 
-def _watch(reference: Reference, draw: Draw, case: WorldCase, seeds: Seeds, generation: int) -> Seen:
-    rows = draw(case.watched, seeds.child("watched", generation).numpy("rows"))
+def _watched(draw: Draw, case: WorldCase, seeds: Seeds, generation: int) -> Any:
+    """Rows of a generation for the monitor."""
+    return draw(case.watched, seeds.child("watched", generation).numpy("rows"))
+
+
+def _watch(reference: Reference, rows: Any, seeds: Seeds, generation: int) -> Seen:
     node = seeds.child("monitor")
     return watch_generation(reference, rows, index=generation, name=f"generation {generation}", seeds=node)
 
 
-def generations(case: LoopCase, start: Start, seeds: Seeds) -> Iterator[tuple[float, Seen]]:
-    """Retrain: the real share of each training set, and the generation that learned it."""
+def generations(case: LoopCase, start: Start, seeds: Seeds) -> Iterator[tuple[float, Any]]:
+    """Retrain: the real share of each training set, and rows of the generation that learned it."""
     world, size, draw = start.world, case.world.rows, start.draw
     fresh, num_fresh = Fresh(len(world.pool), seeds.numpy("fresh")), round(case.alpha * size)
     learned = [world.pool[fresh.take(size)]]
@@ -85,36 +94,47 @@ def generations(case: LoopCase, start: Start, seeds: Seeds) -> Iterator[tuple[fl
             share = (size + generation * num_fresh) / (size * (generation + 1))
         # A loop of its own for every fraction: the seeds of a trainer are not shared between loops.
         draw = world.fit(concat_x(learned), seeds.child("train", case.name, generation))
-        yield share, _watch(start.reference, draw, case.world, seeds.child(case.name), generation)
+        yield share, _watched(draw, case.world, seeds.child(case.name), generation)
 
 
 def run_loop(case: LoopCase, seed: int, data: Path) -> Stored:
     """Run a loop to its end: what the monitor saw, JSON-safe."""
     start, seeds = begin(case.world, seed, data), Seeds(seed).child("loop", case.world.name)
-    shares, seen, seconds = [], [start.seen], [start.seconds]
-    began = time.process_time()
-    for share, found in generations(case, start, seeds):
+    shares, features, seconds = [], [features_of(start.reference, start.rows)], [start.seconds]
+    thorough, began = {0: start.seen}, time.process_time()
+    for generation, (share, rows) in enumerate(generations(case, start, seeds), start=1):
         shares.append(share)
-        seen.append(found)
+        features.append(features_of(start.reference, rows))
+        if generation in case.thorough:
+            thorough[generation] = _watch(start.reference, rows, seeds.child(case.name), generation)
         seconds.append(time.process_time() - began)
         began = time.process_time()
-    trace = trace_of(start.reference, seen, shares)
-    assert trace.p_value is not None and trace.alarm is not None
-    mean = trace.tracks["mmd2"]
+    trace = watch_features(start.reference.features, features, shares)
+    alarms = Alarms()
     return {
         "alpha": shares,
         "place": inner_places(trace.delta).tolist(),
         "noise": trace.noise.tolist(),
         "reference_noise": trace.reference_noise,
         "noise_rank": trace.noise_rank,
-        "low": mean.low.tolist(),
-        "high": mean.high.tolist(),
-        "p_value": trace.p_value.tolist(),
-        "alarm": trace.alarm.tolist(),
-        "tracks": {name: trace.tracks[name].value.tolist() for name in KEPT},
-        "lost": [[f"{c.kind} {c.name}" for c in s.changes if c.is_loss][:3] for s in seen],
         "seconds": seconds,
+        "thorough": {
+            str(generation): {
+                "low": seen.measures["mmd2"].low,
+                "high": seen.measures["mmd2"].high,
+                "p_value": seen.p_value,
+                "alarm": alarms.sounds(seen),
+                **{name: seen.measures[name].value for name in KEPT},
+                "lost": "; ".join(f"{c.kind} {c.name}" for c in seen.changes[:3] if c.is_loss),
+            }
+            for generation, seen in thorough.items()
+        },
     }
+
+
+def features_of(reference: Reference, rows: Any) -> np.ndarray:
+    """The features (n, k) whose means are watched, as `watch_generation` takes them."""
+    return np.concatenate(reference.space.blocks(np.asarray(reference.encoder.transform(rows)))[:-1], axis=1)
 
 
 def inner_places(delta: np.ndarray) -> np.ndarray:
@@ -146,8 +166,8 @@ def forecast_loop(case: LoopCase, seed: int, stored: Stored) -> Stored:
     now = float(known.drift[-1])
     found = {
         "truth": truth,
-        "truth_low": stored["low"][case.last],
-        "truth_high": stored["high"][case.last],
+        "truth_low": stored["thorough"][str(case.last)]["low"],
+        "truth_high": stored["thorough"][str(case.last)]["high"],
         "floor": floor,
         "now": now,
         "forecast": float(made.drift[-1]),

@@ -88,7 +88,7 @@ def test_trainers_that_pass_on_less_are_forecast(rho: float) -> None:
 
 def test_a_loop_that_keeps_all_rows_is_forecast() -> None:
     rng, hits, errors, confused = np.random.default_rng(2), [], [], []
-    for r in range(24):
+    for r in range(16):
         share = np.array([(1 + t * (0.0, 0.3)[r % 2]) / (t + 1) for t in range(1, 11)])
         trace, truth, _ = make_loop(rng, share, 5, rho=(1.0, 0.8)[r // 2 % 2], share=0.8, accumulate=True)
         end = float(truth[10] @ truth[10])
@@ -97,14 +97,14 @@ def test_a_loop_that_keeps_all_rows_is_forecast() -> None:
         errors.append(abs(got.drift[-1] - end) / end)
         mistaken = forecast_drift(replace(trace, accumulate=False), 6, seeds=r, alpha=share[4:])
         confused.append(abs(mistaken.drift[-1] - end) / end)
-    assert np.mean(hits) >= 0.72 and np.median(errors) <= 0.25  # as above
+    assert np.mean(hits) >= 0.90 - 0.23 and np.median(errors) <= 0.25  # three deviations of 16
     # Kept rows that are taken for replaced ones look like a small rho, so not every loop is forecast worse.
     assert np.mean(confused) > 1.3 * np.mean(errors)
 
 
 def test_long_streams_reveal_what_is_passed_on() -> None:
     for rho in (0.4, 1.0):
-        trace, _, _ = make_loop(np.random.default_rng(3), np.full(40, 0.1), 41, rho=rho, share=0.3, noise=1e-5)
+        trace, _, _ = make_loop(np.random.default_rng(3), np.full(25, 0.1), 26, rho=rho, share=0.3, noise=1e-5)
         draws = draw_posterior(trace, WIDTH, np.random.default_rng(0), num_draws=500)
         assert np.median(draws.response) == pytest.approx(rho, abs=0.11)  # the grid has steps of .1
         assert np.median(draws.J) == pytest.approx(J, rel=0.25)  # its steps are 21 %

@@ -33,7 +33,7 @@ def table(rng: np.random.Generator, n: int) -> Table:
 
 
 def test_the_list_is_the_one_that_was_run() -> None:
-    assert fingerprint() == "c6cab2d41528"
+    assert fingerprint() == "070c4bdccbcf"
     assert len({case.name for case in REPORTED}) == len(REPORTED)
     loops = {
         (c.world.name, c.kind): {d.alpha for d in REPORTED if d.world == c.world and d.kind == c.kind} for c in REPORTED
@@ -65,7 +65,7 @@ def test_the_copula_keeps_columns_and_correlation() -> None:
     assert (made.values[2] == 0).mean() == pytest.approx((real.values[2] == 0).mean(), abs=4 * np.sqrt(2 * 0.21 / 4000))
     # the dependence of a category on a number is weakened, not lost
     seen, kept = (np.corrcoef(rows.values[0], rows.values[3])[0, 1] for rows in (real, made))
-    assert 0.4 * seen < kept < seen
+    assert 0.2 * seen < kept < 0.8 * seen
 
 
 def test_sorting_puts_frequent_categories_first_and_missing_numbers_last() -> None:
@@ -87,7 +87,7 @@ def test_small_networks_learn_what_they_are_given() -> None:
     rng = np.random.default_rng(0)
     bright = rng.random((200, 1)) < 0.3
     rows = np.where(bright, 0.9, 0.1) * np.ones((1, 16)) + 0.05 * rng.random((200, 16))
-    made = train_autoencoder(rows.astype(np.float32), Seeds(0), width=16, latent=2, steps=200)(400, rng)
+    made = train_autoencoder(rows.astype(np.float32), Seeds(0), width=16, latent=2, steps=800)(400, rng)
     level = made.mean(axis=1)
     assert made.shape == (400, 16) and made.min() >= 0 and made.max() <= 1
     assert (level < 0.3).mean() > 0.3 and (level > 0.7).mean() > 0.1 and made.std(axis=1).mean() < 0.1
