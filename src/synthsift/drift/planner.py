@@ -78,8 +78,15 @@ def plan_loop(
 
 def _first(draws: DriftDraws, count: int) -> DriftDraws:
     """The first draws; enough for a quantile, and a bisection repeats the simulation."""
-    arrays = (draws.carried, draws.bias, draws.random_trace, draws.J, draws.kappa, draws.response)
-    return DriftDraws(*(a[:count] for a in arrays), draws.num_kept)
+    return DriftDraws(
+        draws.carried[:count],
+        draws.bias[:count],
+        draws.random_trace[:count],
+        draws.J[:count],
+        draws.kappa[:count],
+        draws.response[:count],
+        draws.num_kept,
+    )
 
 
 def _window_means(
