@@ -27,6 +27,7 @@ from synthsift.seeds import Seeds, as_seeds
 # Too many directions make the test call noise a pattern, too few make intervals needlessly wide; both weights were set
 # on simulated streams, where they give at most 5 % false verdicts and 85 to 100 % coverage at a promised 90 %.
 TEST_PAIRS, INTERVAL_PAIRS = 1.0, 0.1
+SURE = 0.9  # posterior probability from which on rho < 1 is told
 NO_STEADY_STATE = (
     "alpha = 0 has no steady state: without fresh data drift never stops growing; add fresh data to every round"
 )
@@ -144,11 +145,11 @@ def forecast_drift(
         steady_low=float(steady[0]),
         steady_high=float(steady[2]),
         memory=memory_rounds(float(ahead[-1])),
-        notes=_notes(found, float(ahead[-1])),
+        notes=_notes(found, float(ahead[-1]), draws.response),
     )
 
 
-def _notes(found: Innovation, alpha: float) -> tuple[str, ...]:
+def _notes(found: Innovation, alpha: float, response: np.ndarray) -> tuple[str, ...]:
     """What a reader of a forecast must know."""
     notes = [NO_STEADY_STATE] if alpha == 0 else []
     if found.verdict == "unknown":
@@ -157,6 +158,8 @@ def _notes(found: Innovation, alpha: float) -> tuple[str, ...]:
         )
     elif found.num_rounds < 4:
         notes.append(f"the forecast rests on {found.num_rounds} rounds; its interval is wide until there are 4 or more")
+    if np.mean(response < 1) >= SURE:
+        notes.append(f"the trainer passes on only about {np.median(response):.0%} of the drift in its training rows")
     if found.verdict == "random" and found.kappa_high > 0.25 and 0 < alpha < 0.5:
         worst = 1 + found.kappa_high * ((2 - alpha) / alpha - 1)
         notes.append(
