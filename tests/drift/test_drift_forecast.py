@@ -90,8 +90,8 @@ def test_posterior_of_a_long_stream_finds_the_truth() -> None:
     assert np.median(draws.J) == pytest.approx(0.01, rel=0.15)
     assert np.median(draws.kappa) == pytest.approx(0.5, abs=0.12)
     assert np.median((draws.bias**2).sum(axis=1)) == pytest.approx(float(bias @ bias), rel=0.15)
-    assert np.median((draws.delta**2).sum(axis=1)) == pytest.approx(float(truth[-1] @ truth[-1]), rel=0.02)
-    inner = np.median((draws.delta * draws.bias).sum(axis=1))
+    assert np.median((draws.carried**2).sum(axis=1)) == pytest.approx(float(truth[-1] @ truth[-1]), rel=0.02)
+    inner = np.median((draws.carried * draws.bias).sum(axis=1))
     assert inner == pytest.approx(float(truth[-1] @ bias), rel=0.15)
     settled = simulate_ahead(draws, np.full(40, 0.3), np.random.default_rng(1))[:, -1]
     assert settled.mean() == pytest.approx(steady_draws(draws, 0.3).mean(), rel=0.03)

@@ -1,9 +1,11 @@
 """Where a retraining loop is heading, and what keeps it under a target.
 
-A forecast rests on the law delta_{i+1} = (1-alpha) delta_i + bbar + e_i with the *known* coefficient 1-alpha. Whether
-the repeating part bbar is there decides everything at small alpha: its energy is multiplied by 1/alpha^2, that of e_i
-by 1/(alpha(2-alpha)). The positive part of a noisy estimate of it is worse than none, so half of the prior weight is on
-bbar = 0, the point forecast is the posterior median, and the kappa that is *reported* is 0 unless it is significant.
+A forecast rests on the law delta_{i+1} = rho (1-alpha) delta_i + bbar + e_i, where 1-alpha is *known* and rho, what a
+trainer passes on of the drift in its rows, is 1 or less (see `posterior`). Whether the repeating part bbar is there
+decides everything at small alpha: at rho = 1 its energy is multiplied by 1/alpha^2, that of e_i by 1/(alpha(2-alpha)).
+The positive part of a noisy estimate of it is worse than none, so half of the prior weight is on bbar = 0, the point
+forecast is the posterior median, and the kappa that is *reported* is 0 unless it is significant. That kappa and J speak
+of what each round adds to (1-alpha) delta_i, whatever rho is.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from synthsift.seeds import Seeds, as_seeds
 # Too many directions make the test call noise a pattern, too few make intervals needlessly wide; both weights were set
 # on simulated streams, where they give at most 5 % false verdicts and 85 to 100 % coverage at a promised 90 %.
 TEST_PAIRS, INTERVAL_PAIRS = 1.0, 0.1
+SURE = 0.9  # posterior probability from which on rho < 1 is told
 NO_STEADY_STATE = (
     "alpha = 0 has no steady state: without fresh data drift never stops growing; add fresh data to every round"
 )
@@ -99,7 +102,7 @@ def forecast_drift(
     Parameters
     ----------
     trace : DriftTrace
-        What was measured, at least two generations.
+        What was measured, at least two generations; its `accumulate` says whether training sets keep all rows.
     horizon : int
         Generations to look ahead.
     seeds : Seeds or int
@@ -142,11 +145,11 @@ def forecast_drift(
         steady_low=float(steady[0]),
         steady_high=float(steady[2]),
         memory=memory_rounds(float(ahead[-1])),
-        notes=_notes(found, float(ahead[-1])),
+        notes=_notes(found, float(ahead[-1]), draws.response),
     )
 
 
-def _notes(found: Innovation, alpha: float) -> tuple[str, ...]:
+def _notes(found: Innovation, alpha: float, response: np.ndarray) -> tuple[str, ...]:
     """What a reader of a forecast must know."""
     notes = [NO_STEADY_STATE] if alpha == 0 else []
     if found.verdict == "unknown":
@@ -155,6 +158,8 @@ def _notes(found: Innovation, alpha: float) -> tuple[str, ...]:
         )
     elif found.num_rounds < 4:
         notes.append(f"the forecast rests on {found.num_rounds} rounds; its interval is wide until there are 4 or more")
+    if np.mean(response < 1) >= SURE:
+        notes.append(f"the trainer passes on only about {np.median(response):.0%} of the drift in its training rows")
     if found.verdict == "random" and found.kappa_high > 0.25 and 0 < alpha < 0.5:
         worst = 1 + found.kappa_high * ((2 - alpha) / alpha - 1)
         notes.append(

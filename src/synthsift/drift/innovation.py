@@ -1,5 +1,7 @@
 """What each round of retraining adds: b_i = delta_{i+1} - (1-alpha_i) delta_i, and the share of it that repeats.
 
+Where the rows of all generations are kept, the mean of delta_0 .. delta_i takes the place of delta_i.
+
 The coefficient 1-alpha is known, so nothing is regressed: innovations are differences of measured means, and the
 covariance of their sampling noise is known too. It is subtracted from the matrix of inner products <b_i, b_j>; the
 diagonal then estimates J = |bbar|^2 + tr Sigma and the rest |bbar|^2.
@@ -74,16 +76,33 @@ def covariance_rank(rows: np.ndarray) -> float:
     return max(1.0, float(np.trace(gram)) ** 2 / squares) if squares > 0 else 1.0
 
 
+def mixing_weights(alpha: np.ndarray, *, accumulate: bool = False) -> np.ndarray:
+    """Share of each generation's rows in every training set (N, N+1); the real rows have the other alpha_i.
+
+    Parameters
+    ----------
+    alpha : ndarray (N,)
+        Real shares.
+    accumulate : bool
+        Whether all generations so far have equal parts, or the last one has all.
+    """
+    n = len(alpha)
+    parts = np.tril(np.ones((n, n + 1))) if accumulate else np.eye(n, n + 1)
+    return (1 - alpha)[:, None] * parts / parts.sum(axis=1, keepdims=True)
+
+
 def innovations(trace: DriftTrace) -> np.ndarray:
     """Measured innovations bhat_i = deltahat_{i+1} - (1-alpha_i) deltahat_i (g-1, k)."""
-    return trace.delta[1:] - (1 - trace.alpha[:, None]) * trace.delta[:-1]
+    return trace.delta[1:] - mixing_weights(trace.alpha, accumulate=trace.accumulate) @ trace.delta
 
 
-def innovation_noise(alpha: np.ndarray, noise: np.ndarray, reference_noise: float) -> np.ndarray:
+def innovation_noise(
+    alpha: np.ndarray, noise: np.ndarray, reference_noise: float, *, accumulate: bool = False
+) -> np.ndarray:
     """Expected inner products of the sampling noise in two innovations (N, N).
 
     Diagonal v_{i+1} + (1-alpha_i)^2 v_i + alpha_i^2 v_ref, neighbors -(1-alpha_{i+1}) v_{i+1} + alpha_i alpha_{i+1}
-    v_ref, others alpha_i alpha_j v_ref.
+    v_ref, others alpha_i alpha_j v_ref, where generations replace one another.
 
     Parameters
     ----------
@@ -93,16 +112,21 @@ def innovation_noise(alpha: np.ndarray, noise: np.ndarray, reference_noise: floa
         Sampling variance of the mean of each generation.
     reference_noise : float
         The same of the reference.
+    accumulate : bool
+        As in `mixing_weights`.
     """
-    shift = np.diff(np.eye(len(noise)), axis=0)
-    shift[np.arange(len(alpha)), np.arange(len(alpha))] = -(1 - alpha)
+    shift = np.eye(len(noise))[1:] - mixing_weights(alpha, accumulate=accumulate)
     return shift @ np.diag(noise) @ shift.T + reference_noise * np.outer(alpha, alpha)
 
 
 def corrected_products(trace: DriftTrace) -> np.ndarray:
     """Inner products <b_i, b_j> of the innovations with the sampling noise subtracted (N, N)."""
     b = innovations(trace)
-    return b @ b.T - innovation_noise(trace.alpha, trace.noise, trace.reference_noise)
+    return b @ b.T - _noise_of(trace)
+
+
+def _noise_of(trace: DriftTrace) -> np.ndarray:
+    return innovation_noise(trace.alpha, trace.noise, trace.reference_noise, accumulate=trace.accumulate)
 
 
 def split_energy(products: np.ndarray) -> tuple[float, float]:
@@ -153,7 +177,7 @@ def coherence_p_value(trace: DriftTrace, rank: float, rng: np.random.Generator, 
     total, repeated = split_energy(corrected_products(trace))
     if total <= 0 or repeated <= 0 or len(trace.alpha) < 2:
         return 1.0
-    noise = innovation_noise(trace.alpha, trace.noise, trace.reference_noise)
+    noise = _noise_of(trace)
     width = max(1, round(rank))
     values, vectors = np.linalg.eigh(noise + total * np.eye(len(noise)))
     root = vectors * np.sqrt(np.maximum(values, 0) / width)

@@ -78,8 +78,15 @@ def plan_loop(
 
 def _first(draws: DriftDraws, count: int) -> DriftDraws:
     """The first draws; enough for a quantile, and a bisection repeats the simulation."""
-    arrays = (draws.delta, draws.bias, draws.random_trace, draws.J, draws.kappa)
-    return DriftDraws(*(a[:count] for a in arrays))
+    return DriftDraws(
+        draws.carried[:count],
+        draws.bias[:count],
+        draws.random_trace[:count],
+        draws.J[:count],
+        draws.kappa[:count],
+        draws.response[:count],
+        draws.num_kept,
+    )
 
 
 def _window_means(
@@ -88,11 +95,10 @@ def _window_means(
     """Mean drift of every draw (s,) over the window, or in the steady state."""
     if window is not None:
         return simulate_ahead(draws, np.full(window[1], alpha), rng)[:, window[0] - 1 :].mean(axis=1)
-    width = draws.delta.shape[1]
-    wander = np.sqrt(draws.random_trace / (width * alpha * (2 - alpha)))[:, None] * rng.standard_normal(
-        draws.delta.shape
-    )
-    settled = replace(draws, delta=draws.bias / alpha + wander)
+    left = draws.response * (1 - alpha)
+    variance = 0 * left if draws.num_kept else draws.random_trace / (draws.carried.shape[1] * (1 - left**2))
+    wander = np.sqrt(variance)[:, None] * rng.standard_normal(draws.carried.shape)
+    settled = replace(draws, carried=draws.bias / (1 - left)[:, None] + wander)
     return simulate_ahead(settled, np.full(STEADY_WINDOW, alpha), rng).mean(axis=1)
 
 

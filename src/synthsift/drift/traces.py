@@ -93,6 +93,9 @@ class DriftTrace:
         Further measures.
     p_value, alarm : ndarray (g,), optional
         Permutation p-value of each generation and whether it raised an alarm.
+    accumulate : bool
+        True if every training set holds the rows of all generations before it, in equal numbers, beside the real ones;
+        False if those of the last generation only. `alpha` is the real share of the whole set either way.
     """
 
     names: tuple[str, ...]
@@ -104,6 +107,7 @@ class DriftTrace:
     tracks: Mapping[str, Track] = field(default_factory=dict)
     p_value: np.ndarray | None = None
     alarm: np.ndarray | None = None
+    accumulate: bool = False
 
     def __post_init__(self) -> None:
         g = len(self.names)
