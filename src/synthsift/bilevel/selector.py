@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from synthsift.bilevel.controls import EffectiveBatch, Objective, ValueRegression
-from synthsift.bilevel.diagnostics import History
+from synthsift.bilevel.history import History
 from synthsift.bilevel.metanet import MetaNet
 from synthsift.bilevel.processes import Processes
 from synthsift.records import DataError
