@@ -15,6 +15,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,8 +137,19 @@ def hit(model: nn.Module, rows: tuple[Tensor, Tensor]) -> float:
         return 100 * float((model(rows[0]).argmax(dim=1) == rows[1]).float().mean())
 
 
-def run(out: Path, seeds: list[int], goals: list[str], sizes: list[int], rates: list[float]) -> list[dict[str, Any]]:
-    """Run the cells that `out` (JSON lines) does not have yet; return all that were asked for."""
+def run(
+    out: Path,
+    seeds: Sequence[int],
+    goals: Sequence[str],
+    sizes: Sequence[int],
+    rates: Sequence[float],
+    *,
+    again: bool = True,
+) -> list[dict[str, Any]]:
+    """Run the cells that `out` (JSON lines) does not have yet; return all that were asked for.
+
+    ``again``: also equal weights and the oracle.
+    """
     done = {}
     if out.exists():
         for line in out.read_text().splitlines():
@@ -147,8 +159,8 @@ def run(out: Path, seeds: list[int], goals: list[str], sizes: list[int], rates: 
     out.parent.mkdir(parents=True, exist_ok=True)
     for seed in seeds:
         data = None
-        wanted = [("equal", 0, 0.0), ("oracle", 0, 0.0), *itertools.product(goals, sizes, rates)]
-        for goal, size, rate in wanted:
+        wanted: list[tuple[str, int, float]] = [("equal", 0, 0.0), ("oracle", 0, 0.0)] if again else []
+        for goal, size, rate in [*wanted, *itertools.product(goals, sizes, rates)]:
             key = (seed, goal, size, rate)
             if key not in done:
                 data = data or world(seed)
@@ -159,22 +171,3 @@ def run(out: Path, seeds: list[int], goals: list[str], sizes: list[int], rates: 
                     file.write(json.dumps(done[key]) + "\n")
             cells.append(done[key])
     return cells
-
-
-def table(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Paired gains over equal weights, in points of accuracy, with standard errors."""
-    base = {cell["seed"]: cell["accuracy"] for cell in cells if cell["goal"] == "equal"}
-    groups: dict[tuple[str, float, int], list[dict[str, Any]]] = {}
-    for cell in cells:
-        if cell["goal"] != "equal":
-            groups.setdefault((cell["goal"], cell["rate"], cell["size"]), []).append(cell)
-    rows = []
-    for (goal, rate, size), members in groups.items():
-        gains = np.array([cell["accuracy"] - base[cell["seed"]] for cell in members])
-        error = gains.std(ddof=1) / len(gains) ** 0.5 if len(gains) > 1 else float("nan")
-        fraction = float(np.mean([cell["effective_fraction"] for cell in members]))
-        rows.append(
-            {"goal": goal, "rate": rate, "N": size, "gain": gains.mean(), "error": error, "n": len(gains)}
-            | {"effective_fraction": fraction, "equal": float(np.mean(list(base.values())))}
-        )
-    return rows
