@@ -260,10 +260,9 @@ def run(bench: str, a: argparse.Namespace) -> list[dict[str, Any]]:
     if bench == "weak-features":
         seeds = list(range(1000, 1000 + a.seeds))
         known = a.out / "weak-features.jsonl"
-        cells = engine_weak.run(known, seeds, ["default", "rectified"], engine_weak.SIZES, engine_weak.RATES)
-        return cells + engine_weak.run(
-            known, seeds, ["KL .3", "as specified"], (64, 2048), engine_weak.RATES, again=False
-        )
+        cells = engine_weak.run(known, seeds, ["default"], engine_weak.SIZES, engine_weak.RATES)
+        others = ["rectified", "KL .3", "as specified"]
+        return cells + engine_weak.run(known, seeds, others, [2048], engine_weak.RATES, again=False)
     rows = []
     for kind in a.model:
         one = Bench(kind, a.pixels, a.rows, a.trusted, a.device, DTYPES[a.dtype])

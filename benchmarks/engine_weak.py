@@ -54,7 +54,7 @@ GOALS = {
     "values .5": Way(ValueRegression(0.5)),
     "no control": Way(SelfNormalized(0.0)),
 }
-SIZES, RATES = (8, 64, 512, 2048), (1e-3, 5e-3)
+SIZES, RATES = (8, 64, 2048), (1e-3, 5e-3)
 
 
 def world(seed: int) -> dict[str, Any]:

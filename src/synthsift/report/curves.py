@@ -24,8 +24,8 @@ MEANINGS = {
     "rate": "Length of a step; it is lowered towards the end.",
 }
 OBJECTIVE = (
-    "What the meta-network lowers: a price for concentrating the weight, less what the weights do for the loss on trusted "
-    "real rows beyond equal weights. Below 0 they gain more than they cost."
+    "What the meta-network lowers: a price for concentrating the weight, less what the weights do for the loss on "
+    "trusted real rows beyond equal weights. Below 0 they gain more than they cost."
 )
 LOSS = "A loss; lower is better."
 FEW, MANY = 0.1, 0.3  # effective shares of a batch below and above which the weight is called concentrated and spread
