@@ -164,17 +164,29 @@ def weak_table(found: pd.DataFrame, cells: pd.DataFrame) -> list[str]:
 
 
 def page(tables: dict[str, pd.DataFrame]) -> str:
-    """The whole page."""
-    timed, cells = tables["timing"], tables["weak-features"]
-    found = gains(cells)
-    goals = [*checks(tables["checks"]), *timing_goals(timed), memory_goal(tables["memory"]), *weak_goals(found)]
-    table = ["| what | reach | measured | |", "| --- | --- | --- | --- |", *goals]
-    parts = [HEAD, "\n".join(table), "\n".join([*all_variants(timed), *floor_words(timed)])]
+    """The whole page; a bench that is not stored is named."""
+    goals, parts = [], []
+    if "checks" in tables:
+        goals += checks(tables["checks"])
+    if "timing" in tables:
+        timed = tables["timing"]
+        goals += timing_goals(timed)
+        parts.append([*all_variants(timed), *floor_words(timed)])
+    if "memory" in tables:
+        goals.append(memory_goal(tables["memory"]))
+    if "weak-features" in tables:
+        found = gains(tables["weak-features"])
+        goals += weak_goals(found)
+        parts.append(weak_table(found, tables["weak-features"]))
     if "timing-cuda" in tables:
-        parts.append("\n".join(all_variants(tables["timing-cuda"])))
+        parts.insert(-1, all_variants(tables["timing-cuda"]))
     else:
-        parts.append("**No GPU was available**: nothing here was measured on one, and no ResNet-50 in bf16.")
-    return "\n\n".join(part.strip() for part in [*parts, "\n".join(weak_table(found, cells))]) + "\n"
+        parts.append(["**No GPU was available**: nothing here was measured on one, and no ResNet-50 in bf16."])
+    absent = [name for name in ("checks", "timing", "memory", "weak-features") if name not in tables]
+    if absent:
+        parts.append([f"**Not stored**: {', '.join(absent)}."])
+    table = ["| what | reach | measured | |", "| --- | --- | --- | --- |", *goals]
+    return "\n\n".join([HEAD.strip(), "\n".join(table), *("\n".join(part) for part in parts)]) + "\n"
 
 
 def write(*, check: bool) -> str | None:
