@@ -1,13 +1,17 @@
 """What a training step with selection costs, in plain training steps, and whether the engine keeps its promises.
 
-    python -m benchmarks.engine                                   # MLP and conv on this machine
+    python -m benchmarks.engine --all                             # all of it, then the page
+    python -m benchmarks.engine                                   # timing: MLP and conv on this machine
     python -m benchmarks.engine --device cuda --model resnet50 --pixels 224 --dtype bf16
+    python -m benchmarks.engine --bench checks                    # exactness, splits, the reported GSNR
     python -m benchmarks.engine --bench memory                    # peak memory of the meta part against N
     python -m benchmarks.engine --bench weak-features --seeds 10
+    python -m benchmarks.engine --table [--check]                 # docs/results/engine.md from what is stored
 
 Ratios only, within one run: rounds go through all variants in turn, so a busy machine slows them alike, and the medians
 of a round's ratio to its own plain step are reported with quartiles. The plain step is the same eager loop without
-hooks. JSON goes to --out.
+hooks. Results are stored as docs/results/engine-BENCH.parquet (a device other than the CPU: engine-timing-DEVICE) and
+as JSON in --out.
 """
 
 from __future__ import annotations
@@ -15,28 +19,25 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from benchmarks import engine_reference, engine_weak
+from benchmarks import engine_checks, engine_page, engine_reference, engine_weak
 from synthsift.bilevel.backends import JVP, FiniteDifference, LastLayer, ScoreBackend
 from synthsift.bilevel.ghost import Ghost
 from synthsift.bilevel.reweighter import Reweighter
 from synthsift.bilevel.schedule import RowSource, Schedule
 
 CLASSES, FEATURES = 10, 22
+BENCHES = ("checks", "timing", "memory", "weak-features")
 DTYPES = {"f32": torch.float32, "f64": torch.float64, "bf16": torch.bfloat16}
-REACH = {
-    "own, ghost": {"conv": 1.5, "mlp": 1.6},
-    "fresh, ghost": 2.6,
-    "fresh, differences": 1.9,
-    "own, ghost, every 4th": 1.3,
-}
 
 
 def conv(width: int) -> nn.Module:
@@ -117,6 +118,21 @@ class Bench:
         step.notices = reweighter.notices.said  # type: ignore[attr-defined]
         return step
 
+    def floor(self) -> Callable[[], None]:
+        """A plain step, Gamma, and two bare forwards of a fresh batch: what no difference of losses can do without."""
+        plain, (model, _) = self.plain(), self.learner()
+
+        def step() -> None:
+            plain()
+            loss = engine_reference.row_losses(model, self.trusted).mean()
+            torch.autograd.grad(loss, list(model.parameters()))
+            with torch.no_grad():
+                for _ in range(2):
+                    for rows in self.fresh.split(256):
+                        engine_reference.row_losses(model, self.batch(rows))
+
+        return step
+
     def reference(self, shared: bool, unrolled: bool = False) -> Callable[[], None]:
         model, optimizer = self.learner()
         net = nn.Sequential(nn.Linear(FEATURES, 100), nn.ReLU(), nn.Linear(100, 100), nn.ReLU(), nn.Linear(100, 1))
@@ -149,6 +165,11 @@ class Bench:
             "fresh, ghost": (self.engine(Ghost(), **fresh), 1),
             "fresh, jvp": (self.engine(JVP(), **fresh), 1),
             "fresh, differences": (self.engine(FiniteDifference(1e-3), **fresh), 1),
+            "fresh, differences, one chunk": (
+                self.engine(FiniteDifference(1e-3), **{**fresh, "chunk": self.rows}),
+                1,
+            ),
+            "two forwards of N and Gamma": (self.floor(), 1),
             "fresh, ghost, every 4th": (self.engine(Ghost(), every=4, **fresh), 4),
             "reference, fresh batch": (self.reference(shared=False), 1),
             "reference, shared batch": (self.reference(shared=True), 1),
@@ -182,11 +203,9 @@ def timing(bench: Bench, rounds: int, only: list[str] | None) -> list[dict[str, 
     rows = []
     for name, found in ratios.items():
         quartiles = statistics.quantiles(found, n=4) if len(found) > 1 else [found[0]] * 3
-        reach = REACH.get(name)
-        goal = reach.get(bench.kind) if isinstance(reach, dict) else reach
         row = {"model": bench.kind, "variant": name, "ratio": statistics.median(found), "low": quartiles[0]}
-        row |= {"high": quartiles[2], "rounds": rounds, "reach": goal}
-        rows.append(row | {"notices": list(getattr(variants[name][0], "notices", []))})
+        row |= {"high": quartiles[2], "rounds": rounds}
+        rows.append(row | {"notices": "; ".join(getattr(variants[name][0], "notices", []))})
     return rows
 
 
@@ -232,56 +251,57 @@ def peak(call: Callable[[], None], device: str) -> float:
     return top / 2**20
 
 
-def show(title: str, rows: list[dict[str, Any]], columns: list[str]) -> None:
-    print(f"\n{title}\n\n| " + " | ".join(columns) + " |\n|" + "---|" * len(columns))
-    for row in rows:
-        cells = [row.get(c) for c in columns]
-        print(
-            "| " + " | ".join(f"{c:.3g}" if isinstance(c, float) else "" if c is None else str(c) for c in cells) + " |"
-        )
+def run(bench: str, a: argparse.Namespace) -> list[dict[str, Any]]:
+    """Run one bench; return its rows."""
+    if bench == "checks":
+        return engine_checks.exactness() + engine_checks.splits() + engine_checks.noise()
+    if bench == "memory":
+        return memory(a.device)
+    if bench == "weak-features":
+        seeds = list(range(1000, 1000 + a.seeds))
+        known = a.out / "weak-features.jsonl"
+        cells = engine_weak.run(known, seeds, ["default"], engine_weak.SIZES, engine_weak.RATES)
+        others = ["rectified", "KL .3", "as specified"]
+        return cells + engine_weak.run(known, seeds, others, [2048], engine_weak.RATES, again=False)
+    rows = []
+    for kind in a.model:
+        one = Bench(kind, a.pixels, a.rows, a.trusted, a.device, DTYPES[a.dtype])
+        settings = {"device": a.device, "dtype": a.dtype, "rows": a.rows, "trusted": a.trusted}
+        settings["pixels"] = 0 if kind == "mlp" else a.pixels
+        rows += [row | settings for row in timing(one, a.rounds, a.only)]
+    return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bench", choices=["timing", "memory", "weak-features"], default="timing")
+    parser.add_argument("--bench", choices=BENCHES, default="timing")
+    parser.add_argument("--all", action="store_true", help="every bench, then the page")
+    parser.add_argument("--table", action="store_true", help="write the page from what is stored")
+    parser.add_argument("--check", action="store_true", help="with --table: compare instead of writing")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--model", nargs="+", choices=["mlp", "conv", "resnet50"], default=["mlp", "conv"])
     parser.add_argument("--pixels", type=int, default=16)
     parser.add_argument("--dtype", choices=list(DTYPES), default="f32")
     parser.add_argument("--rows", type=int, default=1024, help="n = N")
     parser.add_argument("--trusted", type=int, default=128, help="M")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--only", nargs="+", help="time these variants only")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--only", nargs="+", help="time these variants only, and store nothing")
     parser.add_argument("--seeds", type=int, default=10, help="fresh seeds of weak-features, from 1000")
-    parser.add_argument("--goals", nargs="+", default=["default", "KL .3"], choices=list(engine_weak.GOALS))
-    parser.add_argument("--sizes", type=int, nargs="+", default=list(engine_weak.SIZES))
     parser.add_argument("--out", type=Path, default=Path("runs/engine"))
     a = parser.parse_args()
+    if a.table:
+        sys.exit(engine_page.write(check=a.check))
     a.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1 if a.device == "cpu" else torch.get_num_threads())
-    found: list[dict[str, Any]] = []
-    if a.bench == "timing":
-        for kind in a.model:
-            bench = Bench(kind, a.pixels, a.rows, a.trusted, a.device, DTYPES[a.dtype])
-            rows = timing(bench, a.rounds, a.only)
-            size = "" if kind == "mlp" else f", {a.pixels} pixels"
-            title = f"{kind}{size}, {a.device} {a.dtype}, n = N = {a.rows}, M = {a.trusted}: plain steps a step"
-            show(title, rows, ["variant", "ratio", "low", "high", "reach"])
-            for notice in sorted({n for row in rows for n in row["notices"]}):
-                print(f"note: {notice}")
-            found += rows
-    elif a.bench == "memory":
-        found = memory(a.device)
-        show("peak extra memory of the meta part", found, ["N", "MiB"])
-    else:
-        seeds = list(range(1000, 1000 + a.seeds))
-        found = engine_weak.table(
-            engine_weak.run(a.out / "weak-features.jsonl", seeds, a.goals, a.sizes, list(engine_weak.RATES))
-        )
-        show("weak features: gain over equal weights", found, list(found[0]))
-    (a.out / f"{a.bench}.json").write_text(
-        json.dumps({"settings": {k: str(v) for k, v in vars(a).items()}, "rows": found}, indent=1)
-    )
+    for bench in BENCHES if a.all else [a.bench]:
+        found = run(bench, a)
+        (a.out / f"{bench}.json").write_text(json.dumps(found, indent=1))
+        name = bench if a.device == "cpu" else f"{bench}-{a.device}"
+        if not a.only:
+            pd.DataFrame(found).to_parquet(engine_page.RESULTS / f"engine-{name}.parquet", index=False)
+        print("\n".join(map(str, found)), flush=True)
+    if a.all:
+        sys.exit(engine_page.write(check=False))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,11 @@
 Eight Gaussian classes in 32 dimensions; 80 real rows and 6,000 synthetic ones of which half have almost always a random
 label; the selector sees two very noisy views of the quality among 24 columns of noise. Logistic regression, 400 steps.
 Every cell is paired by seed with equal weights on the same batches.
+
+    default       the engine as it is: a floor under the effective batch, judging at the best temperature and priors
+    KL .3         the pull to equal weights of mts.md, 3.4, with our network, inputs and judging loss
+    rectified     the default objective with a network of rectified units, whose last layer does not start at zero
+    as specified  what mts.md, 3.4 and 7 have: KL .3, rectified units, inputs as they are, the plain judging loss
 """
 
 from __future__ import annotations
@@ -10,6 +15,8 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +24,37 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from synthsift.bilevel.controls import EffectiveBatch, SelfNormalized, ValueRegression
+from synthsift.bilevel.controls import EffectiveBatch, Objective, SelfNormalized, ValueRegression
 from synthsift.bilevel.reweighter import Reweighter
+from synthsift.bilevel.rowlosses import CrossEntropy
 from synthsift.bilevel.schedule import Schedule
 from synthsift.bilevel.selector import Selector
 
 DIM, CLASSES, NUM_REAL, NUM_VALID, NUM_TEST, NUM_POOL = 32, 8, 80, 400, 4000, 6000
 STEPS, BATCH, TRUSTED, RATE = 400, 128, 128, 0.05
+CALIBRATED = CrossEntropy()
+
+
+@dataclass(frozen=True)
+class Way:
+    """How the selector learns: its objective, its network and inputs, and what judges."""
+
+    objective: Objective
+    rectified: bool = False
+    standardize: bool = True
+    judge: CrossEntropy = CALIBRATED
+
+
 GOALS = {
-    "default": EffectiveBatch(),
-    "target .5": EffectiveBatch(0.5, least=0.0),
-    "KL .3": SelfNormalized(0.3),
-    "values .5": ValueRegression(0.5),
-    "no control": SelfNormalized(0.0),
+    "default": Way(EffectiveBatch()),
+    "rectified": Way(EffectiveBatch(), rectified=True),
+    "KL .3": Way(SelfNormalized(0.3)),
+    "as specified": Way(SelfNormalized(0.3), True, False, CrossEntropy(calibrated=False)),
+    "target .5": Way(EffectiveBatch(0.5, least=0.0)),
+    "values .5": Way(ValueRegression(0.5)),
+    "no control": Way(SelfNormalized(0.0)),
 }
-SIZES, RATES = (8, 64, 512, 2048), (1e-3, 5e-3)
+SIZES, RATES = (8, 64, 2048), (1e-3, 5e-3)
 
 
 def world(seed: int) -> dict[str, Any]:
@@ -64,10 +87,16 @@ def accuracy(seed: int, goal: str, size: int, rate: float, data: dict[str, Any])
     cosine = [half_cosine(optimizer)]
     reweighter = None
     if goal in GOALS:
-        selector = Selector(data["features"], GOALS[goal], hidden=16, rate=rate, seeds=seed)
+        way = GOALS[goal]
+        network = Rectified(data["features"].shape[1], seed) if way.rectified else None
+        scaling = {"standardize": way.standardize}
+        selector = Selector(
+            data["features"], way.objective, network=network, hidden=16, rate=rate, seeds=seed, **scaling
+        )
         cosine.append(half_cosine(selector.optimizer))
         schedule = Schedule(batch="fresh", fresh_rows=size, trusted_rows=TRUSTED, chunk=2048, diagnose=0)
-        reweighter = Reweighter(model, optimizer, selector, data["valid"], schedule=schedule, pool=(x, y), seeds=seed)
+        settings = {"schedule": schedule, "pool": (x, y), "seeds": seed, "loss": way.judge}
+        reweighter = Reweighter(model, optimizer, selector, data["valid"], **settings)
     given = torch.tensor(data["q"] > 0.9).float() + 1e-9 if goal == "oracle" else torch.ones(len(y))
     batches = torch.randint(len(y), (STEPS, BATCH), generator=torch.Generator().manual_seed(seed))
     for rows in batches:
@@ -86,6 +115,19 @@ def accuracy(seed: int, goal: str, size: int, rate: float, data: dict[str, Any])
     return hit(model, data["test"]), fraction
 
 
+class Rectified(nn.Module):
+    """Log of a sigmoid on two layers of 16 rectified units, from torch's own initial values."""
+
+    def __init__(self, width: int, seed: int) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        layers = [nn.Linear(width, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 1)]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return nn.functional.logsigmoid(self.layers(features).squeeze(-1))
+
+
 def half_cosine(optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
     return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: 0.5 * (1 + math.cos(math.pi * k / STEPS)))
 
@@ -95,8 +137,19 @@ def hit(model: nn.Module, rows: tuple[Tensor, Tensor]) -> float:
         return 100 * float((model(rows[0]).argmax(dim=1) == rows[1]).float().mean())
 
 
-def run(out: Path, seeds: list[int], goals: list[str], sizes: list[int], rates: list[float]) -> list[dict[str, Any]]:
-    """Run the cells that `out` (JSON lines) does not have yet; return all that were asked for."""
+def run(
+    out: Path,
+    seeds: Sequence[int],
+    goals: Sequence[str],
+    sizes: Sequence[int],
+    rates: Sequence[float],
+    *,
+    again: bool = True,
+) -> list[dict[str, Any]]:
+    """Run the cells that `out` (JSON lines) does not have yet; return all that were asked for.
+
+    ``again``: also equal weights and the oracle.
+    """
     done = {}
     if out.exists():
         for line in out.read_text().splitlines():
@@ -106,8 +159,8 @@ def run(out: Path, seeds: list[int], goals: list[str], sizes: list[int], rates: 
     out.parent.mkdir(parents=True, exist_ok=True)
     for seed in seeds:
         data = None
-        wanted = [("equal", 0, 0.0), ("oracle", 0, 0.0), *itertools.product(goals, sizes, rates)]
-        for goal, size, rate in wanted:
+        wanted: list[tuple[str, int, float]] = [("equal", 0, 0.0), ("oracle", 0, 0.0)] if again else []
+        for goal, size, rate in [*wanted, *itertools.product(goals, sizes, rates)]:
             key = (seed, goal, size, rate)
             if key not in done:
                 data = data or world(seed)
@@ -118,22 +171,3 @@ def run(out: Path, seeds: list[int], goals: list[str], sizes: list[int], rates: 
                     file.write(json.dumps(done[key]) + "\n")
             cells.append(done[key])
     return cells
-
-
-def table(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Paired gains over equal weights, in points of accuracy, with standard errors."""
-    base = {cell["seed"]: cell["accuracy"] for cell in cells if cell["goal"] == "equal"}
-    groups: dict[tuple[str, float, int], list[dict[str, Any]]] = {}
-    for cell in cells:
-        if cell["goal"] != "equal":
-            groups.setdefault((cell["goal"], cell["rate"], cell["size"]), []).append(cell)
-    rows = []
-    for (goal, rate, size), members in groups.items():
-        gains = np.array([cell["accuracy"] - base[cell["seed"]] for cell in members])
-        error = gains.std(ddof=1) / len(gains) ** 0.5 if len(gains) > 1 else float("nan")
-        fraction = float(np.mean([cell["effective_fraction"] for cell in members]))
-        rows.append(
-            {"goal": goal, "rate": rate, "N": size, "gain": gains.mean(), "error": error, "n": len(gains)}
-            | {"effective_fraction": fraction, "equal": float(np.mean(list(base.values())))}
-        )
-    return rows

@@ -18,7 +18,7 @@ from synthsift.bilevel.controls import (
     ValueRegression,
     tempered,
 )
-from synthsift.bilevel.objective import effective_size, meta_gradient
+from synthsift.bilevel.objective import meta_gradient
 from synthsift.bilevel.processes import Processes
 from synthsift.bilevel.selector import Selector
 from synthsift.records import DataError
@@ -32,6 +32,11 @@ def normal(*shape: int, seed: int) -> Tensor:
 
 
 Z, S = -normal(N, seed=1).abs(), 3 + 5 * normal(N, seed=2)
+
+
+def effective_size(p: Tensor) -> float:
+    """1 / sum p^2."""
+    return float(1 / (p * p).sum())
 
 
 def relative_error(found: Tensor, right: Tensor) -> float:

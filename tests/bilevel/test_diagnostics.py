@@ -1,4 +1,4 @@
-"""The reported signal-to-noise ratio against brute force, and the concentration numbers by hand."""
+"""What `LearnedWeights` records, against brute force over batches of rows and of trusted rows, and by hand."""
 
 from __future__ import annotations
 
@@ -7,26 +7,30 @@ import pytest
 import torch
 from torch import Tensor
 
-from synthsift.bilevel.diagnostics import MAX_ROWS, History, gsnr, step_diagnostics
-from synthsift.bilevel.metanet import MetaNet
-from synthsift.bilevel.objective import effective_size, shares
+from synthsift.bilevel.diagnostics import MAX_ROWS, describe_step, in_words
+from synthsift.bilevel.history import History
+from synthsift.bilevel.live import Noise, measure_council, row_gradients, spread_out
+from synthsift.bilevel.metanet import Council, MetaNet
 
-POOL = 1100
+POOL, JUDGES = 1100, 300
 
 
-def make_pool(spread: float) -> tuple[MetaNet, Tensor, Tensor]:
-    """A fixed meta-network whose log-weights vary with `spread`, features (n, 4), and scores that follow the first."""
+def make_pool(spread: float, members: int = 2) -> tuple[Council, Tensor, Tensor]:
+    """A fixed council whose log-weights vary with `spread`, features (n, 4), and scores (n, JUDGES) by trusted row."""
     generator = torch.Generator().manual_seed(0)
-    network = MetaNet(4, 3, generator)
+    council = Council(members, 4, 3, generator)
     features = torch.randn(POOL, 4, generator=generator)
     with torch.no_grad():
-        network.last.weight.copy_(spread * torch.randn(1, 3, generator=generator))
-        network.last.bias.fill_(-3.0)  # where the sigmoid is an exponential and weights can differ
-    return network, features, 0.8 * features[:, 0] + torch.randn(POOL, generator=generator)
+        for member in council.members:
+            member.last.weight.copy_(spread * torch.randn(1, 3, generator=generator))  # type: ignore[operator,union-attr]
+            member.last.bias.fill_(-3.0)  # type: ignore[operator,union-attr]  # where weights can differ
+    quality = 0.8 * features[:, 0] + torch.randn(POOL, generator=generator)
+    tastes = torch.randn(5, JUDGES, generator=generator)
+    return council, features, quality[:, None] + 1.5 * torch.randn(POOL, 5, generator=generator) @ tastes
 
 
-def row_gradients(network: MetaNet, features: Tensor) -> np.ndarray:
-    """grad log w_i of every row (n, P), by the chain rule."""
+def by_chain_rule(network: MetaNet, features: Tensor) -> np.ndarray:
+    """grad log w_i of every row (n, P)."""
     f = features.double().numpy()
     w1, b1, w2, b2, w3, b3 = (p.detach().double().numpy() for p in network.parameters())
     first = np.tanh(f @ w1.T + b1)
@@ -39,86 +43,98 @@ def row_gradients(network: MetaNet, features: Tensor) -> np.ndarray:
     return np.concatenate(blocks, axis=1)
 
 
-def brute_force(network: MetaNet, features: Tensor, scores: Tensor, size: int, num: int) -> float:
-    """|G|^2 / tr Var of the meta-gradient Cov_p(s, h) over `num` random batches of the pool."""
-    h, s = row_gradients(network, features), scores.numpy().astype(np.float64)
+def brute_force(council: Council, features: Tensor, scores: Tensor, size: int, judges: int, num: int) -> float:
+    """|G|^2 / tr Var of all members' meta-gradients Cov_p(s, h) over fresh rows and fresh trusted rows."""
+    s, rng = scores.numpy().astype(np.float64), np.random.default_rng(1)
+    h = [by_chain_rule(member, features) for member in council.members]  # type: ignore[arg-type]
     with torch.no_grad():
-        w = network(features).exp().numpy().astype(np.float64)
-    rng, found = np.random.default_rng(1), []
+        w = council.each(features).exp().numpy().astype(np.float64)
+    found = []
     for _ in range(num):
         rows = rng.integers(POOL, size=size)
-        p = w[rows] / w[rows].sum()
-        found.append((p * (s[rows] - p @ s[rows])) @ (h[rows] - p @ h[rows]))
+        t = s[np.ix_(rows, rng.integers(JUDGES, size=judges))].mean(axis=1)
+        shares = [one[rows] / one[rows].sum() for one in w]
+        parts = [(p * (t - p @ t)) @ (g[rows] - p @ g[rows]) for p, g in zip(shares, h, strict=True)]
+        found.append(np.concatenate(parts))
     variance = np.var(found, axis=0, ddof=1).sum()
     return float((np.sum(np.mean(found, axis=0) ** 2) - variance / num) / variance)
 
 
-def test_the_chain_rule_of_the_twin() -> None:
-    network, features, _ = make_pool(1.0)
-    for row, found in zip(features[:3], row_gradients(network, features[:3]), strict=True):
-        right = torch.autograd.grad(network(row[None])[0], list(network.parameters()))
-        assert np.allclose(found, np.concatenate([g.ravel().numpy() for g in right]), atol=1e-6)  # float32 there
+def test_the_gradients_of_rows() -> None:
+    council, features, _ = make_pool(1.0, members=1)
+    found = row_gradients(council.members[0], features[:3])
+    assert np.allclose(found, by_chain_rule(council.members[0], features[:3]), atol=1e-6)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("spread", "size"), [(0.1, 200), (4.0, 400)])
-def test_gsnr_is_signal_over_noise_of_the_meta_gradient(spread: float, size: int) -> None:
-    """20 %: the formula is the leading term in 1 / B_eff; each side carries about 4 % of noise."""
-    network, features, scores = make_pool(spread)
-    right = brute_force(network, features, scores, size, 1000)
-    rng, reported, effective = np.random.default_rng(2), [], []
-    for _ in range(80):
-        rows = torch.as_tensor(rng.integers(POOL, size=size))
-        reported.append(gsnr(network, features[rows], scores[rows]))
-        effective.append(effective_size(shares(network(features[rows]).detach())))
-    assert np.mean(effective) > 20
-    assert right > 0.5  # there is something to compare
-    assert abs(np.mean(reported) / right - 1) < 0.2
+@pytest.mark.parametrize(("spread", "size", "judges"), [(0.1, 200, 8), (4.0, 400, 10)])
+def test_gsnr_is_signal_over_both_noises(spread: float, size: int, judges: int) -> None:
+    """20 %: the formula is the leading term in 1 / B_eff, which stays above 20; each side has about 5 % of noise."""
+    council, features, scores = make_pool(spread)
+    right = brute_force(council, features, scores, size, judges, 1500)
+    rng, seen = np.random.default_rng(2), []
+    for _ in range(150):
+        rows, who = torch.as_tensor(rng.integers(POOL, size=size)), torch.as_tensor(rng.integers(JUDGES, size=judges))
+        halves = [scores[rows][:, part].mean(dim=1) for part in who.chunk(2)]
+        seen.append(measure_council(council, features[rows], torch.arange(size), halves, judges))
+    signal, v, u = (np.mean([getattr(noise, name) for noise in seen]) for name in ("signal", "rows", "trusted"))
+    assert right > 0.5 and min(1 / noise.largest_share for noise in seen) > 20
+    assert u / judges > 0.2 * v / size  # trusted rows are a part of the noise that could not be overlooked
+    assert abs(signal / (v / size + u / judges) / right - 1) < 0.2
 
 
-def test_gsnr_is_zero_without_signal() -> None:
-    network, features, _ = make_pool(1.5)
-    assert gsnr(network, features[:300], torch.full((300,), 0.7)) == 0.0
-    assert gsnr(network, features[:300], torch.zeros(300)) == 0.0
-
-
-def test_gsnr_of_pure_noise_is_small() -> None:
-    """|g|^2 / noise has mean 1 and a standard deviation of at most sqrt(2): its positive part above 1 is below 0.8."""
-    network, features, _ = make_pool(1.5)
-    found = []
-    for seed in range(40):
-        noise = torch.randn(POOL, generator=torch.Generator().manual_seed(seed))
-        found.append(gsnr(network, features[:200], noise[:200]))
-    assert np.mean(found) < 0.8
-    assert np.mean(np.array(found) == 0) > 0.3
+def test_there_is_no_signal_where_scores_do_not_differ() -> None:
+    council, features, _ = make_pool(1.5)
+    for value in (0.7, 0.0):
+        same = [torch.full((300,), value)] * 2
+        assert measure_council(council, features[:300], torch.arange(300), same, 20).gsnr == 0
 
 
 def test_large_batches_are_described_by_rows_from_all_over_them() -> None:
     """A batch that holds all rows has the real ones first; they must not stand for the others."""
-    network, features, scores = make_pool(1.0)
-    order = torch.argsort(scores)  # as different a start as can be
-    found = step_diagnostics(network, features[order], scores[order], 0.0)["gsnr"]
-    assert POOL > 2 * MAX_ROWS
-    assert abs(found / gsnr(network, features, scores) - 1) < 0.4  # both from one batch, one of them from 512 rows
+    council, features, scores = make_pool(1.0)
+    mean = scores.mean(dim=1)
+    order = torch.argsort(mean)  # as different a start as can be
+    some = spread_out(POOL, MAX_ROWS)
+    assert POOL > 2 * MAX_ROWS and (some[0], some[-1], len(some)) == (0, POOL - 1, MAX_ROWS)
+    part = measure_council(council, features[order], some, [mean[order][some]] * 2, 20)
+    whole = measure_council(council, features, torch.arange(POOL), [mean] * 2, 20)
+    assert part.num_rows == whole.num_rows == POOL
+    assert abs(part.gsnr_rows / whole.gsnr_rows - 1) < 0.4  # both from one batch, one of them from 512 rows
 
 
-def test_step_diagnostics_by_hand() -> None:
-    network, features, scores = make_pool(1.5)
+def test_a_step_by_hand() -> None:
+    council, features, scores = make_pool(1.5)
+    s, halves = scores[:50].mean(dim=1), [scores[:50, :10].mean(dim=1), scores[:50, 10:20].mean(dim=1)]
     with torch.no_grad():
-        w = network(features[:50]).exp().numpy()
-    p = w / w.sum()
-    found = step_diagnostics(network, features[:50], scores[:50], 1.25)
-    assert found["loss"] == 1.25
+        w = np.exp(council(features[:50]).numpy().astype(np.float64))
+    p, t = w / w.sum(), s.double().numpy()
+    found = describe_step(council, features[:50], s, torch.arange(50), halves, 20, 0.25)
+    gain = (p @ t - t.mean()) / t.std(ddof=1)
+    assert found["loss"] == pytest.approx(0.25 * np.sum(p * np.log(50 * p)) - gain, rel=1e-5)
     assert found["effective_batch"] == pytest.approx(1 / np.sum(p**2), rel=1e-5)
     assert found["effective_fraction"] == pytest.approx(1 / np.sum(p**2) / 50, rel=1e-5)
     assert found["mean_weight"] == pytest.approx(w.mean(), rel=1e-5)
     assert found["largest_share"] == pytest.approx(p.max(), rel=1e-5)
-    assert found["gsnr"] == pytest.approx(gsnr(network, features[:50], scores[:50]))
+    assert (found["batch_rows"], found["trusted_rows"]) == (50, 20)
+    noise = measure_council(council, features[:50], torch.arange(50), halves, 20)
+    assert found["gsnr"] == noise.gsnr and (found["rows_wanted"], found["trusted_wanted"]) == noise.wanted()
 
 
-def test_effective_size() -> None:
-    assert effective_size(torch.full((40,), 1 / 40)) == pytest.approx(40, rel=1e-6)
-    assert effective_size(torch.tensor([1.0, 0.0, 0.0])) == 1.0
-    assert effective_size(torch.tensor([0.5, 0.25, 0.25])) == pytest.approx(1 / (0.25 + 0.0625 + 0.0625))
+def history_of(*noises: Noise) -> dict[str, np.ndarray]:
+    history = History()
+    for step, noise in enumerate(noises):
+        concentration = {"effective_batch": 400.0, "effective_fraction": 0.5, "mean_weight": 0.4}
+        history.append(step, {"loss": 0.0, **concentration, **noise.numbers()})
+    return {**history.arrays(), "temper": np.array([0.5])}
+
+
+def test_the_end_in_words() -> None:
+    early, late, hidden = (Noise(signal, 30.0, 5.0, 800, 128, 0.01) for signal in (2.0, 0.05, -0.1))
+    said = in_words(history_of(early, early, late, late))
+    assert "400 effective of 800 rows" in said and "power 0.5. The meta-gradient has" in said
+    assert said.endswith(late.sentence())  # of the second half, in other units
+    assert "No signal shows in the meta-gradient from N = 800" in in_words(history_of(early, hidden, hidden))
+    assert in_words({"temper": np.array([1.0])}) == "Learned weights: power 1 of what the meta-network says."
 
 
 def test_history_collects_columns() -> None:

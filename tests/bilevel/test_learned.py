@@ -10,6 +10,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from synthsift.bilevel import learned
+from synthsift.bilevel.diagnostics import in_words
 from synthsift.bilevel.inner import make_learner
 from synthsift.bilevel.inputs import OF_REAL, UNKNOWN, NetworkInputs, source_codes
 from synthsift.bilevel.learned import Chunk, HiddenSource, LearnedWeights, accumulate, collect
@@ -134,6 +135,28 @@ def test_diagnosing_changes_nothing_but_the_history() -> None:
     assert set(plain.history) == {"temper"}
     assert np.array_equal(told.history["step"], [0, 10, 20])
     assert set(told.history) > {"loss", "gsnr", "effective_batch", "effective_fraction", "mean_weight", "largest_share"}
+    assert set(told.history) > {"gsnr_rows", "batch_rows", "trusted_rows", "rows_wanted", "trusted_wanted"}
+    assert (told.history["gsnr"] <= told.history["gsnr_rows"]).all()  # the trusted rows' noise is in the former
+    assert (told.history["trusted_rows"] == len(trusted_rows(mixture, Seeds(0)))).all()
+    assert "The meta-gradient has a signal-to-noise ratio of" in in_words(told.history)
+
+
+def test_one_trusted_row_has_no_noise_to_measure() -> None:
+    mixture, features = small()
+    told = LearnedWeights(steps=3, diagnose=True, trusted_batch=1)(mixture, features, Seeds(0))
+    assert set(told.history) == {"temper"} and told.outcome == Outcome.converged
+
+
+def test_scores_that_never_tell_rows_apart_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    def alike(self: object, direction: object, x: torch.Tensor, y: object) -> torch.Tensor:
+        return torch.zeros(len(x))
+
+    monkeypatch.setattr("synthsift.bilevel.inner.LinearLearner.scores", alike)
+    mixture, features = small()
+    weights = LearnedWeights(steps=5)(mixture, features, Seeds(0))
+    assert weights.outcome == Outcome.degenerate
 
 
 def test_trusted_rows_weigh_as_much_as_the_other_real_rows_on_average() -> None:

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from synthsift.bilevel.controls import SelfNormalized, ValueRegression
-from synthsift.bilevel.diagnostics import gsnr
 from synthsift.bilevel.live import Noise, measure, row_gradients
 from synthsift.bilevel.selector import Selector
 
@@ -31,7 +30,7 @@ def make(spread: float, kind: type = SelfNormalized) -> tuple[Selector, Tensor]:
 
 def brute_force(selector: Selector, scores: Tensor, num: int) -> float:
     """|G|^2 / tr Var of Cov_p(s, h) over fresh rows and fresh trusted rows."""
-    h, s = row_gradients(selector, torch.arange(POOL)).numpy(), scores.numpy()
+    h, s = row_gradients(selector.network, selector.features).numpy(), scores.numpy()
     w = np.exp(selector.outputs(torch.arange(POOL)).numpy())
     rng, found = np.random.default_rng(1), []
     for _ in range(num):
@@ -63,8 +62,11 @@ def test_without_trusted_noise_it_is_the_ratio_of_the_rows() -> None:
     selector, scores = make(2.0)
     rows, s = torch.arange(N), scores.mean(dim=1)[:N]
     noise = measure(selector, rows, (s, s), M)
+    h, p = row_gradients(selector.network, selector.features[rows]), torch.softmax(selector.outputs(rows), dim=0)
+    centered = (s - p @ s)[:, None] * (h - p @ h)
+    psi = N * p[:, None] * (centered - p @ centered)
+    right = float((p @ centered).norm() ** 2 / ((psi**2).sum(dim=1).mean() / N)) - 1  # |G|^2 has its noise in it
     assert noise.trusted == 0
-    right = gsnr(selector.network, selector.features[rows], s)  # type: ignore[arg-type]
     assert (noise.gsnr, noise.gsnr_rows) == (pytest.approx(right, rel=1e-9), pytest.approx(right, rel=1e-9))
 
 
@@ -100,5 +102,9 @@ def test_words() -> None:
     assert "would do for a ratio of 1" in strong.sentence() and "N = 1,024 rows" in strong.sentence()
     assert "84% of the noise comes from the trusted rows. For a ratio of 1 take about N =" in weak.sentence()
     assert "No signal shows" in hidden.sentence() and hidden.wanted() is None and hidden.gsnr == 0
+    numbers = strong.numbers()
+    assert (numbers["rows_wanted"], numbers["trusted_wanted"]) == strong.wanted()
+    assert (numbers["batch_rows"], numbers["trusted_rows"]) == (1024, 128)
+    assert np.isnan(hidden.numbers()["rows_wanted"]) and np.isnan(hidden.numbers()["trusted_wanted"])
     mixed = weak.mixed(strong)
     assert mixed.signal == pytest.approx(0.7 * 0.2 + 0.3 * 0.02) and weak.mixed(None) is weak

@@ -15,7 +15,7 @@ from torch import Tensor
 from synthsift.bilevel import inner
 from synthsift.bilevel.inner import MOMENTUM, LinearLearner, NetworkLearner
 from synthsift.bilevel.metanet import MetaNet
-from synthsift.bilevel.objective import meta_gradient, meta_loss, shares, standardized_scores
+from synthsift.bilevel.objective import meta_gradient, shares, standardized_scores
 from synthsift.bilevel.scores import Parameters, jvp_scores, linear_scores
 
 # torch compiles rules for forward-mode differentiation at its first use, by a function that it has deprecated itself.
@@ -246,6 +246,12 @@ def test_scores_before_a_step_are_refused(learner: LinearLearner | NetworkLearne
 
 
 # -------------------------------------------------------------------------------------------------- the objective
+
+
+def meta_loss(log_weights: Tensor, scores: Tensor, strength: float) -> Tensor:
+    """The objective as it is written in `objective`, for automatic differentiation."""
+    p = shares(log_weights)
+    return -(p * standardized_scores(scores, p)).sum() + strength * (p * torch.log(p * len(p))).sum()
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.5, 3.0])

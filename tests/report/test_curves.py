@@ -34,13 +34,19 @@ def test_signal_and_noise_by_the_second_half() -> None:
     assert "0.3 times its noise: chance shaped" in told({"gsnr": [90.0, 90.0, 0.3, 0.3]})
 
 
+def test_sizes_that_would_do() -> None:
+    curves: dict[str, list[Any]] = {"trusted_wanted": [9.0, None, 40.0, 60.0], "rows_wanted": [1.0, None, 700.0, 900.0]}
+    curves |= {"trusted_rows": [200.0] * 4, "batch_rows": [8192.0] * 4}
+    assert "about 60 trusted rows (here 200) and 900 rows of a batch (here 8,192)." in told(curves)
+    nowhere = [None] * 4
+    assert "would do" not in told({**curves, "trusted_wanted": nowhere, "rows_wanted": nowhere})
+
+
 def test_losses_fall_and_rise_but_the_objective_is_left_alone() -> None:
     fall = [1.0 - k / 20 for k in range(10)]
     text = told({"valid_loss": fall, "train_loss": fall[::-1], "loss": fall, "short_loss": [1.0, 0.0]})
     assert "valid loss fell from 0.975 to 0.575" in text and "train loss rose from 0.575 to 0.975" in text
-    assert text.count("The ") == 3, (
-        "the meta-objective is measured against the weights of the moment: no fall is claimed"
-    )
+    assert text.count("The ") == 3, "the meta-objective is a price less a gain: no fall is claimed"
 
 
 @pytest.mark.parametrize(
@@ -52,6 +58,7 @@ def test_the_power_of_the_weights(temper: Any, words: str) -> None:
 
 
 def test_every_known_curve_has_a_meaning_and_an_unknown_one_none() -> None:
-    names = ["loss", "train_loss", "gsnr", "effective_batch", "largest_share", "mean_weight", "something"]
-    meanings = {row["name"]: row["meaning"] for row in curve_meanings(dict.fromkeys(names))}
-    assert list(meanings) == names[:-1] and len(set(meanings.values())) == 6
+    names = ["loss", "train_loss", "gsnr", "effective_batch", "largest_share", "mean_weight"]
+    names += ["effective_fraction", "gsnr_rows", "batch_rows", "trusted_rows", "rows_wanted", "trusted_wanted"]
+    meanings = {row["name"]: row["meaning"] for row in curve_meanings(dict.fromkeys([*names, "something"]))}
+    assert list(meanings) == names and len(set(meanings.values())) == len(names)

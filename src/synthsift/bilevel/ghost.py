@@ -21,13 +21,14 @@ Wang et al. 2025, *Data Shapley in One Training Run* (arXiv 2406.11011).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
 from synthsift.bilevel.backends import JVP
+from synthsift.bilevel.lowrank import Direction, LowRank, dense
 from synthsift.bilevel.rowlosses import Notices, RowLosses, has_batch_statistics
 from synthsift.bilevel.scores import Parameters
 
@@ -50,7 +51,7 @@ class Call:
     delta: Tensor | None = None
     products: Tensor | None = None
 
-    def products_with(self, direction: Parameters) -> Tensor:
+    def products_with(self, direction: Direction) -> Tensor:
         """Return <delta_i, A(x_i) d> of every row (n,)."""
         assert self.x is not None and self.delta is not None
         moved = with_parameters(self.module, self.x, direction, self.owns)
@@ -80,7 +81,7 @@ class Tape:
     def __init__(
         self,
         of: RowLosses,
-        direction: Parameters | None = None,
+        direction: Direction | None = None,
         *,
         cut: bool = False,
         verify: bool = False,
@@ -140,7 +141,7 @@ class Tape:
 
         return receive
 
-    def scores(self, direction: Parameters, count: int) -> Tensor | str:
+    def scores(self, direction: Direction, count: int) -> Tensor | str:
         """Return sum over layers of <delta_i, A(x_i) d> (n,), or why it cannot be had."""
         total: Tensor | None = None
         for call in self.calls:
@@ -161,16 +162,20 @@ def own_parameters(module: nn.Module, of: RowLosses) -> dict[str, str]:
     return {own: of.names[p] for own, p in module.named_parameters(recurse=False) if p in of.names}
 
 
-def with_parameters(module: nn.Module, x: Tensor, direction: Parameters, owns: dict[str, str]) -> Tensor:
+def with_parameters(module: nn.Module, x: Tensor, direction: Direction, owns: dict[str, str]) -> Tensor:
     """Return A(x) d: the layer's output with the direction in the place of its parameters."""
-    w, b = direction.get(owns.get("weight", "")), direction.get(owns.get("bias", ""))
+    w = direction.get(owns.get("weight", ""))
+    b = cast(Tensor | None, direction.get(owns.get("bias", "")))
+    as_input = x.is_floating_point() and not torch.is_autocast_enabled(x.device.type)
+    b = b.to(x.dtype) if b is not None and as_input else b
+    if isinstance(w, LowRank):  # of a linear layer
+        moved = (w.to(x.dtype) if as_input else w).applied(x)
+        return moved if b is None else moved + b
     own = module.weight
     if w is None and isinstance(own, Tensor):  # frozen, or without a gradient in this step
         w = torch.zeros_like(own)
     assert w is not None
-    low = torch.is_autocast_enabled(x.device.type)
-    if not low and x.is_floating_point() and w.dtype != x.dtype:
-        w, b = w.to(x.dtype), None if b is None else b.to(x.dtype)
+    w = w.to(x.dtype) if as_input else w
     match module:
         case nn.Linear():
             return fn.linear(x, w, b)
@@ -244,13 +249,18 @@ class Ghost:
         return self.fallback
 
     def __call__(
-        self, of: RowLosses, at: Parameters, direction: Parameters, batch: Any, known: Tensor | None = None
+        self,
+        of: RowLosses,
+        at: Parameters,
+        direction: Direction,
+        batch: Any,
+        known: Tensor | None = None,
     ) -> Tensor:
         """Return the scores (n,) of a batch that no training step has passed."""
         if self.fallback is None and (reason := why_not(of)) is not None:
             self.give_up(reason)
         if self.fallback is not None:
-            return self.fallback(of, at, direction, batch, known)
+            return self.fallback(of, at, dense(direction), batch, known)
         tape = Tape(of, cut=True)
         leaves = {name: v.detach().requires_grad_(not self.verified) for name, v in at.items()}
         try:
@@ -263,8 +273,8 @@ class Ghost:
         found = tape.scores(direction, len(losses))
         if not isinstance(found, str) and not self.verified:
             named = {k: g for k, g in zip(leaves, gradients, strict=True) if g is not None}
-            self.verified = agree(found, named, direction)
+            self.verified = agree(found, named, dense(direction))
             found = (
                 found if self.verified else "the check on the first batch failed; a parameter is used elsewhere, too"
             )
-        return found if not isinstance(found, str) else self.give_up(found)(of, at, direction, batch, known)
+        return found if not isinstance(found, str) else self.give_up(found)(of, at, dense(direction), batch, known)

@@ -27,11 +27,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from synthsift.bilevel.diagnostics import History, step_diagnostics
+from synthsift.bilevel.diagnostics import MAX_ROWS, describe_step
+from synthsift.bilevel.history import History
 from synthsift.bilevel.inner import InnerLearner, make_learner
 from synthsift.bilevel.inputs import PLACE_INPUTS, NetworkInputs
+from synthsift.bilevel.live import spread_out
 from synthsift.bilevel.metanet import Council
-from synthsift.bilevel.objective import meta_gradient, meta_loss, shares
+from synthsift.bilevel.objective import meta_gradient, shares
 from synthsift.bilevel.pictures import Pictures
 from synthsift.bilevel.temper import choose_temper
 from synthsift.bilevel.trust import draw, training_rows, trusted_rows
@@ -70,7 +72,8 @@ class LearnedWeights:
     source_dropout : float
         Share of the synthetic rows of a step whose source is hidden, so that an unknown source has a meaning.
     diagnose : bool
-        Record GSNR and concentration at every tenth step (costs per-row gradients of the meta-network).
+        Record concentration, GSNR with the noise of the trusted rows in it, and the rows wanted, at every tenth step
+        (costs per-row gradients of the meta-network); the weights do not change.
     """
 
     learner: Literal["linear", "mlp", "cnn"] = "linear"
@@ -123,13 +126,13 @@ class LearnedWeights:
         seeds: Seeds,
     ) -> tuple[np.ndarray, Council, History, Outcome]:
         """Run the meta-steps; return log-weights of all rows (n,), the network, the history, and how it ended."""
-        rng, generator = seeds.numpy("batches"), seeds.torch("network")
+        rng, generator, splits = seeds.numpy("batches"), seeds.torch("network"), seeds.torch("halves")
         y = torch.as_tensor(mixture.y)
         hidden_source = HiddenSource(told, self.source_dropout, seeds.torch("hide"))
         network = Council(self.members, f.shape[1], self.hidden, generator, told.num_classes, told.num_sources)
         optimizer = AdamW(network.parameters(), self.rate, self.steps, decay=1e-4)
         x, inner = self._begin(mixture, features, training, generator)
-        history, outcome = History(), Outcome.converged
+        history, outcome, differed = History(), Outcome.converged, False
         for step in range(self.steps):
             rows = torch.as_tensor(draw(training, self.batch, rng))
             judged = torch.as_tensor(draw(training, self.selector_batch, rng))
@@ -143,13 +146,22 @@ class LearnedWeights:
             if not torch.isfinite(scores).all():
                 outcome = Outcome.nonfinite
                 break
-            if self.diagnose and (step % 10 == 0 or step == self.steps - 1):
-                loss = float(meta_loss(log_weights.mean(dim=0), scores, self.strength))
-                history.append(step, step_diagnostics(network, f[judged], scores, loss))
+            differed = differed or bool((scores != scores[0]).any())
+            if self.diagnose and len(judges) > 1 and (step % 10 == 0 or step == self.steps - 1):
+                some = spread_out(len(judged), MAX_ROWS)
+                halves = judges[torch.randperm(len(judges), generator=splits)].tensor_split(2)
+                gammas = [inner.trusted_gradient(x[half], y[half], calibrated=True) for half in halves]
+                by_half = [inner.scores(gamma, x[judged[some]], y[judged[some]]) for gamma in gammas]
+                told_all = f[judged]  # no source is hidden
+                history.append(
+                    step, describe_step(network, told_all, scores, some, by_half, len(judges), self.strength)
+                )
             accumulate(network, chunks, torch.stack([meta_gradient(z, scores, self.strength) for z in log_weights]))
             optimizer.step()
         with torch.no_grad():
             final = torch.cat([network(part) for part in f.split(16 * CHUNK)]).double().numpy()
+        if outcome == Outcome.converged and not differed:
+            outcome = Outcome.degenerate  # the meta-gradient was zero in every step
         return final, network, history, outcome
 
     def _begin(

@@ -14,12 +14,16 @@ have N / M = sqrt(c_M V / (c_N U)).
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from synthsift.bilevel.controls import ValueRegression
+from synthsift.bilevel.metanet import Council
+from synthsift.bilevel.processes import Processes
 from synthsift.bilevel.selector import Selector
 
 MAX_ROWS = 1024  # whose gradients are taken, per process
@@ -88,8 +92,22 @@ class Noise:
         return max(math.ceil(n), 1), max(math.ceil(m), 1)
 
     def numbers(self) -> dict[str, float]:
-        """Return what the history keeps."""
-        return {"gsnr": self.gsnr, "gsnr_rows": self.gsnr_rows, "largest_share": self.largest_share}
+        """Return what the history keeps: ratios, the largest share, N and M as they are and as they should be."""
+        rows, trusted = self.wanted() or (math.nan, math.nan)
+        found = {"gsnr": self.gsnr, "gsnr_rows": self.gsnr_rows, "largest_share": self.largest_share}
+        found |= {"batch_rows": self.num_rows, "trusted_rows": self.num_trusted}
+        return found | {"rows_wanted": float(rows), "trusted_wanted": float(trusted)}
+
+    @staticmethod
+    def of_history(columns: Mapping[str, np.ndarray]) -> Noise:
+        """Return the noise of the second half of a training (medians of both ratios), in units of its signal."""
+        late = {name: values[len(values) // 2 :] for name, values in columns.items()}
+        n, m = float(late["batch_rows"][-1]), float(late["trusted_rows"][-1])
+        both, alone = float(np.median(late["gsnr"])), float(np.median(late["gsnr_rows"]))
+        largest = float(late["largest_share"][-1])
+        if not both > 0:
+            return Noise(0.0, 1.0, 0.0, n, m, largest)
+        return Noise(1.0, n / alone, max(m * (1 / both - 1 / alone), 0.0), n, m, largest)
 
     def sentence(self) -> str:
         """Say it in words."""
@@ -121,15 +139,75 @@ def measure(selector: Selector, rows: Tensor, halves: tuple[Tensor, Tensor], num
     num_trusted : int
         M.
     """
-    sums, device = selector.processes.sum, selector.device
-    some = torch.linspace(0, len(rows) - 1, min(len(rows), MAX_ROWS)).long()
-    z = selector.log_weights(rows)
-    w_all = z.exp()
-    total, count = sums(torch.stack([w_all.sum(), torch.full_like(w_all.sum(), len(rows))])).tolist()
-    h = row_gradients(selector, rows[some]).double()  # (m, P)
-    is_plain = isinstance(selector.objective, ValueRegression)  # every row counts the same there
-    w = torch.ones(len(some), dtype=torch.float64, device=device) if is_plain else w_all[some.to(device)]
-    a, b = (half.to(device)[some.to(device)].double() for half in halves)
+    some = spread_out(len(rows), MAX_ROWS)
+    a, b = (half.to(selector.device)[some.to(selector.device)] for half in halves)
+    w = selector.log_weights(rows).exp()
+    h = row_gradients(selector.network, selector.features[rows[some].to(selector.device)])
+    is_plain = isinstance(selector.objective, ValueRegression)
+    return noise_of(h, w, some, (a, b), num_trusted, selector.processes, alike=is_plain)
+
+
+def measure_council(
+    council: Council, features: Tensor, some: Tensor, halves: Sequence[Tensor], num_trusted: int
+) -> Noise:
+    """Measure the meta-gradients of the members, each of which follows its own: signals and variances add up.
+
+    Parameters
+    ----------
+    features : Tensor (n, k)
+        What the networks are told of the batch.
+    some : Tensor (m,)
+        Places in the batch that are looked at.
+    halves : two Tensor (m,)
+        Scores of these by the first and by the second half of the trusted rows.
+    num_trusted : int
+        M.
+    """
+    with torch.no_grad():
+        every = council.each(features).double()  # (members, n)
+    found = []
+    for member, z in zip(council.members, every, strict=True):
+        h = row_gradients(member, features[some])
+        found.append(noise_of(h, z.exp(), some, (halves[0], halves[1]), num_trusted, Processes.alone()))
+    signal, v, u = (sum(getattr(noise, name) for noise in found) for name in ("signal", "rows", "trusted"))
+    largest = float(torch.softmax(every.mean(dim=0), dim=0).max())
+    return Noise(signal, v, u, float(len(features)), float(num_trusted), largest)
+
+
+def noise_of(
+    h: Tensor,
+    w_all: Tensor,
+    some: Tensor,
+    halves: tuple[Tensor, Tensor],
+    num_trusted: int,
+    processes: Processes,
+    *,
+    alike: bool = False,
+) -> Noise:
+    """Return both noises of Cov_p(s, h), by the formulas above.
+
+    Parameters
+    ----------
+    h : Tensor (m, P)
+        Gradients of the outputs of the rows that are looked at.
+    w_all : Tensor (n,)
+        Weights of all rows of this process, float64.
+    some : Tensor (m,)
+        Places of the former among the latter.
+    halves : tuple of Tensor (m,)
+        Their scores by each half of the trusted rows.
+    num_trusted : int
+        M.
+    processes : Processes
+        Over which everything is summed.
+    alike : bool
+        Every row counts the same, whatever its weight.
+    """
+    sums, device = processes.sum, w_all.device
+    total, count = sums(torch.stack([w_all.sum(), torch.full_like(w_all.sum(), len(w_all))])).tolist()
+    h = h.double()
+    w = torch.ones(len(some), dtype=torch.float64, device=device) if alike else w_all[some.to(device)]
+    a, b = (half.double() for half in halves)
     top = sums(torch.stack([w.sum(), (w * (a + b) / 2).sum(), (w * (a - b)).sum(), torch.ones_like(w).sum()]))
     weight, looked = top[0], float(top[3])
     mean_h = sums(w @ h) / weight
@@ -143,12 +221,16 @@ def measure(selector: Selector, rows: Tensor, halves: tuple[Tensor, Tensor], num
     v = noise[0]
     u = max(float((g_d**2).sum()) - noise[1] / looked, 0.0) / 4 * num_trusted
     signal = float((g**2).sum()) - v / looked - u / num_trusted
-    return Noise(signal, v, u, count, float(num_trusted), selector.processes.max(w_all.max()) / total)
+    return Noise(signal, v, u, count, float(num_trusted), processes.max(w_all.max()) / total)
 
 
-def row_gradients(selector: Selector, rows: Tensor) -> Tensor:
+def spread_out(count: int, most: int) -> Tensor:
+    """Return at most so many places from all over a batch: one of all rows has the real ones first."""
+    return torch.linspace(0, count - 1, min(count, most)).long()
+
+
+def row_gradients(network: nn.Module, features: Tensor) -> Tensor:
     """Return the gradient of each row's output by the network's parameters (n, P)."""
-    network = selector.network
     params = {k: v.detach() for k, v in network.named_parameters()}
 
     def output(at: dict[str, Tensor], row: Tensor) -> Tensor:
@@ -156,7 +238,7 @@ def row_gradients(selector: Selector, rows: Tensor) -> Tensor:
 
     per_row = torch.func.vmap(torch.func.grad(output), in_dims=(None, 0))
     parts = []
-    for part in rows.to(selector.device).split(AT_ONCE):
-        found = per_row(params, selector.features[part])
+    for part in features.split(AT_ONCE):
+        found = per_row(params, part)
         parts.append(torch.cat([g.reshape(len(part), -1) for g in found.values()], dim=1))
     return torch.cat(parts)

@@ -6,6 +6,7 @@ needs is kept: nothing but activations for ghost products, one copy of the param
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,8 @@ from synthsift.bilevel.backends import (
     same_random_numbers,
 )
 from synthsift.bilevel.ghost import Ghost, Tape, agree, why_not
-from synthsift.bilevel.rowlosses import RowLosses, check_losses, has_batch_statistics, scoring_mode
+from synthsift.bilevel.lowrank import Direction, dense
+from synthsift.bilevel.rowlosses import RowLosses, has_batch_statistics, scoring_mode
 from synthsift.bilevel.schedule import RowSource
 from synthsift.bilevel.scores import Parameters
 from synthsift.records import DataError
@@ -123,15 +125,30 @@ class LookAhead:
         """Whether the optimizer has stepped since `follow`."""
         return self._entries is not None
 
-    def direction(self, gamma: Parameters) -> Parameters:
-        """Return J_U^T Gamma."""
-        return self.pullback(gamma) if self.pullback is not None else updates.pull_back(self._factors, gamma)
+    @property
+    def takes_factors(self) -> bool:
+        """Whether `direction` may be given a Gamma with `LowRank` entries: nothing but ghost products will see it."""
+        is_ghost = isinstance(self.backend, Ghost) and self.backend.verified and not self.backend.stale
+        is_sure = is_ghost and self.backend.fallback is None  # type: ignore[attr-defined]
+        return is_sure and self.pullback is None and all(isinstance(f, float) for f in self._factors.values())
 
-    def own_scores(self, direction: Parameters) -> Tensor:
+    def direction(self, gamma: Direction) -> Direction:
+        """Return J_U^T Gamma."""
+        if self.pullback is not None:
+            return {**self.pullback(dense(gamma))}
+        return updates.pull_back(self._factors, gamma)
+
+    def keep(self, share: Sequence[float], directions: Sequence[Direction]) -> None:
+        """Keep the mean of directions, each of which stands for a share of the trusted rows, for stale products."""
+        if isinstance(self.backend, Ghost) and self.backend.stale:
+            parts = [dense(direction) for direction in directions]
+            self.stale = {k: sum(a * d[k] for a, d in zip(share, parts, strict=True)) for k in parts[0]}  # type: ignore[misc]
+
+    def own_scores(self, direction: Direction) -> Tensor:
         """Return the scores (n,) of the step's own rows along `direction`, part by part in order."""
         return torch.cat([self._of_part(part, direction) for part in self.parts])
 
-    def _of_part(self, part: Part, direction: Parameters) -> Tensor:
+    def _of_part(self, part: Part, direction: Direction) -> Tensor:
         assert part.losses is not None and part.coefficients is not None
         if part.tape is not None and getattr(self.backend, "fallback", None) is None:
             found = self._by_tape(part, direction)
@@ -146,23 +163,23 @@ class LookAhead:
         known = None if any(has_batch_statistics(m) and m.training for m in self.of.model.modules()) else part.losses
         with scoring_mode(self.of.model, everything=False):
             return same_random_numbers(
-                part.random, lambda: self.backend(self.of, self._old or {}, direction, part.batch, known)
+                part.random, lambda: self.backend(self.of, self._old or {}, dense(direction), part.batch, known)
             )
 
-    def _by_tape(self, part: Part, direction: Parameters) -> Tensor | str:
+    def _by_tape(self, part: Part, direction: Direction) -> Tensor | str:
         """Return the scores, or why they cannot be had; the backward was of sum_i coefficient_i l_i."""
         assert part.tape is not None and part.coefficients is not None
         found = part.tape.scores(direction, len(part.rows))
         if isinstance(found, str):
             return found
         if isinstance(self.backend, Ghost) and not self.backend.verified:
-            if not agree(found, part.tape.gradients, direction):
+            if not agree(found, part.tape.gradients, dense(direction)):
                 return "the check on the first batch failed, so a parameter acts outside the layers that were followed"
             self.backend.verified = True
         c = part.coefficients.to(found.dtype)
         return torch.where(c != 0, found / torch.where(c != 0, c, 1.0), torch.zeros_like(found))
 
-    def other_scores(self, direction: Parameters, source: RowSource, rows: Tensor, chunk: int) -> Tensor:
+    def other_scores(self, direction: Direction, source: RowSource, rows: Tensor, chunk: int) -> Tensor:
         """Return the scores (n,) of any rows at the parameters before the step, a chunk in memory at a time."""
         return scores_at(self.of, self.backend, self._old or {}, direction, source, rows, chunk)
 
@@ -171,32 +188,13 @@ def scores_at(
     of: RowLosses,
     backend: ScoreBackend,
     at: Parameters,
-    direction: Parameters,
+    direction: Direction,
     source: RowSource,
     rows: Tensor,
     chunk: int,
 ) -> Tensor:
     """Return the scores (n,) of the rows at these places, in evaluation mode, `chunk` rows at a time."""
+    given: Any = direction if isinstance(backend, Ghost) else dense(direction)
     with scoring_mode(of.model, everything=True):
-        parts = [backend(of, at, direction, source.fetch(part)).detach() for part in rows.split(chunk)]
+        parts = [backend(of, at, given, source.fetch(part)).detach() for part in rows.split(chunk)]
     return torch.cat(parts)
-
-
-def judge(of: RowLosses, outer: Any, source: RowSource, rows: Tensor, parts: int) -> list[tuple[int, Parameters]]:
-    """Return the number of rows and the gradient of their mean judging loss, for each of `parts` parts of the rows.
-
-    Raises
-    ------
-    DataError
-        If the judging loss is not one finite number a row.
-    """
-    names, leaves = list(of.trainable), list(of.trainable.values())
-    with scoring_mode(of.model, everything=True), torch.enable_grad():
-        losses = check_losses(outer(of.model, source.fetch(rows)), len(rows))
-        pieces = losses.tensor_split(min(parts, len(rows)))
-        found = []
-        for k, piece in enumerate(pieces):
-            gradient = torch.autograd.grad(piece.mean(), leaves, allow_unused=True, retain_graph=k < len(pieces) - 1)
-            zipped = zip(names, leaves, gradient, strict=True)
-            found.append((len(piece), {n: torch.zeros_like(p) if g is None else g for n, p, g in zipped}))
-    return found

@@ -28,15 +28,8 @@ def standardized_scores(scores: Tensor, p: Tensor) -> Tensor:
     return (scores - (p.detach() * scores).sum()) / spread
 
 
-def meta_loss(log_weights: Tensor, scores: Tensor, strength: float) -> Tensor:
-    """Return the scalar objective above; `scores` (n,) carry no gradient."""
-    p = shares(log_weights)
-    divergence = (p * torch.log(p * len(p))).sum()
-    return -(p * standardized_scores(scores, p)).sum() + strength * divergence
-
-
 def meta_gradient(log_weights: Tensor, scores: Tensor, strength: float) -> Tensor:
-    """Return the derivative (n,) of `meta_loss` by the log-weights, in closed form.
+    """Return the derivative (n,) of the objective above by the log-weights, in closed form; scores carry no gradient.
 
     With E the mean under p:  - p_i (s_i - E s) + strength * p_i (log p_i - E log p). Passing it to
     ``log_weights.backward`` gives the meta-gradient without a graph through the normalization.
@@ -45,8 +38,3 @@ def meta_gradient(log_weights: Tensor, scores: Tensor, strength: float) -> Tenso
     p = logs.exp()
     s = standardized_scores(scores, p)
     return p * (strength * (logs - (p * logs).sum()) - (s - (p * s).sum()))
-
-
-def effective_size(p: Tensor) -> float:
-    """Return 1 / sum p_i^2, the number of equal weights that would be as noisy (1 .. n)."""
-    return float(1.0 / (p * p).sum())

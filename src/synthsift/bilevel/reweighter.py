@@ -26,8 +26,10 @@ from torch import Tensor, nn
 from synthsift.bilevel.backends import ScoreBackend
 from synthsift.bilevel.controls import LearnToReweight, Objective
 from synthsift.bilevel.ghost import Ghost
+from synthsift.bilevel.judging import Judge
 from synthsift.bilevel.live import Noise, measure
-from synthsift.bilevel.lookahead import LookAhead, judge
+from synthsift.bilevel.lookahead import LookAhead
+from synthsift.bilevel.lowrank import dense
 from synthsift.bilevel.progress import restore, state_of, summarize
 from synthsift.bilevel.rowlosses import CrossEntropy, Loss, Notices, RowLosses, check_losses, scoring_mode
 from synthsift.bilevel.schedule import Keeper, Replay, Schedule, as_source, checked_rows, draw, split
@@ -108,6 +110,7 @@ class Reweighter:
         )
         self.processes = self.selector.processes
         self.trusted = as_source(trusted, "trusted")
+        self.judge = Judge(self.of, self._outer, self.trusted)
         self.held, self.judges = split(self.trusted.count, self.schedule.held, seeds.torch("held"))
         if len(self.judges) < self.schedule.trusted_rows:
             wanted = self.schedule.trusted_rows
@@ -186,9 +189,9 @@ class Reweighter:
 
     def _learn_to_reweight(self, rule: LearnToReweight, rows: Tensor, batch: Any) -> Tensor:
         """Weigh the batch by its own scores at the learner as it is."""
-        ((_, gamma),) = judge(self.of, self._outer, self.trusted, self._draw(), 1)
+        ((_, gamma),) = self.judge.gradients(self._draw(), 1)
         with scoring_mode(self.of.model, everything=True):
-            scores = self.backend(self.of, self.of.parameters(), gamma, batch)
+            scores = self.backend(self.of, self.of.parameters(), dense(gamma), batch)
         p = rule.shares(scores, self.processes)
         losses = check_losses(self.loss_of(self.wrapped, batch), len(rows))
         if not p.any():
@@ -226,13 +229,12 @@ class Reweighter:
         is_first = not self.replay.waiting  # of the steps that one step of the selector waits for
         is_measured = bool(self.schedule.diagnose) and is_first and self.selector.updates % self.schedule.diagnose == 0
         places = self._draw()
-        gammas = judge(self.of, self._outer, self.trusted, places, 2 if is_measured else 1)
+        gammas = self.judge.gradients(places, 2 if is_measured else 1, factored=self.ahead.takes_factors)
         share = [m / len(places) for m, _ in gammas]
         rows = self._rows_to_score()
         directions = [self.ahead.direction(gamma) for _, gamma in gammas]
         found = [self._scores(direction, rows) for direction in directions]
-        if isinstance(self.backend, Ghost) and self.backend.stale:
-            self.ahead.stale = {k: sum(a * d[k] for a, d in zip(share, directions, strict=True)) for k in directions[0]}  # type: ignore[misc]
+        self.ahead.keep(share, directions)
         scores = torch.stack([a * s for a, s in zip(share, found, strict=True)]).sum(dim=0)
         is_bad = (~torch.isfinite(scores)).sum().double()
         counts = torch.stack([is_bad, torch.full_like(is_bad, len(scores))])

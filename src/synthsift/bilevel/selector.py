@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from synthsift.bilevel.controls import EffectiveBatch, Objective, ValueRegression
-from synthsift.bilevel.diagnostics import History
+from synthsift.bilevel.history import History
 from synthsift.bilevel.metanet import MetaNet
 from synthsift.bilevel.processes import Processes
 from synthsift.records import DataError
@@ -41,7 +41,7 @@ class Selector:
     Parameters
     ----------
     features : ndarray or Tensor (rows, k)
-        One line for each row that the learner may train on, addressed by its place; centered and scaled here.
+        One line for each row that the learner may train on, addressed by its place.
     objective : Objective
         What the network is trained for.
     network : nn.Module, optional
@@ -50,6 +50,8 @@ class Selector:
         Learning rate (AdamW). Scores are standardized, so it need not follow the learner's.
     hidden : int
         Width of the default network.
+    standardize : bool
+        Center and scale each feature (and clip it at 5); else the network is told them as they are.
     dtype, device
         Where the network computes.
     seeds : Seeds or int
@@ -71,6 +73,7 @@ class Selector:
         network: nn.Module | None = None,
         rate: float = 5e-3,
         hidden: int = 32,
+        standardize: bool = True,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
         seeds: Seeds | int = 0,
@@ -78,7 +81,8 @@ class Selector:
     ) -> None:
         self.objective: Objective = EffectiveBatch() if objective is None else objective
         self.processes = Processes(group)
-        values = _standardized(_checked(features))
+        values = _checked(features)
+        values = _standardized(values) if standardize else values
         self.features = torch.as_tensor(values, dtype=dtype, device=device)  # (rows, k)
         if network is None:
             generator = (seeds if isinstance(seeds, Seeds) else Seeds(seeds)).torch("selector")

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from synthsift.bilevel.lowrank import Direction
 from synthsift.bilevel.scores import Parameters
 from synthsift.records import DataError
 
@@ -104,10 +105,10 @@ def needs_old_parameters(optimizer: Any) -> bool:
     return any(group["weight_decay"] and not _decoupled(optimizer, group) for group in groups)
 
 
-def pull_back(factors: dict[str, Tensor | float], gamma: Parameters) -> Parameters:
+def pull_back(factors: dict[str, Tensor | float], gamma: Direction) -> Direction:
     """Return J_U^T Gamma; parameters that did not move are left out."""
     return {
-        name: gamma[name] if isinstance(factor, float) and factor == 1.0 else factor * gamma[name]
+        name: gamma[name] if isinstance(factor, float) and factor == 1.0 else factor * gamma[name]  # type: ignore[operator]
         for name, factor in factors.items()
         if name in gamma
     }

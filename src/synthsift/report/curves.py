@@ -9,6 +9,11 @@ from synthsift.report import wording
 
 # Where a curve's name contains the key, this is what the curve is.
 MEANINGS = {
+    "trusted_wanted": "How many trusted rows a signal as strong as the noise takes, together with the rows wanted.",
+    "rows_wanted": "How many rows of a batch it takes, together with these trusted rows.",
+    "gsnr_rows": "The same if there were trusted rows without end: what is left is the noise of the batch.",
+    "batch_rows": "How many rows were scored in a step.",
+    "trusted_rows": "How many trusted rows judged in a step.",
     "effective_batch": "How many rows of a batch really count, (sum w)² / sum w². As many as the batch has: all alike; "
     "near 1: a single row decides.",
     "effective_fraction": "The same as a share of the batch.",
@@ -19,8 +24,8 @@ MEANINGS = {
     "rate": "Length of a step; it is lowered towards the end.",
 }
 OBJECTIVE = (
-    "What the meta-network lowers: the loss on trusted real rows plus a price for concentrating the weight. It is "
-    "measured against the weights of the moment, so it need not fall; the price rises as rows are told apart."
+    "What the meta-network lowers: a price for concentrating the weight, less what the weights do for the loss on "
+    "trusted real rows beyond equal weights. Below 0 they gain more than they cost."
 )
 LOSS = "A loss; lower is better."
 FEW, MANY = 0.1, 0.3  # effective shares of a batch below and above which the weight is called concentrated and spread
@@ -54,7 +59,13 @@ def explain_curves(history: Mapping[str, Any] | None, diagnostics: Mapping[str, 
         return []
     curves = {name: [v for v in values if wording.is_number(v)] for name, values in history["curves"].items()}
     curves = {name: values for name, values in curves.items() if values}
-    told = [_ended(history["step"], diagnostics), _concentration(curves), _signal(curves), *_losses(curves)]
+    told = [
+        _ended(history["step"], diagnostics),
+        _concentration(curves),
+        _signal(curves),
+        _advice(curves),
+        *_losses(curves),
+    ]
     return [words for words in [*told, _temper(diagnostics.get("temper"))] if words]
 
 
@@ -97,6 +108,19 @@ def _signal(curves: Mapping[str, Sequence[float]]) -> str:
     )
     times = f"{middle:.0f}" if middle >= 10 else f"{middle:.1f}"
     return f"In the second half the signal of the meta-gradient was {times} times its noise: {judged}."
+
+
+def _advice(curves: Mapping[str, Sequence[float]]) -> str:
+    """How many trusted rows and rows of a batch would do, by the second half; "" where no signal showed there."""
+    names = ("trusted_wanted", "rows_wanted", "trusted_rows", "batch_rows")
+    if not all(curves.get(name) for name in names):
+        return ""
+    late = [sorted(curves[name][len(curves[name]) // 2 :]) for name in names]
+    trusted, rows, used, batch = (wording.count(values[len(values) // 2]) for values in late)
+    return (
+        f"A signal as strong as the noise takes about {trusted} trusted rows (here {used}) and {rows} rows of a batch "
+        f"(here {batch})."
+    )
 
 
 def _losses(curves: Mapping[str, Sequence[float]]) -> list[str]:

@@ -11,6 +11,11 @@ from synthsift.report.lines import MAX_BARS, few_ticks, note_at_end, row_axes
 
 TREND = 0.1  # rank correlation from which a direction is shown
 MIN_SHARE, MIN_INPUTS = 0.005, 5  # what rounds to 0 % is folded into one line, unless hardly any input would be left
+TOGETHER = {  # curves that are read beside each other, on a logarithmic scale
+    "signal over noise": {"gsnr": "as it is", "gsnr_rows": "noise of rows alone"},
+    "rows of a batch": {"batch_rows": "used", "rows_wanted": "wanted"},
+    "trusted rows": {"trusted_rows": "used", "trusted_wanted": "wanted"},
+}
 
 
 def draw_importance(report: Mapping[str, Any], width: float) -> Any:
@@ -96,20 +101,34 @@ def draw_history(report: Mapping[str, Any], width: float) -> Any:
         )
         for tone, style, (name, values) in zip((ACCENT, WARM, MUTED), ("-", "--", ":"), curves, strict=False):
             known = [(s, v) for s, v in zip(history["step"], values, strict=True) if v is not None]
-            axes.plot(*zip(*known, strict=True), color=tone, linestyle=style, linewidth=1.4, label=wording.title(name))
+            axes.plot(
+                *zip(*known, strict=True), color=tone, linestyle=style, linewidth=1.4, label=label_of(title, name)
+            )
+        if title in TOGETHER and any(value for _, values in curves for value in values):
+            axes.set_yscale("symlog", linthresh=1.0)  # a ratio may be 0
+            axes.margins(y=0.4)  # room for the legend
+            axes.set_ylim(bottom=max(axes.get_ylim()[0], 0))
         axes.tick_params(labelcolor=MUTED)
         axes.grid(axis="y", color=GRID, linewidth=0.6, alpha=0.5)
         axes.set_title(title if len(curves) > 1 else wording.title(curves[0][0]), pad=6)
         axes.xaxis.set_major_locator(few_ticks(4))
-        axes.yaxis.set_major_locator(few_ticks(4))
+        if axes.get_yscale() == "linear":
+            axes.yaxis.set_major_locator(few_ticks(4))
         if len(curves) > 1:
             axes.legend(frameon=False, handlelength=1.6, borderpad=0, labelcolor=MUTED)
     return figure
 
 
+def label_of(title: str, name: str) -> str:
+    """Name of a curve in the panel with this title."""
+    return TOGETHER.get(title, {}).get(name, wording.title(name))
+
+
 def _history_panels(curves: Mapping[str, Sequence[Any]]) -> list[tuple[str, list[tuple[str, Sequence[Any]]]]]:
-    """At most three losses in one panel, at most eight other curves in one each; empty ones are left out."""
+    """At most three losses in one panel, some curves together, at most eight others in one each; no empty ones."""
     filled = {name: values for name, values in curves.items() if any(value is not None for value in values)}
     losses = [(name, values) for name, values in filled.items() if "loss" in name][:3]
+    joint = {title: [(name, filled.pop(name)) for name in names if name in filled] for title, names in TOGETHER.items()}
     others = [(name, [(name, values)]) for name, values in filled.items() if "loss" not in name][:8]
-    return ([("losses", losses)] if losses else []) + others
+    together = [(title, found) for title, found in joint.items() if found]
+    return ([("losses", losses)] if losses else []) + together + others

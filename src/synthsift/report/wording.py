@@ -11,7 +11,7 @@ UNKNOWN = "–"
 MINUS = "−"
 MAX_ITEMS = 20
 METRICS = {"log_loss": "log-loss", "macro_f1": "macro-F1", "auc": "AUC", "gsnr": "GSNR"}
-WORDS = {"knn": "kNN", "el2n": "EL2N"}  # inside a name
+WORDS = {"knn": "kNN", "el2n": "EL2N", "gsnr": "GSNR"}  # inside a name
 LOSSES = ("log_loss", "log-loss", "logloss", "brier")
 # Control characters but line breaks and tabs; lone surrogates; and signs that turn the direction of writing, by which
 # a name could make a line read as something else.
