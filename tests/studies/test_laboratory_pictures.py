@@ -141,6 +141,6 @@ def test_the_gallery_holds_the_pictures_it_names() -> None:
     rows = [rng.random((20, 16)).astype(np.float32) for _ in range(12)]
     pictures = PictureSet("p", 4, rows[0], rows[0], 0.0, 1.0)
     sheet, names = gallery_sheet(pictures, rows[1:])
-    assert names == ["real", "1", "3", "4", "6", "8", "9", "11"] and sheet.shape == (8 * 5 - 1, 14 * 5 - 1)
+    assert names == ["real", "1", "3", "4", "6", "8", "9", "11"] and sheet.shape == (8 * 5 - 1, 10 * 5 - 1)
     assert np.array_equal(sheet[5:9, 10:14], rows[1][2].reshape(4, 4))
     assert np.array_equal(sheet[35:39, :4], rows[11][0].reshape(4, 4)) and (sheet[4] == 1).all()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BLUE, RED, GREEN = COLORS[:3]
-ACROSS, DOWN = 14, 8  # pictures of a row of the gallery, and most rows
+ACROSS, DOWN = 10, 8  # pictures of a row of the gallery, and most rows
 NOT_COMPUTED = "exact eps^2, chi2, KL and total variation, as the density of pictures is unknown."
 
 
@@ -190,22 +190,19 @@ def _draw(figure: Figure, title: str, pictures: PictureSet, trace: PictureTrace,
     for spine in axes.spines.values():
         spine.set_visible(False)
     rounds = np.arange(1, len(steps) + 1)
-    drift = figure.add_subplot(grid[0, 1])
+    drift, gaps, covered = (figure.add_subplot(grid[k, 1]) for k in range(3))
+    # Bands first: the lines' call fixes the lower end of the axis.
+    low, high = (trace.measure("mmd2", end) for end in ("low", "high"))
+    drift.fill_between(rounds, low, high, color=BLUE, alpha=0.15, linewidth=0)
     draw_lines(drift, rounds, "drift (MMD2)", [
         ("measured", trace.measure("mmd2"), BLUE, "o-"),
         ("unrelated errors", trace.discounted, GREEN, "--"),
         ("the same error", trace.coherent, RED, ":"),
     ])  # fmt: skip
-    drift.fill_between(
-        rounds, trace.measure("mmd2", "low"), trace.measure("mmd2", "high"), color=BLUE, alpha=0.15, linewidth=0
-    )
-    gaps = figure.add_subplot(grid[1, 1])
-    gap = np.array([s.audit.gap for s in steps])
+    gap, low, high = (np.array([getattr(s.audit, part) for s in steps]) for part in ("gap", "low", "high"))
+    gaps.fill_between(rounds, low, high, color=BLUE, alpha=0.15, linewidth=0)
     told = "score error on real pictures above generation 1"
     draw_lines(gaps, rounds, told, [("eps^2 difference", gap, BLUE, "o-")], floor=None)
-    low, high = (np.array([getattr(s.audit, end) for s in steps]) for end in ("low", "high"))
-    gaps.fill_between(rounds, low, high, color=BLUE, alpha=0.15, linewidth=0)
-    covered = figure.add_subplot(grid[2, 1])
     draw_lines(covered, rounds, "precision, recall, coverage", [
         ("precision", trace.measure("precision"), GREEN, "s-"),
         ("recall", trace.measure("recall"), RED, "^-"),

@@ -75,7 +75,7 @@ def load_pictures(text: str, seeds: Seeds) -> PictureSet:
         return _divided(text, np.asarray(load_digits().images, np.float32) / 16, seeds)
     if kind == "mnist":
         folder = mnist_folder(Path(place).expanduser() if place else None)
-        train, held = (read_digits(folder, part)[0].astype(np.float32) / 255 for part in ("train", "test"))  # type: ignore[arg-type]
+        train, held = (read_digits(folder, part)[0].astype(np.float32) / 255 for part in ("train", "test"))
         return _scaled("mnist", train, held[seeds.numpy("held").permutation(len(held))[:MOST_HELD]])
     if Path(text).suffix.lower() not in (".npy", ".npz"):
         raise DataError(
