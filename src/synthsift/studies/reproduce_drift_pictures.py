@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FULL_SIZE = (
-    "The published size is for a GPU: synthsift simulate diffusion --data mnist:FOLDER --device cuda --width 64 "
-    "--batch 256 --steps 40000 --rows 50000 --generations 10 (Fashion-MNIST has files of the same names)."
+    "The published size is for a GPU and was not run by us: synthsift simulate diffusion --data mnist:FOLDER "
+    "--device cuda --width 64 --batch 256 --steps 40000 --rows 50000 --generations 10 (Fashion-MNIST has files of "
+    "the same names)."
 )
 
 
@@ -112,7 +113,7 @@ def _draw(
         drift.fill_between(rounds, low, high, color=color, alpha=0.15, linewidth=0)
         drift.plot(*table.where("round", "repeated", fraction=alpha), ":", color=color, linewidth=1)
         gaps.plot(*table.where("round", "score_gap", fraction=alpha), "o-", color=color)
-    label_axes(drift, "Drift from real digits (MMD2); dotted: if every error were the same", "generation", "drift")
+    label_axes(drift, "Drift (MMD2); dotted: the same error always", "generation", "drift")
     label_axes(gaps, "Score error on real digits above generation 1", "generation", "eps^2 difference")
     drift.legend()
     for axes in (drift, gaps):
