@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from synthsift.records import DataError, Images
-from synthsift.represent.gradients import CELLS, CHUNK, GRAY, gradient_histograms
+from synthsift.represent.gradients import CELLS, CHUNK, GRAY, expect_pixels, gradient_histograms
 
 FACTS = ("brightness", "contrast", "saturation", "sharpness")
 STILL = 1e-6  # a column that varies less is constant but for rounding
@@ -88,9 +88,7 @@ class ToneEncoder:
         DataError
             If the images are of another size than the fitted ones.
         """
-        if not isinstance(x, Images) or x.pixels != self.pixels:
-            seen = f"{x.pixels} pixels" if isinstance(x, Images) else type(x).__name__
-            raise DataError(f"the encoder knows images of {self.pixels} pixels but was given {seen}")
+        expect_pixels(x, self.pixels)
         values = np.concatenate(_blocks(x), axis=1)
         return (values - self.center.astype(np.float32)) / self.scale.astype(np.float32)
 
