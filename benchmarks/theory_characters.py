@@ -11,26 +11,12 @@ import torch
 
 from benchmarks.theory_cases import TextCase
 from synthsift.seeds import Seeds
+from synthsift.training.characters import Reader, mean_loss, new_reader, write_characters
 
 LENGTH, BATCH, RATE = 64, 16, 4e-3
 TRAINING = 0.9  # share of the file, by position; the last 5 % test
 CHECKPOINTS = (50_000, 100_000, 200_000, 400_000, 800_000)
 TEST_PIECES = 400
-
-
-class Reader(torch.nn.Module):
-    """One LSTM layer between an embedding and the next character's scores."""
-
-    def __init__(self, size: int, width: int) -> None:
-        super().__init__()
-        self.embedding = torch.nn.Embedding(size, 32)
-        self.lstm = torch.nn.LSTM(32, width, batch_first=True)
-        self.head = torch.nn.Linear(width, size)
-
-    def forward(self, codes: torch.Tensor, state: Any = None) -> tuple[torch.Tensor, Any]:
-        """Scores (b, t, size) of the next characters, and the state after them."""
-        hidden, state = self.lstm(self.embedding(codes), state)
-        return self.head(hidden), state
 
 
 def run_text(case: TextCase, seed: int, data: Path) -> list[dict[str, Any]]:
@@ -39,12 +25,12 @@ def run_text(case: TextCase, seed: int, data: Path) -> list[dict[str, Any]]:
     codes, size = _codes(data)
     own, rest = codes[: case.generator_chars], codes[case.generator_chars : int(TRAINING * len(codes))]
     test = _pieces(codes[int(0.95 * len(codes)) :])[:TEST_PIECES]
-    generator = _reader(size, case.generator_width, seeds.child("generator"))
+    generator = new_reader(size, case.generator_width, seeds.child("generator"))
     order = seeds.numpy("generator order")
     pieces = _pieces(own)
     _read(generator, pieces[order.integers(len(pieces), size=(case.generator_steps, BATCH))], case.generator_steps, {})
     made = _sample(generator, own, case.tokens // LENGTH + 1, seeds.torch("samples"))
-    generator_loss = _loss(generator, test)
+    generator_loss = mean_loss(generator, test)
     real, rows = _pieces(rest), []
     for fraction in case.fractions:
         rng = seeds.numpy("order")  # the same real pieces in the same places for every fraction
@@ -53,7 +39,7 @@ def run_text(case: TextCase, seed: int, data: Path) -> list[dict[str, Any]]:
         is_made = rng.permutation(num) < round(fraction * num)
         mixed = np.where(is_made[:, None], made[:num], chosen)
         steps = num // BATCH
-        student = _reader(size, case.width, seeds.child("student"))
+        student = new_reader(size, case.width, seeds.child("student"))
         losses = _read(student, mixed[: steps * BATCH].reshape(steps, BATCH, -1), steps, {c: test for c in CHECKPOINTS})
         common = {"width": case.width, "fraction": fraction, "generator_loss": generator_loss}
         rows += [common | {"tokens": tokens, "measured": loss} for tokens, loss in losses.items()]
@@ -75,16 +61,6 @@ def _pieces(codes: np.ndarray) -> np.ndarray:
     return codes[np.arange(num)[:, None] * LENGTH + np.arange(LENGTH + 1)]
 
 
-def _reader(size: int, width: int, seeds: Seeds) -> Reader:
-    """A fresh model whose first weights depend on the seed alone."""
-    reader, generator = Reader(size, width), seeds.torch("weights")
-    with torch.no_grad():
-        for parameter in reader.parameters():
-            spread = 0.1 if parameter.ndim == 1 or parameter.shape[0] == size else parameter.shape[1] ** -0.5
-            parameter.copy_(spread * (2 * torch.rand(parameter.shape, generator=generator) - 1))
-    return reader
-
-
 def _read(model: Reader, batches: np.ndarray, steps: int, tests: dict[int, np.ndarray]) -> dict[int, float]:
     """Read batches (steps, BATCH, LENGTH + 1) once; the loss on `tests` when that many characters have been read."""
     optimizer = torch.optim.Adam(model.parameters(), lr=RATE)
@@ -102,23 +78,11 @@ def _read(model: Reader, batches: np.ndarray, steps: int, tests: dict[int, np.nd
         last = step == steps - 1
         for tokens, test in tests.items():
             if before < tokens <= seen or (last and tokens > seen and tokens - seen < BATCH * LENGTH):
-                losses[tokens] = _loss(model, test)
+                losses[tokens] = mean_loss(model, test)
     return losses
 
 
-def _loss(model: Reader, pieces: np.ndarray) -> float:
-    """Mean loss over pieces (n, LENGTH + 1), nats a character."""
-    with torch.no_grad():
-        codes = torch.from_numpy(pieces)
-        return float(torch.nn.functional.cross_entropy(model(codes[:, :-1])[0].flatten(0, 1), codes[:, 1:].flatten()))
-
-
 def _sample(model: Reader, start: np.ndarray, num: int, generator: torch.Generator) -> np.ndarray:
-    """Pieces (num, LENGTH + 1) written by the model at temperature 1, each begun with a character of `start`."""
+    """Pieces (num, LENGTH + 1) written by the model, each begun with a character of `start`."""
     first = torch.randint(len(start), (num, 1), generator=generator)
-    written, state = [torch.from_numpy(start)[first]], None
-    with torch.no_grad():
-        for _ in range(LENGTH):
-            scores, state = model(written[-1], state)
-            written.append(torch.multinomial(scores[:, -1].softmax(dim=1), 1, generator=generator))
-    return np.asarray(torch.cat(written, dim=1).numpy())
+    return write_characters(model, torch.from_numpy(start)[first], LENGTH, generator)

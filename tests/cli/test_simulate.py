@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
+import numpy as np
 import pytest
 from cli_runner import synthsift
 
@@ -62,6 +64,30 @@ def test_trained_loops_keep_checkpoints_and_go_on_from_them(tmp_path: Path, monk
     first, second = (json.loads((out / "simulate.json").read_text()) for out in (once, parts))
     assert first == second and len(first["heat"]) == 2 and len(first["columns"]["eps2"]) == 2
     assert first["bounds"]["exact recursion of drift"] == [True, True]
+
+
+def test_loops_on_pictures_are_watched_drawn_and_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulate, "threadpool_limits", lambda count: nullcontext())  # tiny steps on a busy machine
+    pictures, out = tmp_path / "bars.npy", tmp_path / "out"
+    rng = np.random.default_rng(0)
+    x = rng.normal(0.2, 0.05, (460, 4, 4))
+    x[np.arange(460), rng.integers(4, size=460)] += 0.7
+    np.save(pictures, x)
+    words = ("simulate", "diffusion", "--data", pictures, "--rows", 60, "--paths", 100, "--steps", 8, "--width", 8,
+             "--batch", 16, "--sampling-steps", 6, "--out", out, "--generations")  # fmt: skip
+    with monkeypatch.context() as patch:
+        patch.setattr(simulate, "draw_files", lambda figure: {})
+        one = synthsift(*words, 1)
+    assert one.code == 0 and "Generation 1 of 1" in one.err, one.err
+    two = synthsift(*words, 2)
+    assert two.code == 0 and "1 of 2 generations are in" in two.err, two.err
+    record = json.loads((out / "simulate.json").read_text())
+    assert record["columns"]["round"] == [1, 2] and record["columns"]["score_gap"][0] == 0
+    assert "density of pictures is unknown" in record["sentence"] in two.out and record["num_held"] == 153
+    assert (out / "simulate.png").read_bytes().startswith(b"\x89PNG") and len(record["heat"]) == 2
+    np.save(pictures, x[::-1])
+    other = synthsift(*words, 2)
+    assert other.code == 2 and "other settings" in other.err
 
 
 def test_help_names_every_loop() -> None:

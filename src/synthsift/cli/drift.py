@@ -7,30 +7,27 @@ import os
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from synthsift.cli.console import Console
+from synthsift.cli.drift_exhibits import exhibit
 from synthsift.cli.drift_files import check_out, write_out
 from synthsift.cli.drift_record import describe_stream
-from synthsift.data.generations import Rows, Shape, read_generation, read_real
+from synthsift.data.generations import Rows, Shape, read_generations, read_real
 from synthsift.data.paths import existing_file
-from synthsift.data.pixels import is_picture, png_text
 from synthsift.drift.arguments import LEAST_ROWS
 from synthsift.drift.monitor import FALSE_ALARMS, HORIZON, Alarms, digest_rows, watch_generation
 from synthsift.drift.notices import find_notices
 from synthsift.drift.outlook import Outlook, look_ahead
 from synthsift.drift.reference import Reference, learn_reference
 from synthsift.drift.state import Stream, pack_state, unpack_state
-from synthsift.records import DataError, Table
+from synthsift.records import DataError, Finding
+from synthsift.represent.pretrained import check_encoder, reads_images
 from synthsift.seeds import Seeds
 from synthsift.writing import atomic_write
 
-EACH = 6
-MAX_CELLS = 10
-MAX_TEXT = 400
 LEAST_AHEAD = 5
 
 
@@ -44,6 +41,8 @@ class DriftSettings:
     fresh_fraction: str | None = None
     label: str | None = None
     text: str | None = None
+    pixels: int | None = None
+    encoder: str | None = None
     target: float | None = None
     horizon: int | None = None
     false_alarms: float | None = None
@@ -69,12 +68,14 @@ def execute_drift(settings: DriftSettings, console: Console) -> int:
     started = time.perf_counter()
     _check_flags(settings)
     with threadpool_limits(max(1, min(2, os.cpu_count() or 1))):
-        begun = _begin(settings, console) if settings.real is not None else _resume(settings)
+        left_out: list[Finding] = []
+        begun = _begin(settings, console, left_out) if settings.real is not None else _resume(settings)
         if settings.out is not None:
             check_out(settings.out, begun, overwrite=settings.overwrite)
-        stream = _measure(settings, begun, console)
+        stream = _measure(settings, begun, console, left_out)
         outlook = _look_ahead(stream, settings)
-    record = describe_stream(stream, outlook, find_notices(stream), settings.target)
+    findings = sorted([*find_notices(stream), *left_out], key=lambda f: -f.severity.value)
+    record = describe_stream(stream, outlook, findings, settings.target)
     record["seconds"] = time.perf_counter() - started
     if settings.state is not None:
         atomic_write(settings.state, pack_state(stream))
@@ -96,6 +97,8 @@ def _check_flags(settings: DriftSettings) -> None:
         fixed: dict[str, object] = {
             "label": settings.label,
             "text": settings.text,
+            "pixels": settings.pixels,
+            "encoder": settings.encoder,
             "horizon": settings.horizon,
             "seed": settings.seed,
             "false-alarms": settings.false_alarms,
@@ -122,19 +125,24 @@ def _check_flags(settings: DriftSettings) -> None:
             raise DataError(f"the folder of {name} {place} does not exist; make it first")
 
 
-def _begin(settings: DriftSettings, console: Console) -> Stream:
-    """A new stream: read and learn the real side."""
+def _begin(settings: DriftSettings, console: Console, left_out: list[Finding]) -> Stream:
+    """A new stream: read and learn the real side; what could not be read is added to `left_out`."""
     assert settings.real is not None
     alarms = Alarms(
         HORIZON if settings.horizon is None else settings.horizon,
         FALSE_ALARMS if settings.false_alarms is None else settings.false_alarms,
         settings.target or 0.0,
     )
+    if settings.encoder is not None:
+        check_encoder(settings.encoder)
     console.say(f"Reading {settings.real} ...")
-    rows, shape = read_real(settings.real, label=settings.label, text=settings.text)
+    rows, shape, found = read_real(settings.real, label=settings.label, text=settings.text, pixels=settings.pixels)
+    left_out += found
+    if settings.encoder is not None and shape.kind != ("image" if reads_images(settings.encoder) else "text"):
+        raise DataError(f"--encoder {settings.encoder} does not read a {shape.kind} such as {settings.real}; drop it")
     seed = settings.seed or 0
-    reference = learn_reference(rows.x, rows.labels, seeds=Seeds(seed).child("drift"))
-    shown = (_exhibit(rows, shape, "real data", seed),) if settings.gallery else ()
+    reference = learn_reference(rows.x, rows.labels, seeds=Seeds(seed).child("drift"), encoder=settings.encoder)
+    shown = (exhibit(rows, shape, "real data", seed),) if settings.gallery else ()
     return Stream(reference, alarms, seed, {**shape.plain(), "real": str(settings.real)}, exhibits=shown)
 
 
@@ -147,10 +155,11 @@ def _resume(settings: DriftSettings) -> Stream:
     return stream if settings.gallery else replace(stream, exhibits=())
 
 
-def _measure(settings: DriftSettings, begun: Stream, console: Console) -> Stream:
+def _measure(settings: DriftSettings, begun: Stream, console: Console, left_out: list[Finding]) -> Stream:
     """Read all files first, so that a slip in the last one costs nothing, then measure each."""
     shape = Shape.of({name: value for name, value in begun.schema.items() if name != "real"})
-    samples = [read_generation(path, shape) for path in settings.generations]
+    samples, found = read_generations(settings.generations, shape)
+    left_out += found
     for sample in samples:
         if len(sample.x) < LEAST_ROWS:
             raise DataError(f"{sample.file} has {len(sample.x)} rows; at least {LEAST_ROWS} are needed. Generate more")
@@ -165,11 +174,11 @@ def _measure(settings: DriftSettings, begun: Stream, console: Console) -> Stream
             index=len(stream.seen),
             name=name,
             seeds=Seeds(stream.seed),
-            labels=sample.labels,
+            labels=_known_labels(sample, shape, stream.reference, console),
             alarms=stream.alarms,
         )
         step = () if not stream.seen else (alpha[k - (not begun.seen)],)
-        shown = (_exhibit(sample, shape, name, stream.seed),) if stream.exhibits else ()
+        shown = (exhibit(sample, shape, name, stream.seed),) if stream.exhibits else ()
         stream = replace(
             stream,
             seen=(*stream.seen, seen),
@@ -177,6 +186,15 @@ def _measure(settings: DriftSettings, begun: Stream, console: Console) -> Stream
             exhibits=(*stream.exhibits, *shown),
         )
     return stream
+
+
+def _known_labels(sample: Rows, shape: Shape, reference: Reference, console: Console) -> np.ndarray | None:
+    """Classes of a generation; None where folders of images are named after something else than the real classes."""
+    shares = reference.class_shares
+    if shape.kind != "image" or sample.labels is None or shares is None or set(sample.labels) & set(shares):
+        return sample.labels
+    console.say(f"No folder in {sample.file} is named like a class of the real images, so classes are not compared.")
+    return None
 
 
 def _fractions(text: str | None, num_seen: int, num_new: int) -> list[float]:
@@ -217,7 +235,8 @@ def _names(files: list[str], taken: list[str]) -> list[str]:
     """Short names of the files, numbered where they clash."""
     names, used = [], set(taken)
     for file in files:
-        stem = Path(file).name.split(".")[0] or Path(file).name
+        whole = Path(file).name or Path(file).resolve().name  # "." has no name of its own
+        stem = whole.split(".")[0] or whole
         name, number = stem, 2
         while name in used:
             name, number = f"{stem} ({number})", number + 1
@@ -261,27 +280,3 @@ def _look_ahead(stream: Stream, settings: DriftSettings) -> Outlook | None:
     ahead = max(LEAST_AHEAD, stream.alarms.horizon - len(stream.seen))
     seeds = Seeds(stream.seed).child("outlook")
     return look_ahead(stream.trace, ahead, seeds=seeds, target=settings.target or (stream.alarms.tolerated or None))
-
-
-def _exhibit(rows: Rows, shape: Shape, name: str, seed: int) -> dict[str, Any]:
-    """A few rows, drawn at random, as a page can show them."""
-    some = np.sort(Seeds(seed).child("exhibit", name).numpy("rows").permutation(len(rows.x))[:EACH])
-    labels = [""] * len(some) if rows.labels is None else [str(rows.labels[k]) for k in some]
-    if isinstance(rows.x, Table):
-        kind, texts = "rows", [rows.x.texts(c) for c in range(min(len(rows.x.names), MAX_CELLS))]
-        content: list[Any] = [
-            {n: str(t[k])[:MAX_TEXT] for n, t in zip(rows.x.names, texts, strict=False)} for k in some
-        ]
-    elif rows.x.dtype == object:
-        kind, content = "text", [str(rows.x[k])[:MAX_TEXT] for k in some]
-    elif is_picture(shape.row_shape):
-        low, high = (0.0, 1.0) if shape.is_bytes else (float(rows.x.min()), float(rows.x.max()))
-        kind, content = "image", [png_text(rows.x[k].reshape(shape.row_shape), low, high) for k in some]
-    else:
-        kind = "rows"
-        content = [{f"column {c}": f"{v:.4g}" for c, v in enumerate(rows.x[k][:MAX_CELLS])} for k in some]
-    return {
-        "name": name,
-        "kind": kind,
-        "items": [{"label": b, "content": c} for b, c in zip(labels, content, strict=True)],
-    }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,9 +14,6 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from synthsift.cli.console import Console
-from synthsift.drift.diffusion_files import pack_step, unpack_step
-from synthsift.drift.diffusion_loop import LoopSettings, LoopStep, run_loop
-from synthsift.drift.kernels import five_modes
 from synthsift.drift.loops import GaussianLoop
 from synthsift.records import DataError
 from synthsift.seeds import Seeds
@@ -50,13 +46,13 @@ def execute_gaussian(where: SimulateOutput, console: Console, *, rounds: int, ru
     """Refit a Gaussian; `loop` holds the fields of `GaussianLoop`."""
     asked = GaussianLoop(**loop)
     settings = {"kind": "gaussian", "rounds": rounds, "runs": runs, "dim": dim, "loop": asdict(asked)}
-    return _execute(where, console, settings, lambda s: simulate_gaussian_study(asked, rounds, runs, s, dim))
+    return run_study(where, console, settings, lambda s: simulate_gaussian_study(asked, rounds, runs, s, dim))
 
 
 def execute_accumulate(where: SimulateOutput, console: Console, *, rows: int, rounds: int, runs: int, dim: int) -> int:
     """Keep all data, or replace them."""
     settings = {"kind": "accumulate", "rows": rows, "rounds": rounds, "runs": runs, "dim": dim}
-    return _execute(where, console, settings, lambda s: simulate_accumulate_study(rows, rounds, runs, s, dim))
+    return run_study(where, console, settings, lambda s: simulate_accumulate_study(rows, rounds, runs, s, dim))
 
 
 def execute_mixture(
@@ -64,7 +60,7 @@ def execute_mixture(
 ) -> int:
     """Errors of one size that line up in three ways."""
     settings = {"kind": "mixture", "alpha": alpha, "eps": eps, "rounds": rounds, "runs": runs}
-    return _execute(where, console, settings, lambda s: simulate_mixture_study(alpha, eps, rounds, runs, s))
+    return run_study(where, console, settings, lambda s: simulate_mixture_study(alpha, eps, rounds, runs, s))
 
 
 def execute_truncation(
@@ -72,66 +68,10 @@ def execute_truncation(
 ) -> int:
     """A sampler that stops early."""
     settings = {"kind": "truncation", "alpha": alpha, "t0": t0, "rounds": rounds, "rows": rows}
-    return _execute(where, console, settings, lambda s: simulate_truncation_study(alpha, t0, rounds, rows, s))
+    return run_study(where, console, settings, lambda s: simulate_truncation_study(alpha, t0, rounds, rows, s))
 
 
-def execute_diffusion(where: SimulateOutput, console: Console, *, loop: LoopSettings, dim: int) -> int:
-    """Train, sample and retrain diffusion models; finished generations in the folder are not repeated."""
-    from synthsift.studies.laboratory_diffusion import describe_loop
-
-    data = five_modes(dim)
-    # More generations with the same settings go on from those that are there.
-    settings = {"kind": "diffusion", "dim": dim, **{k: v for k, v in asdict(loop).items() if k != "num_rounds"}}
-
-    def work(seeds: Seeds) -> Simulated:
-        done = _finished(where, settings, loop.num_rounds)
-        if done:
-            console.say(f"{len(done)} of {loop.num_rounds} generations are in {where.out} already.")
-
-        began, whole = time.monotonic(), (loop.num_rounds - len(done)) * loop.model.steps
-
-        def tell(k: int, step: int, of: int) -> None:
-            at = (k - len(done)) * of + step
-            if at < min(50, of):
-                return  # the first steps are slow and say nothing about the rest
-            left = (time.monotonic() - began) * (whole - at) / at
-            console.progress(f"training steps of generation {k + 1} of {loop.num_rounds}", step, of, left)
-
-        steps = list(done)
-        for step in run_loop(data, loop, seeds, done=done, progress=None if console.quiet else tell):
-            steps.append(step)
-            if where.out is not None:
-                content = pack_step(step, _identity(settings, where.seed, len(steps)))
-                atomic_write(_round_file(where.out, len(steps)), content)
-            console.say(
-                f"Generation {len(steps)} of {loop.num_rounds}: eps^2 {step.paths.eps2:.3g}, eta {step.paths.eta:.2f}, "
-                f"drift {step.plane.drift - step.plane.drift_noise:.3g}"
-            )
-        return describe_loop(data, loop.alpha, steps)
-
-    return _execute(where, console, settings, work)
-
-
-def _round_file(out: Path, number: int) -> Path:
-    return out / ROUNDS / f"round-{number:03d}.safetensors"
-
-
-def _identity(settings: Mapping[str, Any], seed: int, number: int) -> dict[str, Any]:
-    return {**settings, "seed": seed, "number": number}
-
-
-def _finished(where: SimulateOutput, settings: Mapping[str, Any], most: int) -> list[LoopStep]:
-    """Rounds that the folder holds, up to the first that is missing."""
-    found: list[LoopStep] = []
-    while where.out is not None and len(found) < most:
-        path = _round_file(where.out, len(found) + 1)
-        if not path.exists():
-            break
-        found.append(unpack_step(path.read_bytes(), str(path), _identity(settings, where.seed, len(found) + 1)))
-    return found
-
-
-def _execute(
+def run_study(
     where: SimulateOutput, console: Console, settings: dict[str, Any], work: Callable[[Seeds], Simulated]
 ) -> int:
     """Check the folder, run, print, write."""

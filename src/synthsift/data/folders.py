@@ -1,4 +1,4 @@
-"""Folders of images: one folder a class, listed without opening a picture.
+"""Folders of images, mostly with one folder a class, listed without opening a picture.
 
 Links are followed, but each folder is read once: a link that leads back or to a folder that was read already is
 reported and passed over. Nothing is decoded here.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -21,7 +21,7 @@ REFUSED = frozenset({"EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG"})
 
 @dataclass(frozen=True)
 class ImageFolder:
-    """What lies in a folder with one folder a class.
+    """What lies in a folder of images, mostly with one folder a class.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class ImageFolder:
     names : tuple of str
         Paths of the images below `root`, with "/" between the parts, sorted.
     labels : tuple of str
-        The class folder of each.
+        The class folder of each; "" where there are no classes.
     empty : tuple of str
         Class folders that hold no image.
     strays : tuple of str
@@ -97,6 +97,40 @@ def list_images(path: str | Path) -> ImageFolder:
     empty = sorted(set(found["class"]) - set(folders) - set(found["link"]))
     rest = (tuple(sorted(found[kind])) for kind in ("stray", "link"))
     return ImageFolder(root, tuple(names), tuple(map(printable, folders)), tuple(empty), *rest)
+
+
+def list_sample(path: str | Path) -> ImageFolder:
+    """List a folder of images that may have class folders or none; without them every label is "".
+
+    Raises
+    ------
+    DataError
+        If it is no folder, holds no image, or holds at least as many images beside its class folders as in them.
+    """
+    root = Path(path).expanduser()
+    if not root.is_dir():
+        seen = "is a file" if root.exists() else "does not exist"
+        raise DataError(f"{path} {seen}, and a folder of images is needed. Name the folder that the images lie in.")
+    if printable(str(root)) != str(root):
+        raise DataError(
+            f"the folder name {printable(str(root))!r} is not UTF-8, so no result could name it. Rename it."
+        )
+    listed = list_images(root)
+    plain = tuple(n for n in listed.strays if "/" not in n and Path(n).suffix.lower() in image_endings())
+    if not plain and not listed.names:
+        raise DataError(
+            f"{path} holds no image. Needed are images (.png, .jpg, .webp and so on), directly in it or in one folder "
+            "a class. Was it written completely?"
+        )
+    if listed.names and len(plain) >= len(listed.names):
+        raise DataError(
+            f"{path} holds {len(plain):,} images directly and {len(listed.names):,} in folders below, so it is not "
+            "clear which are meant. Move one kind elsewhere."
+        )
+    if listed.names:
+        return listed
+    others = tuple(name for name in listed.strays if name not in plain)
+    return replace(listed, names=plain, labels=("",) * len(plain), empty=(), strays=others)
 
 
 def _walk(root: Path) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Real rows and the generations of a retraining loop: files without a synthetic source and, mostly, without labels.
+"""Real rows and the generations of a retraining loop: no synthetic source and, mostly, no labels.
 
 The real file decides once what every later file must look like: its kind, width, columns and which of them are
 numbers. So a generation that is added next month is read exactly as those of today.
@@ -6,6 +6,7 @@ numbers. So a generation that is added next month is read exactly as those of to
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,14 @@ import numpy as np
 
 from synthsift.data.arrays import NUMERIC, flat_inputs, read_npz, safe_numpy, unsound_rows
 from synthsift.data.columns import Column, NumberColumn, RawFile, describe_names, finite_cells, key_texts
-from synthsift.data.files import need_column, read_file
+from synthsift.data.files import need_column, read_file, refuse_columns_of_images
+from synthsift.data.folders import list_sample
+from synthsift.data.images import decode_parts
 from synthsift.data.parts import Part, numbered_ids
 from synthsift.data.paths import existing_file
+from synthsift.data.spec import PIXELS
 from synthsift.data.tables import build_tables
-from synthsift.records import DataError, Table
+from synthsift.records import DataError, Finding, Table
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Shape:
     Parameters
     ----------
     kind : str
-        "array", "table" or "text".
+        "array", "table", "text" or "image".
     label, text : str or None
         Columns of classes and of documents.
     columns : tuple of (str, bool)
@@ -37,6 +41,8 @@ class Shape:
         Shape of one row of an array.
     is_bytes : bool
         Whether an array holds 0-255, which are divided by 255.
+    pixels : int
+        Side that images are scaled to; 0 for other kinds.
     """
 
     kind: str
@@ -45,6 +51,7 @@ class Shape:
     columns: tuple[tuple[str, bool], ...] = ()
     row_shape: tuple[int, ...] = ()
     is_bytes: bool = False
+    pixels: int = 0
 
     def plain(self) -> dict[str, Any]:
         """JSON-safe form."""
@@ -55,6 +62,7 @@ class Shape:
             "columns": [list(column) for column in self.columns],
             "row_shape": list(self.row_shape),
             "is_bytes": self.is_bytes,
+            "pixels": self.pixels,
         }
 
     @staticmethod
@@ -66,33 +74,63 @@ class Shape:
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of one file: ``x`` (a `Table`, float32 (n, d), or texts (n,)) and labels (n,) of str where there are any."""
+    """Rows of one file.
+
+    Parameters
+    ----------
+    file : str
+        Its path, or that of the folder, as the user gave it.
+    x : Table, ndarray (n, d) of float32, object ndarray (n,) of texts, or Images
+        The rows.
+    labels : ndarray (n,) of str, or None
+        Their classes, where there are any.
+    """
 
     file: str
     x: Any
     labels: np.ndarray | None
 
 
-def read_real(path: str | Path, *, label: str | None = None, text: str | None = None) -> tuple[Rows, Shape]:
+def read_real(
+    path: str | Path, *, label: str | None = None, text: str | None = None, pixels: int | None = None
+) -> tuple[Rows, Shape, list[Finding]]:
     """Read the real rows and what they ask of every other file.
 
     Parameters
     ----------
     path : str or Path
-        A table, or .npy, or .npz with ``x``.
+        A table, or .npy, or .npz with ``x``, or a folder of images.
     label, text : str, optional
-        Columns of classes and of documents; without `text` all columns of a table are inputs.
+        Columns of classes and of documents; without `text` all columns of a table are inputs. Images have the classes
+        of their folders.
+    pixels : int, optional
+        Side that images are scaled to, 32 (the default) or 64.
 
     Returns
     -------
-    Rows, Shape
-        The rows, and the shape for `read_generation`.
+    Rows, Shape, list of Finding
+        The rows, the shape for `read_generations`, and what was left out.
 
     Raises
     ------
     DataError
         Whatever is wrong with the file: what was seen, what was needed, what to do next.
     """
+    if Path(path).expanduser().is_dir():
+        refuse_columns_of_images(path, {"--label": label, "--text": text})
+        shape = Shape("image", pixels=PIXELS[0] if pixels is None else pixels)
+        if shape.pixels not in PIXELS:
+            raise DataError(f"--pixels is {pixels}; images are scaled to {' or '.join(map(str, PIXELS))} pixels.")
+        (rows,), left_out = _read_folders([path], shape.pixels)
+        return rows, shape, left_out
+    if pixels is not None:
+        raise DataError(f"--pixels {pixels} is given, but {path} is no folder of images. Leave it out.")
+    rows, shape = _read_rows(path, label, text)
+    return rows, shape, []
+
+
+def _read_rows(path: str | Path, label: str | None, text: str | None) -> tuple[Rows, Shape]:
+    """The real rows of a file and their shape."""
     raw = _read(path, label, text)
     if raw.x is not None:
         shape = Shape("array", label, None, (), tuple(raw.x.shape[1:]), raw.x.dtype == np.uint8)
@@ -106,26 +144,51 @@ def read_real(path: str | Path, *, label: str | None = None, text: str | None = 
     return Rows(raw.file, table, _labels(raw, label)), Shape("table", label, None, tuple(numbers))
 
 
-def read_generation(path: str | Path, shape: Shape) -> Rows:
-    """Read one generation, as the real rows were read.
+def read_generations(paths: Sequence[str | Path], shape: Shape) -> tuple[list[Rows], list[Finding]]:
+    """Read generations, as the real rows were read.
 
     Parameters
     ----------
-    path : str or Path
-        A file of the kind of the real one.
+    paths : sequence of str or Path
+        Files or folders of the kind of the real one.
     shape : Shape
         From `read_real`.
 
     Returns
     -------
-    Rows
-        With the columns and kinds of the real rows.
+    list of Rows, list of Finding
+        With the columns and kinds of the real rows, and what was left out.
 
     Raises
     ------
     DataError
-        If kind, width, columns or types differ, or the file cannot be read.
+        If kind, width, columns or types differ, or something cannot be read.
     """
+    if shape.kind == "image":
+        return _read_folders(paths, shape.pixels)
+    return [_read_generation(path, shape) for path in paths], []
+
+
+def _read_folders(paths: Sequence[str | Path], pixels: int) -> tuple[list[Rows], list[Finding]]:
+    """The images of folders, decoded into one store, and what was left out of them."""
+    parts = []
+    for path in paths:
+        folder = list_sample(path)
+        raw = RawFile(str(path), (), {}, len(folder.names), folder=folder)
+        parts.append(Part("generation", str(path), raw, np.arange(raw.total), np.array(folder.names, dtype=str)))
+    decoded, left_out = decode_parts(parts, pixels)
+    found = []
+    for part in decoded:
+        assert part.raw.folder is not None
+        labels = np.array(part.raw.folder.labels, dtype=object)[part.rows]
+        found.append(Rows(part.raw.file, part.raw.x, labels if labels.astype(bool).any() else None))
+    return found, left_out
+
+
+def _read_generation(path: str | Path, shape: Shape) -> Rows:
+    """One generation that is a file."""
+    if Path(path).expanduser().is_dir():
+        raise DataError(f"{path} is a folder but the real rows are {shape.kind}s of a file; give all in one kind")
     raw = _read(path, shape.label, shape.text)
     if (raw.x is not None) != (shape.kind == "array"):
         seen, needed = ("an array", "a table") if raw.x is not None else ("a table", "an array")

@@ -1,4 +1,4 @@
-"""Named columns of raw rows, in which a person can read what drifts: a table's own, an array's places, facts of texts.
+"""Named columns of raw rows, in which a person can read what drifts: a table's, an array's, facts of texts and images.
 
 The encoded rows decide whether there is drift; these say where. A `ColumnSummary` of the reference is all that is kept.
 """
@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from synthsift.records import Table
+from synthsift.records import Images, Table
+from synthsift.represent.tones import picture_facts
 
 MOST_COLUMNS = 200  # of an array; wider rows are embeddings, whose single places mean nothing to anybody
 MOST_CATEGORIES = 50
@@ -64,7 +65,9 @@ class ColumnSummary:
 
 
 def name_columns(x: Any) -> list[Column]:
-    """Return the columns of a table, an array (n, d) or texts (n,); none for arrays wider than `MOST_COLUMNS`."""
+    """Return the columns of a table, an array (n, d), texts or images; none for arrays wider than `MOST_COLUMNS`."""
+    if isinstance(x, Images):
+        return [Column(name, values) for name, values in picture_facts(x).items()]
     if isinstance(x, Table):
         return [
             Column(name, values if names is None else x.texts(k))

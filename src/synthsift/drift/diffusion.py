@@ -1,4 +1,4 @@
-"""Trained score-based diffusion models: a small network, denoising score matching, two samplers.
+"""Trained score-based diffusion models: denoising score matching of a small network, two samplers.
 
 The network predicts the noise z of X_t = e^{-t/2} X_0 + sigma_t z, sigma_t^2 = 1 - e^{-t}; the score is -z/sigma_t.
 Times are drawn evenly in u = log(e^t - 1), whose density is 1/sigma_t^2 in t: the plain squared error in z is then the
@@ -13,12 +13,22 @@ both samplers); Vincent 2011 (denoising score matching); Khelifa, Turner, Venkat
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from synthsift.drift.score_networks import (
+    Shapes,
+    check_side,
+    layers_noise,
+    layers_shapes,
+    new_layers,
+    unet_noise,
+    unet_shapes,
+)
 from synthsift.records import DataError
 from synthsift.seeds import Seeds
 
@@ -29,8 +39,9 @@ Sampler = Literal["sde", "ode"]
 Draw = Callable[[int, np.random.Generator], np.ndarray]
 Progress = Callable[[int, int], None]
 SAMPLERS = ("sde", "ode")
-FREQUENCIES = 6  # sines and cosines of u that tell the network the time
+DEVICES = ("cpu", "cuda")
 ROWS_AT_ONCE = 8192
+PICTURES_AT_ONCE = 512  # what a U-Net holds of them stays in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -40,7 +51,7 @@ class DiffusionSettings:
     Parameters
     ----------
     width, depth : int
-        Units and number of hidden layers.
+        Units and number of hidden layers; a U-Net has `width` channels and a fixed depth.
     steps, batch : int
         Optimizer steps and rows of each.
     learning_rate : float
@@ -50,9 +61,15 @@ class DiffusionSettings:
     horizon, t0 : float
         Time T at which the reverse process starts and t0 > 0 at which it stops.
     sampling_steps : int
-        Equal time steps of a sampler.
+        Time steps of a sampler.
     sampler : {"sde", "ode"}
         Euler-Maruyama steps of the reverse SDE, or Heun steps of the probability-flow ODE.
+    side : int
+        Rows are pictures of side x side pixels and the network is a U-Net; 0 for rows of any numbers.
+    log_steps : bool
+        Whether steps are equal in log(e^t - 1) instead of t: fine ones near t0, where pictures get their details.
+    device : str
+        Where torch computes: "cpu", or "cuda" where there is one.
     """
 
     width: int = 96
@@ -65,6 +82,9 @@ class DiffusionSettings:
     t0: float = 0.05
     sampling_steps: int = 80
     sampler: Sampler = "sde"
+    side: int = 0
+    log_steps: bool = False
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         sizes = {name: getattr(self, name) for name in ("width", "depth", "steps", "batch", "sampling_steps")}
@@ -79,6 +99,18 @@ class DiffusionSettings:
             )
         if self.sampler not in SAMPLERS:
             raise DataError(f"the sampler {self.sampler!r} is unknown; choose one of {', '.join(SAMPLERS)}")
+        if self.side:
+            check_side(self.side)
+        if self.device not in DEVICES:
+            raise DataError(f"the device {self.device!r} is unknown; choose one of {', '.join(DEVICES)}")
+
+    @property
+    def times(self) -> np.ndarray:
+        """Times (sampling_steps + 1,) of the sampler, from the horizon down to t0."""
+        if not self.log_steps:
+            return np.linspace(self.horizon, self.t0, self.sampling_steps + 1)
+        low, high = log_times(self.t0, self.horizon)
+        return np.log1p(np.exp(np.linspace(high, low, self.sampling_steps + 1)))
 
 
 def log_times(t0: float, horizon: float) -> tuple[float, float]:
@@ -107,27 +139,27 @@ class ScoreModel:
     @property
     def dim(self) -> int:
         """Width d of the data."""
-        return len(self.arrays[f"{self.settings.depth}.bias"])
+        return self.settings.side**2 or len(self.arrays[f"{self.settings.depth}.bias"])
 
     def __call__(self, rows: np.ndarray, t: float | np.ndarray) -> np.ndarray:
         """Learned score (n, d) at rows (n, d) and time t, one or one per row."""
         import torch
 
         times = np.broadcast_to(np.asarray(t, dtype=np.float64), (len(rows),))
-        found = np.empty(rows.shape)
+        found, size = np.empty(rows.shape), PICTURES_AT_ONCE if self.settings.side else ROWS_AT_ONCE
+        layers, device = self._tensors(), self.settings.device
         with torch.no_grad():
-            for start in range(0, len(rows), ROWS_AT_ONCE):
-                part = slice(start, start + ROWS_AT_ONCE)
-                x = torch.from_numpy(np.ascontiguousarray(rows[part], dtype=np.float32))
-                u = torch.from_numpy(np.log(np.expm1(times[part])).astype(np.float32))
-                noise = _network(x, u, self._tensors(), self.settings)
-                found[part] = noise.numpy() / -np.sqrt(-np.expm1(-times[part]))[:, None]
+            for start in range(0, len(rows), size):
+                part = slice(start, start + size)
+                x, u = _tensor(rows[part], device), _tensor(np.log(np.expm1(times[part])), device)
+                noise = predict_noise(x, u, layers, self.settings)
+                found[part] = noise.cpu().numpy() / -np.sqrt(-np.expm1(-times[part]))[:, None]
         return found
 
     def _tensors(self) -> dict[str, torch.Tensor]:
         import torch
 
-        return {name: torch.from_numpy(value) for name, value in self.arrays.items()}
+        return {name: torch.from_numpy(value).to(self.settings.device) for name, value in self.arrays.items()}
 
     def sample(self, num_rows: int, rng: np.random.Generator) -> np.ndarray:
         """Draw rows (num_rows, d) by the reverse process from N(0, I) at T down to t0."""
@@ -156,34 +188,17 @@ def reverse_samples(
     ndarray (n, d)
         Draws at time t0.
     """
-    y, dt = np.array(start, dtype=np.float64), (s.horizon - s.t0) / s.sampling_steps
-    for k in range(s.sampling_steps):
-        t = s.horizon - k * dt
+    y, times = np.array(start, dtype=np.float64), s.times
+    for t, after in zip(times[:-1].tolist(), times[1:].tolist(), strict=True):
+        dt = t - after
         if s.sampler == "sde":
             drift = y / 2 + score(y, t - dt / 2)
             y = y + drift * dt + math.sqrt(dt) * rng.standard_normal(y.shape)
         else:
             first = (y + score(y, t)) / 2
             guess = y + first * dt
-            y = y + (first + (guess + score(guess, t - dt)) / 2) * dt / 2
+            y = y + (first + (guess + score(guess, after)) / 2) * dt / 2
     return y
-
-
-def _network(
-    x: torch.Tensor, u: torch.Tensor, layers: dict[str, torch.Tensor], settings: DiffusionSettings
-) -> torch.Tensor:
-    """Predicted noise (n, d) at noised rows x (n, d) and times u (n,)."""
-    import torch
-    from torch.nn.functional import linear, silu
-
-    low, high = log_times(settings.t0, settings.horizon)
-    phase = ((u - low) / (high - low))[:, None]
-    waves = math.pi * phase * torch.arange(1, FREQUENCIES + 1)
-    h = torch.cat([x, phase, waves.sin(), waves.cos()], dim=1)
-    for k in range(settings.depth):
-        wide = linear(h, layers[f"{k}.weight"], layers[f"{k}.bias"])
-        h = silu(wide) + h if k else silu(wide)  # hidden layers pass their input on
-    return linear(h, layers[f"{settings.depth}.weight"], layers[f"{settings.depth}.bias"])
 
 
 def train_score(
@@ -227,30 +242,48 @@ def train_score(
 
     from synthsift.training.adamw import AdamW
 
-    layers = _new_layers(dim, settings, seeds.torch("layers")) if start is None else start._tensors()
-    layers = {name: value.clone().requires_grad_() for name, value in layers.items()}
+    if settings.side and settings.side**2 != dim:
+        raise DataError(f"rows of {dim} numbers are no pictures of {settings.side} x {settings.side} pixels")
+    layers = new_layers(layer_shapes(dim, settings), seeds.torch("layers")) if start is None else start._tensors()
+    layers = {name: value.clone().to(settings.device).requires_grad_() for name, value in layers.items()}
     mean = {name: value.detach().clone() for name, value in layers.items()}
     optimizer = AdamW(layers.values(), settings.learning_rate, settings.steps, decay=0.0)
     rng, low_high = seeds.numpy("rows"), log_times(settings.t0, settings.horizon)
     losses = np.empty(settings.steps)
-    for step in range(settings.steps):
-        x0 = draw(settings.batch, rng)
-        u = rng.uniform(*low_high, size=len(x0))
-        x, z = noise_rows(x0, u, rng)
-        guess = _network(_tensor(x), _tensor(u), layers, settings)
-        loss = mse_loss(guess, _tensor(z))
-        loss.backward()
-        optimizer.step()
-        losses[step] = float(loss.detach())
-        if not math.isfinite(losses[step]):
-            raise DataError(f"the loss is {losses[step]} at step {step}; lower the learning rate or rescale the data")
-        decay = min(settings.ema, (1 + step) / (10 + step))  # the mean forgets the random start sooner
-        with torch.no_grad():
-            for name, value in layers.items():
-                mean[name].lerp_(value, 1 - decay)
-        if progress is not None:
-            progress(step + 1, settings.steps)
-    return ScoreModel(settings, {name: value.numpy() for name, value in mean.items()}, losses)
+    with _one_thread():
+        for step in range(settings.steps):
+            x0 = draw(settings.batch, rng)
+            u = rng.uniform(*low_high, size=len(x0))
+            x, z = noise_rows(x0, u, rng)
+            guess = predict_noise(_tensor(x, settings.device), _tensor(u, settings.device), layers, settings)
+            loss = mse_loss(guess, _tensor(z, settings.device))
+            loss.backward()
+            optimizer.step()
+            losses[step] = float(loss.detach())
+            if not math.isfinite(losses[step]):
+                raise DataError(
+                    f"the loss is {losses[step]} at step {step}; lower the learning rate or rescale the data"
+                )
+            decay = min(settings.ema, (1 + step) / (10 + step))  # the mean forgets the random start sooner
+            with torch.no_grad():
+                for name, value in layers.items():
+                    mean[name].lerp_(value, 1 - decay)
+            if progress is not None:
+                progress(step + 1, settings.steps)
+    return ScoreModel(settings, {name: value.cpu().numpy() for name, value in mean.items()}, losses)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Train on one thread: backward passes of small layers on two took 18 times as long beside another process."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def noise_rows(x0: np.ndarray, u: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -260,30 +293,25 @@ def noise_rows(x0: np.ndarray, u: np.ndarray, rng: np.random.Generator) -> tuple
     return np.exp(-t / 2) * x0 + np.sqrt(-np.expm1(-t)) * z, z
 
 
-def _tensor(values: np.ndarray) -> torch.Tensor:
+def _tensor(values: np.ndarray, device: str) -> torch.Tensor:
     import torch
 
-    return torch.from_numpy(values.astype(np.float32))
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(device)
 
 
-def layer_shapes(dim: int, settings: DiffusionSettings) -> dict[str, tuple[int, ...]]:
+def layer_shapes(dim: int, settings: DiffusionSettings) -> Shapes:
     """Shape of every array of a network."""
-    inputs = dim + 1 + 2 * FREQUENCIES
-    shapes: dict[str, tuple[int, ...]] = {}
-    for k in range(settings.depth + 1):
-        outputs = settings.width if k < settings.depth else dim
-        shapes |= {f"{k}.weight": (outputs, inputs), f"{k}.bias": (outputs,)}
-        inputs = outputs
-    return shapes
+    if settings.side:
+        return unet_shapes(settings.side, settings.width)
+    return layers_shapes(dim, settings.width, settings.depth)
 
 
-def _new_layers(dim: int, settings: DiffusionSettings, generator: torch.Generator) -> dict[str, torch.Tensor]:
-    """He's initialization, the last layer at 0."""
-    import torch
-
-    layers = {}
-    for name, shape in layer_shapes(dim, settings).items():
-        is_last = name.startswith(f"{settings.depth}.")
-        scale = 0.0 if len(shape) == 1 or is_last else math.sqrt(2 / shape[1])
-        layers[name] = scale * torch.randn(shape, generator=generator)
-    return layers
+def predict_noise(
+    x: torch.Tensor, u: torch.Tensor, layers: dict[str, torch.Tensor], settings: DiffusionSettings
+) -> torch.Tensor:
+    """Predicted noise (n, d) of noised rows x (n, d) at log times u (n,)."""
+    low, high = log_times(settings.t0, settings.horizon)
+    phase = (u - low) / (high - low)
+    if settings.side:
+        return unet_noise(x, phase, u.sigmoid().sqrt(), layers, settings.side)  # sigma_t^2 = e^u / (1 + e^u)
+    return layers_noise(x, phase, layers, settings.depth)

@@ -14,6 +14,7 @@ import numpy as np
 
 from synthsift.drift.diffusion import DiffusionSettings, ScoreModel, layer_shapes
 from synthsift.drift.diffusion_loop import LoopStep, PathMeasures
+from synthsift.drift.picture_loop import PictureStep, ScoreGap
 from synthsift.drift.plane import PlaneRound
 from synthsift.numerics.fingerprints import fingerprint_arrays
 from synthsift.records import DataError
@@ -23,12 +24,12 @@ SCHEMA = 1
 AGAIN = "Remove the file, or start the loop anew in another folder"
 
 
-def pack_step(step: LoopStep, identity: Mapping[str, Any]) -> bytes:
+def pack_step(step: LoopStep | PictureStep, identity: Mapping[str, Any]) -> bytes:
     """Return a finished round as the bytes of a safetensors file.
 
     Parameters
     ----------
-    step : LoopStep
+    step : LoopStep or PictureStep
         The round.
     identity : mapping
         What the loop and the round are (settings, seed, number), JSON-safe; checked when the file is read.
@@ -38,12 +39,11 @@ def pack_step(step: LoopStep, identity: Mapping[str, Any]) -> bytes:
     arrays = {f"layer.{name}": value for name, value in step.model.arrays.items()}
     arrays |= {"losses": step.model.losses, "pool": step.pool}
     arrays = {name: np.array(value, order="C") for name, value in arrays.items()}
-    plain = {
-        "identity": dict(identity),
-        "settings": asdict(step.model.settings),
-        "paths": asdict(step.paths),
-        "plane": asdict(step.plane),
-    }
+    if isinstance(step, LoopStep):
+        measured: dict[str, Any] = {"paths": asdict(step.paths), "plane": asdict(step.plane)}
+    else:
+        measured = {"audit": asdict(step.audit)}
+    plain = {"identity": dict(identity), "settings": asdict(step.model.settings), **measured}
     text = json.dumps(plain)  # Python's own NaN, which Python reads back
     return save(
         arrays,
@@ -51,7 +51,7 @@ def pack_step(step: LoopStep, identity: Mapping[str, Any]) -> bytes:
     )
 
 
-def unpack_step(data: bytes, name: str, identity: Mapping[str, Any]) -> LoopStep:
+def unpack_step(data: bytes, name: str, identity: Mapping[str, Any]) -> LoopStep | PictureStep:
     """Rebuild a round from `pack_step`.
 
     Parameters
@@ -82,15 +82,21 @@ def unpack_step(data: bytes, name: str, identity: Mapping[str, Any]) -> LoopStep
         raise DataError(f"{name} was changed or damaged after it was written. {AGAIN}")
     try:
         plain = json.loads(header["round"])
-        settings = DiffusionSettings(**plain["settings"])
-        layers = {k.removeprefix("layer."): v for k, v in arrays.items() if k.startswith("layer.")}
-        model = ScoreModel(settings, layers, arrays["losses"])
-        shapes = layer_shapes(arrays["pool"].shape[1], settings)
-        if {k: v.shape for k, v in layers.items()} != shapes:
-            raise ValueError("the layers have other shapes than the settings say")
-        step = LoopStep(model, arrays["pool"], PathMeasures(**plain["paths"]), PlaneRound(**plain["plane"]))
+        step = _rebuild(arrays, plain)
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise DataError(f"{name} does not fit together ({type(error).__name__}: {error}). {AGAIN}") from error
     if plain["identity"] != json.loads(json.dumps(dict(identity))):
         raise DataError(f"{name} belongs to a loop with other settings. Repeat its settings, or choose another folder")
     return step
+
+
+def _rebuild(arrays: Mapping[str, np.ndarray], plain: Mapping[str, Any]) -> LoopStep | PictureStep:
+    """Records from arrays and JSON."""
+    settings = DiffusionSettings(**plain["settings"])
+    layers = {k.removeprefix("layer."): v for k, v in arrays.items() if k.startswith("layer.")}
+    model, pool = ScoreModel(settings, layers, arrays["losses"]), arrays["pool"]
+    if {k: v.shape for k, v in layers.items()} != layer_shapes(pool.shape[1], settings):
+        raise ValueError("the layers have other shapes than the settings say")
+    if "audit" in plain:
+        return PictureStep(model, pool, ScoreGap(**plain["audit"]))
+    return LoopStep(model, pool, PathMeasures(**plain["paths"]), PlaneRound(**plain["plane"]))

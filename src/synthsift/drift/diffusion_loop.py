@@ -41,7 +41,7 @@ class LoopSettings:
     pool_rows : int
         Rows that every model makes for the next one.
     num_paths : int
-        Paths on which score errors are measured.
+        Paths, or noised pictures, on which score errors are measured.
     warm_start : bool
         Go on from the last network instead of a new one.
     model : DiffusionSettings
@@ -134,6 +134,8 @@ def run_loop(
     LoopStep
         Round len(done), len(done) + 1, ...
     """
+    if settings.model.side or settings.model.log_steps:
+        raise DataError("a loop on a known density takes rows of numbers and even time steps; leave side and log_steps")
     plane = plane or covering_plane(data)
     steps = list(done[-1:])
     for k in range(len(done), settings.num_rounds):

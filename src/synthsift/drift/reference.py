@@ -19,8 +19,9 @@ from synthsift.drift.innovation import covariance_rank
 from synthsift.drift.measures import MAX_ROWS
 from synthsift.drift.modes import assign_modes
 from synthsift.drift.space import FeatureSpace, learn_space
-from synthsift.records import DataError
+from synthsift.records import DataError, Images
 from synthsift.represent.encoders import Encoder, fit_encoder
+from synthsift.represent.tones import ToneEncoder
 from synthsift.seeds import Seeds, as_seeds
 
 LEAST_REAL = 3 * LEAST_ROWS // 2  # a third of them goes to the space
@@ -89,17 +90,19 @@ class Reference:
         return covariance_rank(self.features)
 
 
-def learn_reference(x: Any, labels: np.ndarray | None, *, seeds: Seeds | int) -> Reference:
+def learn_reference(x: Any, labels: np.ndarray | None, *, seeds: Seeds | int, encoder: str | None = None) -> Reference:
     """Learn the encoder and the space from a third of the real rows and keep the others to compare with.
 
     Parameters
     ----------
-    x : Table, ndarray (n, d) of floats, or object ndarray (n,) of texts
+    x : Table, ndarray (n, d) of floats, object ndarray (n,) of texts, or Images
         Real rows, best ones that no generation was trained on.
     labels : ndarray (n,) of str, optional
         Their classes.
     seeds : Seeds or int
         Which rows, and the randomness of the space.
+    encoder : str, optional
+        A pretrained network for images or texts, see `PretrainedEncoder`.
 
     Returns
     -------
@@ -120,20 +123,25 @@ def learn_reference(x: Any, labels: np.ndarray | None, *, seeds: Seeds | int) ->
     order = node.numpy("division").permutation(n)
     count = min(n // 3, MAX_ROWS)
     teach, keep = np.sort(order[:count]), np.sort(order[count : count + MAX_ROWS])
-    encoder = fit_encoder(x[teach], seed=node.integer("encoder"))
-    learned = check_features("the real sample", encoder.transform(x[teach]), least=1)
+    fitted = _fit(x[teach], encoder, node.integer("encoder"))
+    learned = check_features("the real sample", fitted.transform(x[teach]), least=1)
     if not (learned.std(axis=0) > 0).any():
         raise DataError("all real rows are the same; there is nothing to compare with. Check the file")
     shares = None if labels is None else _shares(labels)
     return Reference(
-        encoder,
+        fitted,
         learn_space(learned, node.child("space")),
-        check_features("the real sample", encoder.transform(x[keep])).astype(np.float32),
+        check_features("the real sample", fitted.transform(x[keep])).astype(np.float32),
         summarize(name_columns(x)),
         shares,
         0 if labels is None else n,
         n,
     )
+
+
+def _fit(x: Any, name: str | None, seed: int) -> Encoder:
+    """The encoder of the rows' kind; images are encoded with their colors and sharpness, not by shape alone."""
+    return ToneEncoder.fit(x) if name is None and isinstance(x, Images) else fit_encoder(x, seed=seed, name=name)
 
 
 def _shares(labels: np.ndarray) -> dict[str, float]:

@@ -99,7 +99,8 @@ def learn_space(rows: np.ndarray, seeds: Seeds) -> FeatureSpace:
     spread, basis = np.linalg.eigh((values - center).T @ (values - center) / len(values))
     order = np.argsort(-spread)[: min(COMPACT, max(1, len(values) // 4))]
     live = order[spread[order] > 1e-10 * max(float(spread.max()), 1e-300)]
-    directions = basis[:, live] / np.sqrt(spread[live])
+    # In the order in which a state gives them back: products then agree to the last digit.
+    directions = np.ascontiguousarray(basis[:, live] / np.sqrt(spread[live]))
     compact = (values - center) @ directions
     count = int(np.clip(len(values) // ROWS_A_MODE, 2, MOST_MODES))
     modes = find_modes(compact[:MODE_ROWS], count, seeds.numpy("modes"))

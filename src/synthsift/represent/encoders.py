@@ -15,6 +15,7 @@ import numpy as np
 
 from synthsift.records import DataError, Images, Table
 from synthsift.represent.gradients import GradientEncoder
+from synthsift.represent.tones import ToneEncoder
 
 MAX_CATEGORIES = 50  # of one column; rarer ones share a column, or one-hot width would follow the size of the file
 
@@ -300,6 +301,8 @@ def restore(arrays: Mapping[str, np.ndarray], settings: Mapping[str, Any]) -> En
         return ArrayEncoder(arrays["center"], arrays["scale"])
     if settings["kind"] == "gradients":
         return GradientEncoder(settings["pixels"], arrays["center"], settings["scale"])
+    if settings["kind"] == "tones":
+        return ToneEncoder(settings["pixels"], arrays["center"], arrays["scale"])
     if settings["kind"] == "pretrained":
         from synthsift.represent.pretrained import PretrainedEncoder
 

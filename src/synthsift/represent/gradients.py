@@ -86,14 +86,25 @@ class GradientEncoder:
         DataError
             If the images are of another size than the fitted ones.
         """
-        if not isinstance(x, Images) or x.pixels != self.pixels:
-            seen = f"{x.pixels} pixels" if isinstance(x, Images) else type(x).__name__
-            raise DataError(f"the encoder knows images of {self.pixels} pixels but was given {seen}")
+        expect_pixels(x, self.pixels)
         return (_histograms(x) - self.center.astype(np.float32)) / np.float32(self.scale)
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Return arrays and settings for `restore`."""
         return {"center": self.center}, {"kind": "gradients", "pixels": self.pixels, "scale": self.scale}
+
+
+def expect_pixels(x: Any, pixels: int) -> None:
+    """Refuse what are no images of that side, which a fitted encoder cannot read.
+
+    Raises
+    ------
+    DataError
+        With what was given.
+    """
+    if not isinstance(x, Images) or x.pixels != pixels:
+        seen = f"{x.pixels} pixels" if isinstance(x, Images) else type(x).__name__
+        raise DataError(f"the encoder knows images of {pixels} pixels but was given {seen}")
 
 
 def _histograms(x: Images) -> np.ndarray:

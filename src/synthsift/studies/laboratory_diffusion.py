@@ -95,7 +95,7 @@ def _draw(figure: Figure, title: str, trace: LoopTrace, real: np.ndarray, pools:
         place.plot(real[:, 0], real[:, 1], ".", color=GRAY, markersize=1.5, alpha=0.5, label="real")
         place.plot(rows[:, 0], rows[:, 1], ".", color=RED, markersize=1.5, alpha=0.5, label=name)
         place.set(title=f"real (gray) and {name}", aspect="equal", xlabel="x1", ylabel="x2")
-    _lines(
+    draw_lines(
         axes[0, 2],
         rounds,
         "drift D (chi2)",
@@ -105,7 +105,7 @@ def _draw(figure: Figure, title: str, trace: LoopTrace, real: np.ndarray, pools:
             ("coherent law, ceiling", trace.coherent, RED, ":"),
         ],
     )
-    _lines(
+    draw_lines(
         axes[1, 0],
         rounds,
         "one round, KL to the mix",
@@ -115,7 +115,7 @@ def _draw(figure: Figure, title: str, trace: LoopTrace, real: np.ndarray, pools:
             ("with start and steps", trace.kl_ceilings, RED, ":"),
         ],
     )
-    _lines(
+    draw_lines(
         axes[1, 1],
         rounds,
         "total variation to real data",
@@ -128,11 +128,20 @@ def _draw(figure: Figure, title: str, trace: LoopTrace, real: np.ndarray, pools:
     _heat(figure, axes[1, 2], trace.heat)
 
 
-def _lines(axes: Axes, rounds: np.ndarray, title: str, lines: Sequence[tuple[str, Any, str, str]]) -> None:
+def draw_lines(
+    axes: Axes,
+    rounds: np.ndarray,
+    title: str,
+    lines: Sequence[tuple[str, Any, str, str]],
+    *,
+    floor: float | None = 0.0,
+) -> None:
+    """Draw lines (name, values, color, style) by generation; the axis begins at `floor` where one is given."""
     for name, values, color, style in lines:
         axes.plot(rounds, values, style, color=color, markersize=4, label=name)
     axes.set(title=title, xlabel="generation", xticks=rounds[:: max(1, len(rounds) // 8)])
-    axes.set_ylim(bottom=0)
+    if floor is not None:
+        axes.set_ylim(bottom=floor)
     axes.legend(frameon=False, fontsize=7.5)
 
 

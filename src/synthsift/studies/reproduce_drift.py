@@ -3,14 +3,15 @@
 The published mixture experiment (ten dimensions, five modes, width 0.6, a kernel density estimate of bandwidth 0.6 as
 model) has a closed form for its second moments. Its plotted chi2 has none: with width = bandwidth the population chi2
 is infinite after the first round, as every mode's variance doubles, so what was plotted are finite-sample estimates.
-No numbers were printed; the growth held against ours is that of an independent calculation. The image experiments are
-not rebuilt here.
+No numbers were printed; the growth held against ours is that of an independent calculation. The recursion on images is
+rebuilt at reduced size (`reproduce_drift_pictures`), and beside it a loop of text (`reproduce_drift_text`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ import numpy as np
 
 from synthsift.drift.kernels import five_modes
 from synthsift.drift.loops_blur import blur_drift, predict_blur, predict_truncation, simulate_truncation
+from synthsift.records import DataError
 from synthsift.seeds import Seeds
 from synthsift.studies.laboratory import OFF_CENTER
 from synthsift.studies.reproduction import COLORS, Check, Rebuilt, Table, label_axes
@@ -36,19 +38,38 @@ STOP, TRUNCATED_ROUNDS = 0.2, 12
 
 
 def rebuild(seeds: Seeds, *, quick: bool = False, data: Path | None = None) -> Iterator[Rebuilt]:
-    """Rebuild every figure; `data` is not needed.
+    """Rebuild every figure, cheap ones first.
 
     Parameters
     ----------
     seeds : Seeds
         Source of all simulations.
     quick : bool
-        Fewer simulated rows and runs.
+        Fewer simulated rows and runs, smaller networks.
+    data : Path, optional
+        Folder with tinyshakespeare/input.txt, or a file of text; without it (and without SYNTHSIFT_DATA) the loop of
+        text is left out, and the last figure's note says so.
+
+    Raises
+    ------
+    DataError
+        If `data` is given and holds no such text.
     """
-    del data
+    from synthsift.studies.reproduce_drift_pictures import rebuild_pictures
+    from synthsift.studies.reproduce_drift_text import FILE, find_text, rebuild_text
+
+    text = find_text(data)
+    if text is None and data is not None:
+        raise DataError(f"{data} holds no {FILE}. Put the text there, or name a file of text with --data")
     yield rebuild_growth(seeds, quick=quick)
     yield rebuild_chi2()
     yield rebuild_filter(seeds, quick=quick)
+    pictures = rebuild_pictures(seeds, quick=quick)
+    if text is None:
+        yield replace(pictures, note=f"{pictures.note} The loop of text is left out: give --data FOLDER with {FILE}.")
+        return
+    yield pictures
+    yield rebuild_text(seeds, text, quick=quick)
 
 
 def rebuild_growth(seeds: Seeds, *, quick: bool = False) -> Rebuilt:

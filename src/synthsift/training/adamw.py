@@ -32,7 +32,8 @@ class AdamW:
         self.parameters = list(parameters)
         self.rate, self.num_steps, self.decay = rate, num_steps, decay
         size = sum(p.numel() for p in self.parameters)
-        self.first, self.second, self.count = torch.zeros(size), torch.zeros(size), 0
+        self.first = torch.zeros(size, device=self.parameters[0].device if size else None)
+        self.second, self.count = torch.zeros_like(self.first), 0
 
     def step(self) -> None:
         """Move along the gradients that the parameters hold, and clear them."""

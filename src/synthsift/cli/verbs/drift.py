@@ -13,10 +13,12 @@ from synthsift.cli.flags import DATA, HOW, OUTPUT, option
 
 def drift(
     generations: Annotated[
-        list[str], typer.Argument(metavar="GEN...", help="Samples of each generation, oldest first; one file each.")
+        list[str],
+        typer.Argument(metavar="GEN...", help="Samples of each generation, oldest first: a file or image folder each."),
     ],
     real: Annotated[
-        str | None, option("Real rows no generation was trained on: .npy, .npz, CSV, TSV, JSONL, Parquet.", DATA)
+        str | None,
+        option("Real rows no generation was trained on: .npy, .npz, a table, or a folder of images.", DATA),
     ] = None,
     state: Annotated[
         Path | None, option("File that remembers the stream. Without --real, generations are added to it.", DATA)
@@ -26,6 +28,10 @@ def drift(
     ] = None,
     label: Annotated[str | None, option("Column of classes (y in .npz), to see which ones are lost.", DATA)] = None,
     text: flags.Text = None,
+    pixels: Annotated[int | None, option("Side that images are scaled to: 32 or 64. [32]", DATA)] = None,
+    encoder: Annotated[
+        str | None, option("timm:NAME, open_clip:NAME/WEIGHTS or sentence-transformers:NAME (extras).", DATA)
+    ] = None,
     target: Annotated[
         float | None, option("Drift (MMD2) that is acceptable: plan for it, alarm only above it.", HOW)
     ] = None,
@@ -56,6 +62,8 @@ def drift(
         fresh_fraction=fresh_fraction,
         label=label,
         text=text,
+        pixels=pixels,
+        encoder=encoder,
         target=target,
         horizon=horizon,
         false_alarms=false_alarms,

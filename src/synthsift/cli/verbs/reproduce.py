@@ -15,7 +15,8 @@ def reproduce(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What to rebuild: rmt (mixing), collapse or drift.")],
     out: Annotated[Path | None, option("Folder to write; synthsift-reproduce/NAME if left out.", OUTPUT)] = None,
     data: Annotated[
-        Path | None, option("Folder with MNIST's idx files (or with mnist/); SYNTHSIFT_DATA else.", DATA)
+        Path | None,
+        option("Folder with MNIST's idx files (or mnist/), for drift with a text; SYNTHSIFT_DATA else.", DATA),
     ] = None,
     quick: Annotated[
         bool, option("Fewer simulated points and trained networks, the same formulas.", HOW, "--quick")

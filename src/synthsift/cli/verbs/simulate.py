@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from synthsift.cli import flags
-from synthsift.cli.flags import HOW, OUTPUT, option
+from synthsift.cli.flags import DATA, HOW, OUTPUT, option
 
 simulate = typer.Typer(
     no_args_is_help=True,
@@ -128,16 +128,24 @@ def truncation(
 
 @simulate.command()
 def diffusion(
+    data: Annotated[
+        str, option("mixture (a known density), digits, mnist:FOLDER, or FILE.npy/.npz of gray pictures.", DATA)
+    ] = "mixture",
     alpha: Alpha = 0.3,
     generations: Annotated[int, option("Models trained one after the other.", HOW)] = 5,
-    dim: Annotated[int, option("Dimensions of the five-mode mixture, at least 2.", HOW)] = 2,
-    rows: Annotated[int, option("Rows every model makes for the next.", HOW)] = 4096,
-    paths: Annotated[int, option("Paths on which score errors are measured.", HOW)] = 1000,
-    steps: Annotated[int, option("Training steps of each model.", HOW)] = 1500,
-    sampling_steps: Annotated[int, option("Time steps of the sampler.", HOW)] = 80,
-    t0: Annotated[float, option("Time at which the sampler stops.", HOW)] = 0.05,
+    dim: Annotated[int | None, option("Dimensions of the mixture, at least 2. [2]", HOW)] = None,
+    rows: Annotated[int | None, option("Rows every model makes for the next. [4096, pictures 1500]", HOW)] = None,
+    paths: Annotated[
+        int | None, option("Paths, or noised pictures, that score errors rest on. [1000, pictures 4000]", HOW)
+    ] = None,
+    steps: Annotated[int | None, option("Training steps of each model. [1500, pictures 1200]", HOW)] = None,
+    width: Annotated[int | None, option("Units of a layer, or channels of the U-Net. [96, pictures 16]", HOW)] = None,
+    batch: Annotated[int | None, option("Rows of a training step. [384, pictures 64]", HOW)] = None,
+    sampling_steps: Annotated[int | None, option("Time steps of the sampler. [80, pictures 60]", HOW)] = None,
+    t0: Annotated[float | None, option("Time at which the sampler stops. [0.05, pictures 0.01]", HOW)] = None,
     sampler: Annotated[str, option("sde (Euler-Maruyama) or ode (probability flow).", HOW)] = "sde",
     warm_start: Annotated[bool, option("Go on from the last network.", HOW, "--warm-start")] = False,
+    device: Annotated[str, option("cpu or cuda.", HOW)] = "cpu",
     seed: Seed = 0,
     out: Annotated[Path | None, option("Folder for record, table, figure and checkpoints; resumes.", OUTPUT)] = None,
     overwrite: flags.Overwrite = False,
@@ -145,13 +153,23 @@ def diffusion(
     quiet: flags.Quiet = False,
     debug: flags.Debug = False,
 ) -> None:
-    """Real diffusion models trained on fresh data and their own samples, held against every bound of the theory."""
+    """Real diffusion models trained on fresh data and their own samples, held against the theory."""
     from synthsift.cli.console import Console
-    from synthsift.cli.simulate import SimulateOutput, execute_diffusion
-    from synthsift.drift.diffusion import DiffusionSettings
-    from synthsift.drift.diffusion_loop import LoopSettings
+    from synthsift.cli.simulate import SimulateOutput
+    from synthsift.cli.simulate_diffusion import DiffusionFlags, execute_diffusion
 
-    model = DiffusionSettings(steps=steps, t0=t0, sampling_steps=sampling_steps, sampler=sampler)  # type: ignore[arg-type]
-    loop = LoopSettings(alpha, generations, rows, paths, warm_start, model)
-    where = SimulateOutput(out, seed, overwrite)
-    raise typer.Exit(execute_diffusion(where, Console(quiet, as_json), loop=loop, dim=dim))
+    given = DiffusionFlags(
+        data,
+        dim,
+        {"alpha": alpha, "num_rounds": generations, "pool_rows": rows, "num_paths": paths, "warm_start": warm_start},
+        {
+            "steps": steps,
+            "width": width,
+            "batch": batch,
+            "sampling_steps": sampling_steps,
+            "t0": t0,
+            "sampler": sampler,
+            "device": device,
+        },
+    )
+    raise typer.Exit(execute_diffusion(SimulateOutput(out, seed, overwrite), Console(quiet, as_json), given))
