@@ -33,7 +33,7 @@ import numpy as np
 from scipy import stats
 
 from benchmarks.drift_laws import stream, watched
-from benchmarks.tables import share
+from benchmarks.intervals import share
 from synthsift.drift.monitor import FALSE_ALARMS, HORIZON, Alarms, watch_generation
 from synthsift.drift.planner import plan_loop
 from synthsift.drift.reference import learn_reference

@@ -10,7 +10,7 @@ import pandas as pd
 from benchmarks.drift_cases import COVERED, MEDIAN_ERROR, REPORTED, LoopCase, fingerprint
 from benchmarks.drift_collect import RESULTS, VARIANTS
 from benchmarks.drift_page_figures import draw_forecasts, draw_paths
-from benchmarks.tables import share
+from benchmarks.intervals import share
 from synthsift.studies.reproduction import Rebuilt, draw_files
 
 LATE = (6, 10)  # generations over which a plan is judged

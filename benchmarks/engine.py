@@ -6,7 +6,7 @@
     python -m benchmarks.engine --bench checks                    # exactness, splits, the reported GSNR
     python -m benchmarks.engine --bench memory                    # peak memory of the meta part against N
     python -m benchmarks.engine --bench weak-features --seeds 10
-    python -m benchmarks.engine --table [--check]                 # docs/results/engine.md from what is stored
+    python -m benchmarks.engine --table                           # docs/results/engine.md from what is stored
 
 Ratios only, within one run: rounds go through all variants in turn, so a busy machine slows them alike, and the medians
 of a round's ratio to its own plain step are reported with quartiles. The plain step is the same eager loop without
@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -277,7 +276,6 @@ def main() -> None:
     parser.add_argument("--bench", choices=BENCHES, default="timing")
     parser.add_argument("--all", action="store_true", help="every bench, then the page")
     parser.add_argument("--table", action="store_true", help="write the page from what is stored")
-    parser.add_argument("--check", action="store_true", help="with --table: compare instead of writing")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--model", nargs="+", choices=["mlp", "conv", "resnet50"], default=["mlp", "conv"])
     parser.add_argument("--pixels", type=int, default=16)
@@ -290,7 +288,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/engine"))
     a = parser.parse_args()
     if a.table:
-        sys.exit(engine_page.write(check=a.check))
+        return engine_page.write()
     a.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1 if a.device == "cpu" else torch.get_num_threads())
     for bench in BENCHES if a.all else [a.bench]:
@@ -301,7 +299,7 @@ def main() -> None:
             pd.DataFrame(found).to_parquet(engine_page.RESULTS / f"engine-{name}.parquet", index=False)
         print("\n".join(map(str, found)), flush=True)
     if a.all:
-        sys.exit(engine_page.write(check=False))
+        engine_page.write()
 
 
 if __name__ == "__main__":

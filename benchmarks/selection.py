@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.tables import mean
+from benchmarks.intervals import mean
 from synthsift.bilevel.learned import LearnedWeights
 from synthsift.bilevel.published import LearnToReweight, MetaWeightNet
 from synthsift.data.worlds import WORLDS, World, permute_real_labels

@@ -1,4 +1,4 @@
-"""docs/results.md and docs/results/theory.md from the stored results: ``python -m benchmarks.tables`` writes them.
+"""docs/results.md and the pages in docs/results from the stored results: ``python -m benchmarks.tables`` writes them.
 
 ``--check`` compares them with what the stored results give. No number in those documents is typed by hand. Intervals of
 shares are Wilson's; intervals of means over seeds are Student's.
@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from benchmarks import theory_page
+from benchmarks import drift_page, engine_page, theory_page
+from benchmarks.intervals import mean, share
 
 DOCS = Path(__file__).parents[1] / "docs"
 RESULTS = DOCS / "results"
@@ -24,28 +25,6 @@ HEAD = """# Results
 Written by `python -m benchmarks.tables` from the Parquet files in `docs/results/`; `make results-check` compares. Settings
 were fixed on seeds below 100 and are reported on fresh seeds from 1000 on.
 """
-
-
-def share(hits: pd.Series | np.ndarray) -> str:
-    """A share with its 95 % Wilson interval and n."""
-    hits = np.asarray(hits, dtype=float)
-    n = len(hits)
-    if n == 0:
-        return "no such world"
-    p, z = hits.mean(), 1.959964
-    center = (p + z * z / 2 / n) / (1 + z * z / n)
-    half = z * np.sqrt(p * (1 - p) / n + z * z / 4 / n / n) / (1 + z * z / n)
-    return f"{100 * p:.1f} % [{max(0, 100 * (center - half)):.1f}, {min(100, 100 * (center + half)):.1f}], n = {n}"
-
-
-def mean(values: pd.Series | np.ndarray) -> str:
-    """A mean with its 95 % interval over seeds and n."""
-    values = np.asarray(values, dtype=float)
-    n = len(values)
-    if n < 2:
-        return f"{values.mean():.1f} (n = {n})"
-    half = stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n)
-    return f"{values.mean():.1f} [{values.mean() - half:.1f}, {values.mean() + half:.1f}], n = {n}"
 
 
 def real_sets(rows: pd.DataFrame) -> str:
@@ -292,7 +271,8 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="compare instead of writing; exit code 1 if they differ")
     arguments = parser.parse_args()
     stale = []
-    for page, text in ({DOCS / "results.md": document()} | theory_page.pages()).items():
+    pages = {DOCS / "results.md": document()} | theory_page.pages() | drift_page.pages() | engine_page.pages()
+    for page, text in pages.items():
         if not arguments.check:
             page.write_text(text, encoding="utf-8")
         elif not page.exists() or page.read_text(encoding="utf-8") != text:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from benchmarks.intervals import share
 from benchmarks.theory_cases import AFTERWARDS, REPORTED, VERIFIERS, fingerprint
 from benchmarks.theory_page_rows import row_section
 from benchmarks.theory_settings import section
@@ -64,8 +65,6 @@ def mixing_points(rows: pd.DataFrame) -> pd.DataFrame:
 
 def error_cells(points: pd.DataFrame, name: str, measured: str) -> tuple[str, str, str]:
     """Mean absolute error with an interval over cases, the worst one, and the share of right signs, as text."""
-    from benchmarks.tables import share
-
     error = (points[name] - points[measured]).abs()
     by_case = [part.to_numpy() for _, part in error.groupby(points["case"], sort=False)]
     rng = np.random.default_rng(0)
