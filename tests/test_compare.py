@@ -366,7 +366,9 @@ def test_racing_stops_clear_losers_only() -> None:
     study = make_study(mixture, {"Bad": Inverted(), "Spy": spy, "Real x1": RealTimes(1, RealOnly())}, num_seeds=4)
     comparison = compare(study)
     assert set(comparison.stopped) == {"Bad", "Spy"}
-    assert all(text == "clearly behind RealOnly after 5 splits" for text in comparison.stopped.values())
+    assert all(
+        text == "log-loss clearly behind that of RealOnly after 5 splits" for text in comparison.stopped.values()
+    )
     assert {name: len(prob) for name, prob in comparison.probabilities.items()} == {
         "RealOnly": 4,
         "Everything": 4,
@@ -433,10 +435,10 @@ def test_describing_costs_the_budget_of_all_workers() -> None:
 
 
 def test_the_slowest_policies_start_first() -> None:
-    """By seconds a repetition: a policy that was judged twice as often is not slower for it."""
+    """By seconds a split: a policy that was judged twice as often is not slower for it."""
     race = Race(make_study(small()), pooled(small()), ["RealOnly", "Everything", "New", "Slow"])
     race.seconds = {"RealOnly": 4.0, "Everything": 3.0, "Slow": 9.0}
-    race.repetitions = {"RealOnly": 2, "Everything": 1, "Slow": 1}
+    race.splits = {"RealOnly": 10, "Everything": 5, "Slow": 5}
     assert race.longest_first() == ["Slow", "Everything", "RealOnly", "New"]
     study = make_study(small(), {"Subset": RandomSubset()}, num_seeds=1)
     cells = WatchedStore()
@@ -448,8 +450,20 @@ def test_progress_counts_the_splits() -> None:
     told: list[tuple[str, int, int, float]] = []
     compare(make_study(small()), progress=lambda *what: told.append(what))
     assert [k for _, k, _, _ in told] == list(range(1, 11)) and {(w, of) for w, _, of, _ in told} == {("splits", 10)}
-    left = [seconds for *_, seconds in told]
-    assert min(left) >= 0 and left[-1] == 0
+    assert min(seconds for *_, seconds in told) > 0, "the final fits are still to come after the last split"
+
+
+def test_the_time_left_is_right_within_the_first_repetition() -> None:
+    """Five splits of a repetition cost five times the one that is done, on two workers half of that."""
+    study = make_study(small(), num_seeds=2)
+    race = Race(replace(study, workers=2), pooled(small()), list(study.policies))
+    for name in study.policies:
+        race.prob[name], race.seconds[name], race.splits[name] = np.zeros(0), 8.0, 2
+    seconds = len(study.policies) * 4.0 / 2  # of one split
+    assert race.per_repetition() == pytest.approx(5 * seconds)
+    assert race.seconds_left(2) == pytest.approx(8 * seconds + 1.5 * seconds)
+    race.study = replace(study, workers=2, budget_seconds=race.spent() + 1.0)
+    assert race.seconds_left(2) == pytest.approx(1.0)
 
 
 # ----------------------------------------------------------------------------------------------------------- refusals

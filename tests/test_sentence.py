@@ -72,14 +72,14 @@ SENTENCES = {
     "proven": "Use 75 % of the synthetic rows with TrustedMargin filter: +2.4 [1.2, 3.6] points accuracy over real "
     "data alone (proven; 25 paired splits). All of it unweighted: -0.2 [-1.1, 0.7].",
     "likely": "Use 75 % of the synthetic rows with TrustedMargin filter: +0.1 [-0.8, 1.0] points accuracy over real "
-    "data alone (likely; 25 paired splits). No better in accuracy, better calibrated. All of it unweighted: "
+    "data alone (likely: better in log-loss, not proven in accuracy; 25 paired splits). All of it unweighted: "
     "-0.2 [-1.1, 0.7].",
     "unproven": "Not shown to help; the best bet is to use 75 % of the synthetic rows with TrustedMargin filter: "
     "+0.1 [-0.8, 1.0] points accuracy over real data alone (unproven; 25 paired splits). All of it unweighted: "
     "-0.2 [-1.1, 0.7].",
     "behind": "Not shown to help; the best bet is to use 75 % of the synthetic rows with TrustedMargin filter: "
     "-1.3 [-2.6, 0.1] points accuracy over real data alone (unproven; 25 paired splits). It was chosen by log-loss, "
-    "where it is ahead. All of it unweighted: -0.2 [-1.1, 0.7].",
+    "where it is ahead of real data alone. All of it unweighted: -0.2 [-1.1, 0.7].",
     "copies": "Do not use this synthetic data: every row of it copies a real row, so it holds nothing new. All of it "
     "unweighted: -0.2 [-1.1, 0.7] points accuracy against real data alone (25 paired splits).",
     "everything": "Use 75 % of the synthetic rows with TrustedMargin filter: +2.4 [1.2, 3.6] points accuracy over real "

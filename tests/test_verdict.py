@@ -15,7 +15,7 @@ from synthsift.baselines.scored import TrustedMargin
 from synthsift.baselines.simple import Everything, RealOnly
 from synthsift.compare import Study, compare
 from synthsift.data.worlds import World, harmful_labels, same_law
-from synthsift.numerics.choice import LEAVE_REAL, NEAR, Chooser, recommend
+from synthsift.numerics.choice import LEAVE_REAL, NEAR, Chooser, near_best, recommend
 from synthsift.numerics.resampling import bootstrap_counts
 from synthsift.records import Comparison, Interval
 from synthsift.represent.table import FeatureTable
@@ -69,6 +69,7 @@ def test_the_simplest_policy_that_is_not_clearly_worse_than_the_best() -> None:
     close, clear = 0.65 - 0.95 * NEAR * 0.1 * 2**0.5, 0.65 - 1.05 * NEAR * 0.1 * 2**0.5
     assert recommend(gains_like([0, close, close, 0.65], 1.0), np.ones(100)) == 1
     assert recommend(gains_like([0, clear, close, 0.65], 1.0), np.ones(100)) == 2
+    assert near_best(gains_like([0, clear, close, 0.65], 1.0), np.ones(100)).tolist() == [False, False, True, True]
     assert recommend(gains_like([0, clear, clear, 0.65], 1.0), np.ones(100)) == 3
     assert recommend(gains_like([0, 0.65, clear, close], 1.0), np.ones(100)) == 1
 
@@ -81,6 +82,7 @@ def test_real_only_is_no_simplest_policy() -> None:
 
 def test_nobody_better_means_real_only() -> None:
     assert recommend(gains_like([0, -0.1, -0.5], 0.2), np.ones(100)) == 0
+    assert near_best(gains_like([0, -0.1, -0.5], 0.2), np.ones(100)).tolist() == [True, False, False]
     assert recommend(np.zeros((20, 3)), np.ones(20)) == 0
 
 

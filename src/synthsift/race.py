@@ -30,6 +30,7 @@ class Race:
     seconds: dict[str, float] = field(default_factory=dict)
     stopped: dict[str, str] = field(default_factory=dict)
     repetitions: dict[str, int] = field(default_factory=dict)
+    splits: dict[str, int] = field(default_factory=dict)
 
     def take(self, repetition: int, fold: int, judged: np.ndarray, cells: dict[str, dict[str, np.ndarray]]) -> None:
         """Keep the predictions of one split; after the very first one, stop what the budget cannot carry."""
@@ -38,12 +39,17 @@ class Race:
             self.prob.setdefault(name, np.zeros(shape, dtype=np.float32))[repetition, judged] = cell["probabilities"]
             self.seconds[name] = self.seconds.get(name, 0.0) + float(cell["seconds"][0])
             self.repetitions[name] = repetition + 1
+            self.splits[name] = self.splits.get(name, 0) + 1
         if repetition == 0 and fold == 0:
             self._fit_into_budget(judged)
 
     def longest_first(self) -> list[str]:
         """Active policies, the slowest first, so that no worker is left alone with one of them at the end."""
-        return sorted(self.active, key=lambda name: -self.seconds.get(name, 0.0) / self.repetitions.get(name, 1))
+        return sorted(self.active, key=lambda name: -self._split_seconds(name) if name in self.splits else 0.0)
+
+    def _split_seconds(self, name: str) -> float:
+        """Mean seconds of a split of policy `name`."""
+        return self.seconds[name] / self.splits[name]
 
     def _fit_into_budget(self, judged: np.ndarray) -> None:
         """If one repetition of everything would burst the budget, go on with the best of the first fold."""
@@ -66,23 +72,24 @@ class Race:
 
     def per_repetition(self) -> float:
         """Seconds that one more repetition of the active policies will take."""
-        total = sum(self.seconds[name] / self.repetitions[name] for name in self.active)
-        return total / max(self.study.workers, 1)
+        return NUM_FOLDS * sum(map(self._split_seconds, self.active)) / max(self.study.workers, 1)
 
     def spent(self) -> float:
         """Seconds so far, of all policies."""
         return sum(self.seconds.values()) / max(self.study.workers, 1)
 
+    def final(self) -> float:
+        """Seconds that the final fits of all policies will take."""
+        return FINAL_SPLITS * sum(map(self._split_seconds, self.prob)) / max(self.study.workers, 1)
+
     def seconds_left(self, done: int) -> float:
-        """Rough estimate of the time left, within the budget."""
-        left = self.study.num_seeds - done / NUM_FOLDS
-        return max(0.0, min(left * self.per_repetition(), self.study.budget_seconds - self.spent()))
+        """Estimate of the time left, final fits included, within the budget."""
+        left = (self.study.num_seeds - done / NUM_FOLDS) * self.per_repetition() + self.final()
+        return max(0.0, min(left, self.study.budget_seconds - self.spent()))
 
     def affords_repetition(self, repetition: int) -> bool:
         """Whether one more repetition and the final fits of all policies fit into the budget."""
-        split = sum(self.seconds[name] / self.repetitions[name] for name in self.prob) / NUM_FOLDS
-        final = FINAL_SPLITS * split / max(self.study.workers, 1)
-        return self.spent() + self.per_repetition() + final <= 0.9 * self.study.budget_seconds
+        return self.spent() + self.per_repetition() + self.final() <= 0.9 * self.study.budget_seconds
 
     def stop_losers(self, repetition: int) -> None:
         """Stop policies whose log-loss is clearly behind the best, by the paired difference over rows."""
@@ -94,7 +101,7 @@ class Race:
             error = behind.std(ddof=1) / np.sqrt(len(behind))
             if name not in PROTECTED and behind.mean() > CLEAR_LOSS * error > 0:
                 self.active.remove(name)
-                self.stopped[name] = f"clearly behind {best} after {done * NUM_FOLDS} splits"
+                self.stopped[name] = f"log-loss clearly behind that of {best} after {done * NUM_FOLDS} splits"
 
     def comparison(self, folds: np.ndarray) -> Comparison:
         """Return the record."""

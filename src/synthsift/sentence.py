@@ -84,9 +84,10 @@ def _sentence(verdict: Verdict, real_times: float, num_real: int, words: str) ->
     times = f" and real rows x{real_times:g}" if real_times != 1 else ""
     way = f"{100 * verdict.keep_fraction:.0f} % of the synthetic rows with {words}{times}"
     opening = f"Use {way}" if verdict.use else f"Not shown to help; the best bet is to use {way}"
-    gain = f"{_range(verdict.gain)} {metric} over real data alone ({verdict.evidence}; {basis})."
-    calibrated = verdict.evidence == "likely" and verdict.gain.mean <= 0.25 * (verdict.gain.high - verdict.gain.low)
-    calm = f" No better in {METRIC_WORDS[verdict.metric]}, better calibrated." if calibrated else ""
+    likely = f"likely: better in log-loss, not proven in {METRIC_WORDS[verdict.metric]}"
+    sure = likely if verdict.evidence == "likely" else verdict.evidence
+    gain = f"{_range(verdict.gain)} {metric} over real data alone ({sure}; {basis})."
+    calm = ""
     if not verdict.use and verdict.gain.mean < 0:
-        calm = " It was chosen by log-loss, where it is ahead."
+        calm = " It was chosen by log-loss, where it is ahead of real data alone."
     return f"{opening}: {gain}{calm}" + ("" if verdict.policy == "Everything" else f" {unweighted}.")

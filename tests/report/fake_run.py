@@ -255,6 +255,8 @@ def _summary(use: bool) -> dict[str, Any]:
                 "gain": _gain(gain, 0.0 if name == "RealOnly" else 0.7 + 4 * (name == "EL2N")),
                 "n_splits": 5 if name == "EL2N" else 25,
                 "log_loss": 0.45 - gain / 200,
+                "repetitions": 5,
+                "near": name in ("TrustedMargin", "LearnedWeights") if use else name == "RealOnly",
             }
             for name, gain in gains.items()
         ],

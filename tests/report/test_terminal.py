@@ -11,7 +11,7 @@ from fake_run import HOSTILE, write_fake_run
 from synthsift.cli.console import Console
 from synthsift.report import closing_table, closing_text
 from synthsift.report.collect import collect_findings
-from synthsift.report.terminal import MAX_FINDINGS, closing_notes
+from synthsift.report.terminal import LEGEND, MAX_FINDINGS, closing_notes
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +34,10 @@ def printed(summary: dict[str, Any], width: int = 140) -> str:
 
 
 def test_the_table_has_a_line_for_each_policy_best_first(summary: dict[str, Any]) -> None:
-    title, _, *lines = [line.rstrip() for line in printed(summary).splitlines() if line.strip()]
-    assert title == "Points of accuracy over RealOnly, before correcting for choice:"
+    title, reason, _, *lines, legend = [line.rstrip() for line in printed(summary).splitlines() if line.strip()]
+    assert title == "Points of accuracy over RealOnly, each as if it alone were tried"
+    assert reason == "(the verdict's own gain, below, is corrected for having been chosen):"
+    assert legend == LEGEND and lines[1].endswith("  ~"), "LearnedWeights cannot be told from the best"
     assert [line.split()[0] for line in lines][:2] == ["TrustedMargin", "LearnedWeights"]
     assert lines[-1].startswith("EL2N") and lines[-1].endswith("5  stopped")
     assert lines[0].split()[1:] == ["+2.1", "+1.4", "to", "+2.8", "0.440", "25", "<-", "verdict"]
@@ -45,16 +47,16 @@ def test_the_table_has_a_line_for_each_policy_best_first(summary: dict[str, Any]
 def test_the_verdict_comes_first_and_what_was_left_out_last(summary: dict[str, Any]) -> None:
     verdict = {**summary["verdict"], "policy": "Everything"}
     changed = {**summary, "verdict": verdict, "stopped": {**summary["stopped"], "KNNShapley": "to keep to the budget"}}
-    names = [line.split()[0] for line in closing_text(changed).splitlines()[2:]]
+    names = [line.split()[0] for line in closing_text(changed).splitlines()[3:-1]]
     assert names[:3] == ["Everything", "TrustedMargin", "LearnedWeights"] and names[-2:] == ["EL2N", "KNNShapley"]
-    assert closing_text(changed).endswith("-  left out")
+    assert closing_text(changed).splitlines()[-2].endswith("-  left out")
 
 
 def test_the_table_fits_eighty_columns(summary: dict[str, Any]) -> None:
     rows = [{**row, "name": row["name"].replace("EL2N", "TrustedMarginFilter+Real5")} for row in summary["comparison"]]
     changed = {**summary, "comparison": rows, "stopped": {"TrustedMarginFilter+Real5": "clearly behind TrustedMargin"}}
     changed["verdict"] = {**summary["verdict"], "gain": {"metric": "balanced_accuracy"}}
-    assert len(printed(changed, 80).splitlines()) == len(rows) + 2
+    assert len(printed(changed, 80).splitlines()) == len(rows) + 4, "two lines of title, heads, rows, legend"
 
 
 def test_the_text_says_the_same(summary: dict[str, Any]) -> None:
@@ -76,7 +78,7 @@ def test_names_cannot_move_the_cursor_or_style_the_terminal(summary: dict[str, A
 
 def test_a_summary_without_a_comparison(summary: dict[str, Any]) -> None:
     bare = {"verdict": {"policy": "RealOnly", "sentence": f"No {HOSTILE[0]}."}}
-    assert closing_text(bare).splitlines()[1].split() == ["policy", "gain", "95", "%", "interval", "log-loss", "splits"]
+    assert closing_text(bare).splitlines()[2].split() == ["policy", "gain", "95", "%", "interval", "log-loss", "splits"]
     assert "policy" in printed(bare)
 
 

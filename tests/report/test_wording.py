@@ -61,6 +61,14 @@ def test_numbers_in_words() -> None:
     assert wording.title("log_loss") == "log-loss"
     assert wording.title("balanced_accuracy") == "balanced accuracy"
     assert wording.title("num_real") == "real"
+    assert wording.points("accuracy") == "points of accuracy"
+    assert wording.points("log_loss") == "points of log-loss (x100)"
+
+
+def test_negative_numbers_in_a_sentence_get_the_sign_of_the_tables() -> None:
+    assert wording.true_minus("-0.2 [-1.1, 0.7] (-3) of gpt-4, 3-5 rows, a - b") == (
+        "−0.2 [−1.1, 0.7] (−3) of gpt-4, 3-5 rows, a - b"
+    )
 
 
 def test_setting_prints_every_plain_value_on_one_line() -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from synthsift.cli.settings import RunSettings
     from synthsift.compare import Study
-    from synthsift.records import Finding, Loaded
+    from synthsift.records import Comparison, Finding, Loaded
 
 
 @dataclass
@@ -63,6 +63,14 @@ class Console:
         if full > study.budget_seconds:
             told += f" (all repetitions would take {_duration(full)}; the budget is {settings.budget_minutes:g} min)"
         self.say(f"Comparing {len(study.policies)} policies on up to {5 * study.num_seeds} paired splits: {told}.")
+
+    def say_shortened(self, comparison: Comparison, study: Study, settings: RunSettings) -> None:
+        """Say what the budget has cut, if anything."""
+        done, left_out = len(comparison.seeds), sum("budget" in why for why in comparison.stopped.values())
+        cut = [f"{5 * done} of {5 * study.num_seeds} paired splits"] if done < study.num_seeds else []
+        cut += [f"{left_out} of {len(study.policies)} policies left out"] if left_out else []
+        if cut:
+            self.say(f"{' and '.join(cut)}: more would not fit into {settings.budget_minutes:g} min (--budget).")
 
     def progress(self, what: str, done: int, of: int, seconds_left: float) -> None:
         """Say how far the comparison is, at most once a second on a terminal and every ten seconds elsewhere."""

@@ -130,6 +130,7 @@ def execute(
                 study = replace(study, budget_seconds=left)
                 console.describe(loaded, study, settings)
                 comparison = compare(study, store=folder, progress=console.progress)
+                console.say_shortened(comparison, study, settings)
                 seconds["compare"] = time.perf_counter() - started - sum(seconds.values())
                 finished = _conclude(settings, loaded, study, comparison, encoded, seconds, console)
                 finished.seconds["total"] = time.perf_counter() - started

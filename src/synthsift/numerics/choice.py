@@ -14,12 +14,12 @@ LEAVE_REAL = 0.5  # the best must be better than RealOnly by more, or RealOnly s
 NEAR = 2.0  # a simpler policy is taken if it is behind the best by no more
 
 
-def recommend(loss: np.ndarray, counts: np.ndarray, size: np.ndarray | None = None) -> int:
-    """Return the place of the recommended policy.
+def near_best(loss: np.ndarray, counts: np.ndarray, size: np.ndarray | None = None) -> np.ndarray:
+    """Return which policies may be recommended (p,): those that these rows cannot tell from the best.
 
     The reference (place 0, RealOnly) is left only if the best policy by log-loss is better by more than `LEAVE_REAL`
-    standard errors of the paired difference. Then the simplest policy within `NEAR` standard errors of the best is
-    taken: among policies that these rows cannot tell apart, the simpler one has less to lose on rows of another mix.
+    standard errors of the paired difference; else it stands alone. Otherwise all others are meant that are within
+    `NEAR` standard errors of the best.
 
     Parameters
     ----------
@@ -37,11 +37,16 @@ def recommend(loss: np.ndarray, counts: np.ndarray, size: np.ndarray | None = No
     best = int(np.argmax(mean))
     gap = mean[best] - mean
     error = np.sqrt(counts @ (loss[:, [best]] - loss - size[:, None] * gap) ** 2 / total / total)
-    if gap[0] <= LEAVE_REAL * error[0]:
-        return 0
-    near = gap <= NEAR * error
-    near[0] = False
-    return int(np.argmax(near))
+    is_real = np.arange(loss.shape[1]) == 0
+    return is_real if gap[0] <= LEAVE_REAL * error[0] else (gap <= NEAR * error) & ~is_real
+
+
+def recommend(loss: np.ndarray, counts: np.ndarray, size: np.ndarray | None = None) -> int:
+    """Return the place of the recommended policy: the simplest of `near_best`.
+
+    Among policies that these rows cannot tell apart, the simpler one has less to lose on rows of another mix.
+    """
+    return int(np.argmax(near_best(loss, counts, size)))
 
 
 @dataclass(frozen=True)
@@ -74,3 +79,7 @@ class Chooser:
     def __call__(self, counts: np.ndarray) -> int:
         """Return the place of the recommended policy when row i counts ``counts[i]`` times (n,)."""
         return recommend(self.loss, counts[self.first], self.size)
+
+    def near(self) -> np.ndarray:
+        """Return which policies may be recommended (p,) when every row counts once."""
+        return near_best(self.loss, np.ones(len(self.first)), self.size)

@@ -24,6 +24,7 @@ SCHEMA = 1
 MAX_POINTS = 300
 MAX_FINDINGS, MAX_WORDS = 200, 2000
 FINDING = ("code", "severity", "title", "seen", "why", "advice")
+COMPARED = ("name", "gain", "n_splits", "log_loss", "repetitions", "near")
 SUBSET = ("n", "real_only", "policy", "everything", "gain", "everything_gain")
 
 
@@ -163,7 +164,7 @@ def _metric(summary: Mapping[str, Any]) -> str:
 def _collect_comparison(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One row for each policy: the highest gain first, then those without one; stopped policies last."""
     policies = {row["name"]: row for row in _pick(summary.get("policies"), ("name", "mean", "n", "seconds"))}
-    compared = {row["name"]: row for row in _pick(summary.get("comparison"), ("name", "gain", "n_splits", "log_loss"))}
+    compared = {row["name"]: row for row in _pick(summary.get("comparison"), COMPARED)}
     stopped = summary.get("stopped") or {}
     rows = []
     for name in dict.fromkeys([*compared, *policies, *stopped]):
@@ -177,6 +178,8 @@ def _collect_comparison(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "mean": policy.get("mean"),
                 "seconds": policy.get("seconds"),
                 "is_chosen": name == summary["verdict"]["policy"],
+                "repetitions": row.get("repetitions"),
+                "near": row.get("near"),
                 "stopped": stopped.get(name),
             }
         )

@@ -1,6 +1,8 @@
-"""What the named features mean, in a few words; a name that is not here is shown without any."""
+"""What named features and policies mean, in a few words; a name that is not here is shown without any."""
 
 from __future__ import annotations
+
+import re
 
 NEAREST = {1: "nearest", 2: "second nearest", 3: "third nearest"}
 FEATURES = {
@@ -27,3 +29,27 @@ FEATURES = {
     "class": "the label itself",
     "source": "where the row comes from",
 }
+POLICIES = {
+    "RealOnly": "real rows only",
+    "Everything": "all rows, each counted once",
+    "RandomSubset": "a random half of the synthetic rows",
+    "BestSources": "the sources that help, found inside each training part",
+    "TrustedMarginFilter": "synthetic rows whose label a model of the real rows does not contradict",
+    "TrustedMargin": "all synthetic rows, weighted by how far a model of the real rows agrees with the label",
+    "KNNShapley": "synthetic rows that help nearest neighbors to predict the real rows",
+    "LearnedWeights": "weights from a small network, trained so that real rows are predicted well",
+    "MetaWeightNet": "weights from the loss alone, learned as Shu and others (2019) do",
+    "LearnToReweight": "weights from one gradient step each, as Ren and others (2018) do",
+}
+TIMES = re.compile(r"RealTimes(\d+)")
+COMBINED = re.compile(r"(\w+)\+Real(\d+)")
+
+
+def policy_meaning(name: str) -> str:
+    """Return what a policy does with the rows, as in all rows, real ones counted 5 times; "" if it is not ours."""
+    if times := TIMES.fullmatch(name):
+        return f"all rows, real ones counted {times[1]} times"
+    if combined := COMBINED.fullmatch(name):
+        inner = POLICIES.get(combined[1], "")
+        return f"{inner}; real rows counted {combined[2]} times" if inner else ""
+    return POLICIES.get(name, "")

@@ -17,7 +17,8 @@ from synthsift.report.collect import collect
 from synthsift.report.curves import curve_meanings, explain_curves
 from synthsift.report.figures import draw_figures
 from synthsift.report.gainplots import MIN_ROWS, large_groups
-from synthsift.report.glossary import FEATURES
+from synthsift.report.glossary import FEATURES, policy_meaning
+from synthsift.report.reasons import PLURAL, subset_words, why_policy
 from synthsift.report.snippets import write_snippets
 from synthsift.report.trainplots import main_inputs, trend_words
 
@@ -63,6 +64,7 @@ def render_html(report: Mapping[str, Any]) -> str:
     environment = _environment(autoescape=True)
     environment.finalize = _html_safe
     environment.filters["code"] = lambda text: Markup("<pre><code>{}</code></pre>").format(wording.printable(text))
+    environment.filters["true_minus"] = wording.true_minus
     environment.filters["policy"] = lambda name: Markup("+<wbr>").join(wording.one_line(name, 60).split("+"))
     figures = {name: {form: Markup(svg) for form, svg in forms.items()} for name, forms in draw_figures(report).items()}
     style = Markup((TEMPLATES / "report.css").read_text("utf-8"))
@@ -95,7 +97,7 @@ def _environment(*, autoescape: bool) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("one_line", "title", "signed", "interval", "percent", "count", "measured", "setting"):
+    for name in ("one_line", "title", "points", "signed", "interval", "percent", "count", "measured", "setting"):
         environment.filters[name] = getattr(wording, name)
     environment.tests["known"] = wording.is_number
     return environment
@@ -131,6 +133,9 @@ def _context(report: Mapping[str, Any]) -> dict[str, Any]:
         "gain": verdict.get("gain") or {},
         "evidence": str(verdict.get("evidence") or "unproven"),
         "evidence_meaning": _meaning(verdict),
+        "why": why_policy(report),
+        "shortened": _shortened(report),
+        "meanings": [(row["name"], told) for row in report["comparison"] if (told := policy_meaning(row["name"]))],
         "metrics": report["metrics"],
         "max_rows": MAX_ROWS,
         "heat": _heat(report["kept"]),
@@ -151,6 +156,15 @@ def _context(report: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _shortened(report: Mapping[str, Any]) -> str:
+    """Minutes of the budget where it has cut the splits that were wanted; "" where it has not."""
+    wanted, minutes = (report["settings"].get(name) for name in ("num_seeds", "budget_minutes"))
+    done = max((row["repetitions"] or 0 for row in report["comparison"]), default=0)
+    if not done or not wording.is_number(wanted) or not wording.is_number(minutes) or done >= wanted:
+        return ""
+    return f"{minutes:g}"
+
+
 def _meaning(verdict: Mapping[str, Any]) -> str:
     """What the grade of evidence says; for real data alone "proven" speaks of harm."""
     if verdict["policy"] == "RealOnly" and verdict.get("evidence") == "proven":
@@ -166,16 +180,12 @@ def _subsets(kind: str, rows: Sequence[Mapping[str, Any]], policy: str) -> dict[
     down = sorted((row for row in sure if row["gain"]["high"] < 0), key=lambda row: row["gain"]["mean"])
     return {
         "kind": kind,
-        "plural": {"class": "classes", "group": "groups"}[kind],
+        "plural": PLURAL[kind],
         "measure": {"class": "recall", "group": "accuracy"}[kind],
         "figure": f"per_{kind}",
         "rows": rows,
         "policy": policy,
-        "num": len(sure),
-        "num_up": len(up),
-        "num_down": len(down),
-        "worst": [row["label"] for row in down[:3]],
-        "by_chance": 0.025 * len(sure),
+        "words": subset_words(kind, len(sure), len(up), [wording.one_line(row["label"], 40) for row in down]),
         "num_small": len(rows) - len(spoken),
         "min_rows": MIN_ROWS,
     }

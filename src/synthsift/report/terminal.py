@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 from synthsift.report import wording
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
 HEADINGS = ("policy", "gain", "95 % interval", "log-loss", "splits", "")
 REFERENCE, EVERYTHING = "RealOnly", "Everything"
 SEVERITIES = ("error", "warning", "note")
 MAX_FINDINGS = 4
+LEGEND = "~ log-loss cannot tell it from the best; the verdict is the simplest of these"
 
 
-def closing_table(summary: Mapping[str, Any]) -> Table:
+def closing_table(summary: Mapping[str, Any]) -> Group:
     """Return the comparison as a table that fits 80 columns: the verdict's policy in bold, then the best gain first.
 
     Parameters
@@ -26,11 +27,11 @@ def closing_table(summary: Mapping[str, Any]) -> Table:
     summary : dict
         Content of summary.json.
     """
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="dim", title=Text(_title(summary)), title_justify="left")
-    table.title_style = "dim"
+    table = Table(box=None, pad_edge=False, header_style="dim")
     for i, heading in enumerate(HEADINGS):
         table.add_column(Text(heading), justify="left" if i in (0, 5) else "right", overflow="fold")
     for row, cells in _rows(summary):
@@ -38,7 +39,8 @@ def closing_table(summary: Mapping[str, Any]) -> Table:
             "bold" if row["name"] == summary["verdict"]["policy"] else "dim" if row["name"] in _stopped(summary) else ""
         )
         table.add_row(*(Text(cell) for cell in cells), style=style)
-    return table
+    legend = [Text(LEGEND, style="dim")] if _has_rivals(summary) else []
+    return Group(Text(_title(summary), style="dim"), table, *legend)  # a table's own title would be as narrow as it
 
 
 def closing_text(summary: Mapping[str, Any]) -> str:
@@ -52,7 +54,7 @@ def closing_text(summary: Mapping[str, Any]) -> str:
         ).rstrip()
         for line in lines
     ]
-    return "\n".join([_title(summary), *text])
+    return "\n".join([_title(summary), *text, *([LEGEND] if _has_rivals(summary) else [])])
 
 
 def closing_notes(summary: Mapping[str, Any], findings: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -96,7 +98,11 @@ def _test_line(summary: Mapping[str, Any]) -> str:
 
 def _title(summary: Mapping[str, Any]) -> str:
     """What the numbers are, and why the verdict's own gain is another one."""
-    return f"Points of {wording.title(_metric(summary))} over {REFERENCE}, before correcting for choice:"
+    points = wording.points(_metric(summary)).capitalize()
+    return (
+        f"{points} over {REFERENCE}, each as if it alone were tried\n"
+        "(the verdict's own gain, below, is corrected for having been chosen):"
+    )
 
 
 def _metric(summary: Mapping[str, Any]) -> str:
@@ -107,6 +113,12 @@ def _metric(summary: Mapping[str, Any]) -> str:
 def _stopped(summary: Mapping[str, Any]) -> Mapping[str, Any]:
     """Policies that racing stopped early, with the reason."""
     return summary.get("stopped") or {}
+
+
+def _has_rivals(summary: Mapping[str, Any]) -> bool:
+    """Whether other policies than the verdict's cannot be told from the best."""
+    rows = summary.get("comparison") or []
+    return any(row.get("near") and row["name"] != summary["verdict"]["policy"] for row in rows)
 
 
 def _rows(summary: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], list[str]]]:
@@ -127,7 +139,11 @@ def _rows(summary: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], list[str]
 def _cells(row: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
     """One policy's printed cells; plain ASCII signs, because a pipe may know no others."""
     gain = row.get("gain") or {}
-    note = "<- verdict" if row["name"] == summary["verdict"]["policy"] else ""
+    note = ""
+    if row["name"] == summary["verdict"]["policy"]:
+        note = "<- verdict"
+    elif row.get("near"):
+        note = "~"
     if row["name"] in _stopped(summary):
         note = "stopped" if row.get("n_splits") else "left out"  # the reason, in the report, would break the lines
     cells = [

@@ -54,6 +54,16 @@ def signed(value: Any, digits: int = 1) -> str:
     return f"{0:.{digits}f}" if float(text) == 0 else text.replace("-", MINUS)
 
 
+def true_minus(text: str) -> str:
+    """Return a sentence whose negative numbers have the same sign as those of the tables."""
+    return re.sub(r"(?<![^\s\[(])-(?=\d)", MINUS, text)
+
+
+def points(metric: Any) -> str:
+    """Return what gains are counted in, as in points of accuracy."""
+    return f"points of {title(metric)}{' (x100)' if is_loss(metric) else ''}"
+
+
 def interval(gain: Mapping[str, Any] | None) -> str:
     """Return the ends of an interval, as in 1.3 to 2.9; "" when it is not known."""
     if not gain or not (is_number(gain.get("low")) and is_number(gain.get("high"))):

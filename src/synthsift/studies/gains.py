@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from synthsift.numerics.choice import Chooser
 from synthsift.numerics.metrics import metric_value, metric_values, row_hits, row_losses
 from synthsift.records import Comparison, Interval
 from synthsift.splits import NUM_FOLDS
@@ -43,10 +44,12 @@ def policy_rows(comparison: Comparison, metric: str) -> tuple[list[dict[str, Any
         ``name``, ``metric``, ``mean``, ``low``, ``high``, ``n`` (splits), ``seconds``.
     gains : list of dict
         ``name``, ``gain`` (points at the size of all rows, of the policy as if fixed beforehand), ``n_splits``,
-        ``log_loss``, ``num_rows``, ``everything``, ``repetitions`` (of RealOnly).
+        ``log_loss``, ``num_rows``, ``everything``, ``repetitions`` (of RealOnly), ``near`` (True where the log-loss
+        cannot tell it from the best; the verdict names the simplest of these).
     """
     paired, n = Paired.of(comparison), len(comparison.y)
     counts = draw_rows(comparison, verdict_seeds(comparison))
+    near = Chooser.of(paired.loss, comparison.group).near()
     own, gains = [], []
     base = comparison.probabilities["RealOnly"]
     for place, (name, prob) in enumerate(comparison.probabilities.items()):
@@ -65,7 +68,8 @@ def policy_rows(comparison: Comparison, metric: str) -> tuple[list[dict[str, Any
         )
         loss = float(np.mean([row_losses(p, comparison.y).mean() for p in prob]))
         gains.append({"name": name, "gain": plain_interval(gain), "n_splits": splits, "log_loss": loss, "num_rows": n,
-                      "everything": name == "Everything", "repetitions": len(base)})  # fmt: skip
+                      "everything": name == "Everything", "repetitions": len(base),
+                      "near": bool(near[place])})  # fmt: skip
     return own, gains
 
 

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from synthsift.data.worlds import same_law
+from synthsift.report.glossary import policy_meaning
+from synthsift.report.reasons import subset_words, why_policy
+from synthsift.seeds import Seeds
+from synthsift.studies.policies import on_request, policy_names
+
+
+def told(policy: str, near: tuple[str, ...], **verdict: Any) -> str:
+    names = ("RealOnly", "Everything", "TrustedMargin", "LearnedWeights")
+    rows = [{"name": name, "near": name in near} for name in names]
+    return why_policy({"verdict": {"policy": policy, **verdict}, "comparison": rows})
+
+
+def test_the_page_says_why_this_policy() -> None:
+    assert "3 of them cannot be told from the best" in told(
+        "Everything", ("Everything", "TrustedMargin", "LearnedWeights")
+    )
+    assert "it is the best, and no simpler one" in told("TrustedMargin", ("TrustedMargin",))
+    assert "none is ahead of the real data alone" in told("RealOnly", ("RealOnly",))
+
+
+def test_it_says_nothing_where_the_reason_is_another_one() -> None:
+    assert told("RealOnly", ("RealOnly",), reason="copies") == "", "every synthetic row copies a real one"
+    assert told("Everything", ()) == "", "a run of an earlier version does not say what was near"
+
+
+@pytest.mark.parametrize(
+    ("num", "up", "down", "words"),
+    [
+        (0, 0, [], ""),
+        (10, 0, [], "None of the 10 classes gains or loses for sure: every interval holds 0."),
+        (10, 0, list("9876"), "None of the 10 classes gains for sure; 4 lose for sure: 9, 8, 7 and 1 more class."),
+        (10, 0, list("98765"), "None of the 10 classes gains for sure; 5 lose for sure: 9, 8, 7 and 2 more classes."),
+        (10, 1, ["9"], "1 of the 10 classes gains for sure; 1 loses for sure: 9."),
+        (12, 3, [], "3 of the 12 classes gain for sure; none loses."),
+    ],
+)
+def test_gains_and_losses_of_classes(num: int, up: int, down: list[str], words: str) -> None:
+    assert subset_words("class", num, up, down) == words
+
+
+def test_many_groups_are_told_how_many_chance_would_show() -> None:
+    assert subset_words("group", 40, 2, []).endswith("By chance alone about 1 would seem to, either way.")
+
+
+def test_every_policy_has_a_meaning_and_an_unknown_one_none() -> None:
+    mixture = same_law(Seeds(0), num_real=60, num_valid=20, num_synth=60).mixture
+    assert all(policy_meaning(name) for name in (*policy_names("logistic", mixture), "BestSources+Real5"))
+    assert all(policy_meaning(name) for name in on_request("logistic", mixture))
+    assert policy_meaning("RealTimes20") == "all rows, real ones counted 20 times"
+    assert policy_meaning("KNNShapley+Real5").endswith("; real rows counted 5 times")
+    assert policy_meaning("Mine") == policy_meaning("Mine+Real5") == ""
