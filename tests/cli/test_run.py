@@ -226,3 +226,13 @@ def test_report_in_three_forms(run: Path, summary: dict[str, Any]) -> None:
     assert report["verdict"] == summary["verdict"]
     text = synthsift("report", run, "--markdown").out
     assert text.startswith("# ") and "## Comparison" in text and "## Next step" in text
+
+
+def test_what_the_budget_has_cut_is_said(tmp_path: Path) -> None:
+    words = small_run(tmp_path)
+    ended = synthsift(*words, "--budget", "0.0001")
+    assert ended.code == 0, ended.err
+    cut = "5 of 10 paired splits and 2 of 4 policies left out: more would not fit into 0.0001 min (--budget)."
+    assert cut in ended.err
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "5 paired splits in all; more would not fit into the budget of 0.0001 min" in page

@@ -31,7 +31,7 @@ def draw_comparison(report: Mapping[str, Any], width: float) -> Any:
         axes.get_yticklabels()[y].set_color(MUTED if row["stopped"] else ACCENT if row["is_chosen"] else INK)
         axes.get_yticklabels()[y].set_fontweight("bold" if row["is_chosen"] else "normal")
     axes.set_xlim(*_gain_range(rows))
-    axes.set_xlabel(f"points of {wording.title(report['metric'])} over RealOnly")
+    axes.set_xlabel(f"{wording.points(report['metric'])} over RealOnly")
     return figure
 
 

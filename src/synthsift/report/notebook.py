@@ -112,11 +112,10 @@ def _row(row: Mapping[str, Any], chosen: str, ends: tuple[float, float]) -> dict
         return 4 + 112 * (value - ends[0]) / (ends[1] - ends[0])
 
     bar = BAR.format(zero=place(0.0), low=place(row["low"]), high=place(row["high"]), mean=place(row["gain"]))
-    is_base = row["name"] == "RealOnly"
     return {
         "name": wording.one_line(row["name"], 60),
         "gain": wording.signed(row["gain"]),
-        "interval": "" if is_base else wording.interval({"low": row["low"], "high": row["high"]}),
+        "interval": wording.interval({"low": row["low"], "high": row["high"]}),
         "bar": Markup(bar),
         "loss": wording.measured(row["log_loss"], "log_loss"),
         "splits": wording.count(row["splits"]),

@@ -149,7 +149,7 @@ def _cells(row: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
     cells = [
         wording.one_line(row["name"], 40),
         wording.signed(gain.get("mean")),
-        "" if row["name"] == REFERENCE else wording.interval(gain),
+        wording.interval(gain),
         wording.measured(row.get("log_loss"), "log_loss"),
         wording.count(row.get("n_splits")),
     ]

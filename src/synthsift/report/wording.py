@@ -65,8 +65,11 @@ def points(metric: Any) -> str:
 
 
 def interval(gain: Mapping[str, Any] | None) -> str:
-    """Return the ends of an interval, as in 1.3 to 2.9; "" when it is not known."""
-    if not gain or not (is_number(gain.get("low")) and is_number(gain.get("high"))):
+    """Return the ends of an interval, as in 1.3 to 2.9; "" when it is not known.
+
+    None is known of a policy against itself, which is stored with both ends at 0; every other one has a width.
+    """
+    if not gain or not (is_number(gain.get("low")) and is_number(gain.get("high"))) or gain["low"] == gain["high"]:
         return ""
     return f"{signed(gain['low'])} to {signed(gain['high'])}"
 
