@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, is_dataclass, replace
+from itertools import count
 from threading import Lock
 from typing import Any, Protocol
 
@@ -152,7 +153,8 @@ def compare(study: Study, *, store: CellStore | None = None, progress: Progress 
     store : CellStore, optional
         Finished cells are taken from here and new ones kept here.
     progress : callable, optional
-        Called as ``progress(what, done, of, seconds_left)`` after every fold.
+        Called as ``progress(what, done, of, seconds_left)`` after every split, with "splits", and within a split after
+        every policy, with how many of them are done in words: where a learner is slow, the first split takes long.
 
     Returns
     -------
@@ -180,13 +182,27 @@ def compare(study: Study, *, store: CellStore | None = None, progress: Progress 
         folds.append(make_folds(pool, seed))
         for fold in range(NUM_FOLDS):
             split = _make_split(study, leaks, folds[-1], seed, fold)
-            cells = _judge(split, race.longest_first(), seed, fold, store)
+            done, names = repetition * NUM_FOLDS + fold, race.longest_first()
+            cells = _judge(split, names, seed, fold, store, _teller(progress, race, done, len(names)))
             race.take(repetition, fold, split.judged, cells)
             if progress:
-                done = repetition * NUM_FOLDS + fold + 1
-                progress("splits", done, study.num_seeds * NUM_FOLDS, race.seconds_left(done))
+                progress("splits", done + 1, study.num_seeds * NUM_FOLDS, race.seconds_left(done + 1))
         race.stop_losers(repetition)
     return race.comparison(np.array(folds))
+
+
+def _teller(progress: Progress | None, race: Race, done: int, num: int) -> Callable[[], None]:
+    """Return what is called after each of `num` policies of the split that follows `done` finished ones."""
+    finished = count(1)
+
+    def tell() -> None:
+        """Say how many policies of the split are done."""
+        k = next(finished)
+        if progress and k < num:
+            what = f"splits and {k} of {num} policies of the next"
+            progress(what, done, race.study.num_seeds * NUM_FOLDS, race.seconds_left(done))
+
+    return tell
 
 
 def _make_split(study: Study, leaks: Leaks, fold_of: np.ndarray, seed: int, fold: int) -> Split:
@@ -196,8 +212,10 @@ def _make_split(study: Study, leaks: Leaks, fold_of: np.ndarray, seed: int, fold
     return Split(study, Seeds(seed).child("fold", fold), restrict(study.mixture, keep), rows, judged)
 
 
-def _judge(split: Split, names: list[str], seed: int, fold: int, store: CellStore) -> dict[str, dict[str, np.ndarray]]:
-    """Finish the cells of one split, from the store where they are there."""
+def _judge(
+    split: Split, names: list[str], seed: int, fold: int, store: CellStore, tell: Callable[[], None]
+) -> dict[str, dict[str, np.ndarray]]:
+    """Finish the cells of one split, from the store where they are there; `tell` is called after each new one."""
     cells = {name: cell for name in names if (cell := store.get_cell(name, seed, fold)) is not None}
     open_names = [name for name in names if name not in cells]
     if not open_names:
@@ -214,6 +232,7 @@ def _judge(split: Split, names: list[str], seed: int, fold: int, store: CellStor
         seconds = time.perf_counter() - began + describe_seconds
         cell = {"probabilities": prob, "seconds": np.array([seconds])}
         store.put_cell(name, seed, fold, cell)
+        tell()
         return name, cell
 
     if split.study.workers <= 1:

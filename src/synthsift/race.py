@@ -84,8 +84,11 @@ class Race:
 
     def seconds_left(self, done: int) -> float:
         """Estimate of the time left, final fits included, within the budget."""
+        allowed = self.study.budget_seconds - self.spent()
+        if not self.splits:  # nothing is known before the first split
+            return max(0.0, allowed)
         left = (self.study.num_seeds - done / NUM_FOLDS) * self.per_repetition() + self.final()
-        return max(0.0, min(left, self.study.budget_seconds - self.spent()))
+        return max(0.0, min(left, allowed))
 
     def affords_repetition(self, repetition: int) -> bool:
         """Whether one more repetition and the final fits of all policies fit into the budget."""
