@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import runpy
 import subprocess
@@ -16,6 +17,14 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 def test_own_training_loop(capsys: pytest.CaptureFixture[str]) -> None:
     runpy.run_path(str(EXAMPLES / "own_training_loop.py"), run_name="__main__")
+    said = capsys.readouterr().out
+    assert "signal-to-noise" in said and "Effective batch" in said and "test accuracy" in said
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
+@pytest.mark.skipif(importlib.util.find_spec("transformers") is None, reason="transformers is not installed")
+def test_trainer(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(EXAMPLES / "trainer_reweight.py"), run_name="__main__")
     said = capsys.readouterr().out
     assert "signal-to-noise" in said and "Effective batch" in said and "test accuracy" in said
 
