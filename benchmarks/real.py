@@ -1,7 +1,8 @@
 """Four real data sets, fresh seeds, the default budget: how far is the verdict's policy from the best one in hindsight?
 
     python -m benchmarks.real --data ../shared/data --seeds 1030 1031 1032 1033 1034 --out runs/real
-    python -m benchmarks.real --collect runs/real     # stores docs/results/real.parquet
+    python -m benchmarks.real --sets chars-images --seeds 1030 --out runs/real    # an hour: folders of images, cnn
+    python -m benchmarks.real --collect runs/real     # stores docs/results/real.parquet and chars-images.parquet
 
 Every run is the command that `examples/prepare_*.py` print and the README shows, with a seed; resumable; the test set is
 opened once in each. A set whose run of a seed is missing is not reported for that seed.
@@ -15,17 +16,20 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 SETS = ("adult", "tweets", "agnews", "chars")
+IMAGES = "chars-images"  # the letters of "chars" as folders of images, for the cnn learner
 
 
 def command(name: str, data: Path, work: Path, seed: int) -> list[str]:
     """Prepare a data set and return the flags of the command that its script prints, but for the output folder."""
     folder, more = work / name, []
-    if name == "chars":  # the draw of letters and glyphs is part of the seed
-        folder, more = work / f"{name}{seed}", ["--seed", str(seed)]
-    line = [sys.executable, f"examples/prepare_{name}.py", "--data", str(data), "--out", str(folder), *more]
+    if name in ("chars", IMAGES):  # the draw of letters and glyphs is part of the seed
+        folder, more = work / f"{name}{seed}", ["--seed", str(seed), *(["--images"] if name == IMAGES else [])]
+    script = f"examples/prepare_{name.removesuffix('-images')}.py"
+    line = [sys.executable, script, "--data", str(data), "--out", str(folder), *more]
     printed = subprocess.run(line, check=True, capture_output=True, text=True).stdout
     words = shlex.split(printed.split("Now run:")[1].replace("\\\n", " "))
     return words[words.index("run") : words.index("--out")]
@@ -44,16 +48,19 @@ def run(data: Path, out: Path, seeds: list[int], sets: list[str]) -> None:
 
 
 def collect(out: Path) -> None:
-    """Store one row a set, seed and policy."""
+    """Store one row a set, seed and policy; of folders of images the gains with their intervals."""
     import pandas as pd
 
-    rows = []
+    rows, images = [], []
     for folder in sorted(out.iterdir()):
         if not (folder / "summary.json").exists():
             continue
         summary = json.loads((folder / "summary.json").read_text())
         name, seed = folder.name.rsplit("-", 1)
         verdict = summary["verdict"]
+        if name == IMAGES:
+            images += image_rows(summary, int(seed))
+            continue
         rows += [
             {
                 "set": name,
@@ -69,15 +76,35 @@ def collect(out: Path) -> None:
             for test in summary["test"]
         ]
     RESULTS.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame(rows).to_parquet(RESULTS / "real.parquet", index=False)
-    print(f"{len(rows)} rows -> {RESULTS / 'real.parquet'}")
+    for found, file in ((rows, RESULTS / "real.parquet"), (images, RESULTS / f"{IMAGES}.parquet")):
+        if found:
+            pd.DataFrame(found).to_parquet(file, index=False)
+            print(f"{len(found)} rows -> {file}")
+
+
+def image_rows(summary: dict[str, Any], seed: int) -> list[dict[str, Any]]:
+    """One row a policy that was judged: its gain over RealOnly with its interval, and the test accuracy."""
+    test = {row["name"]: 100 * row["value"] for row in summary["test"]}
+    return [
+        {
+            "seed": seed,
+            "policy": row["name"],
+            **row["gain"],
+            "splits": row["n_splits"],
+            "test_accuracy": test.get(row["name"], float("nan")),
+            "is_verdict": row["name"] == summary["verdict"]["policy"],
+            "sentence": summary["verdict"]["sentence"],
+            "seconds": summary["seconds"]["total"],
+        }
+        for row in summary["comparison"]
+    ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[1030, 1031, 1032, 1033, 1034])
-    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
+    parser.add_argument("--sets", nargs="+", choices=[*SETS, IMAGES], default=list(SETS))
     parser.add_argument("--out", type=Path, default=Path("runs/real"))
     parser.add_argument("--collect", type=Path, help="collect the finished runs of this folder")
     arguments = parser.parse_args()

@@ -54,6 +54,26 @@ def real_sets(rows: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+def image_folders(rows: pd.DataFrame) -> str:
+    """Gains of every policy on folders of images, for each seed."""
+    lines = ["## Folders of images, with the cnn learner", ""]
+    for seed, part in rows.groupby("seed"):
+        lines += [
+            f"`python -m benchmarks.real --sets chars-images --seeds {seed}`, then `--collect`: the letters of *chars* as images,",
+            f"`--learner cnn --budget 60`; verdict and report after {part['seconds'].iloc[0] / 60:.0f} minutes. The verdict's sentence:",
+            "",
+            f"> {part['sentence'].iloc[0]}",
+            "",
+            "| policy | gain over RealOnly, points | splits | test accuracy |",
+            "| --- | --- | --- | --- |",
+        ]
+        for row in part.sort_values("mean", ascending=False).itertuples():
+            name = f"**{row.policy}**" if row.is_verdict else row.policy
+            told = "0" if row.policy == "RealOnly" else f"{row.mean:+.1f} [{row.low:.1f}, {row.high:.1f}]"
+            lines.append(f"| {name} | {told} | {row.splits} | {row.test_accuracy:.1f} |")
+    return "\n".join(lines)
+
+
 def covers(rows: pd.DataFrame, name: str) -> pd.Series:
     """Whether the interval of "gain" or "everything" holds the truth."""
     return (rows[f"{name}_low"] <= rows[f"true_{name}"]) & (rows[f"true_{name}"] <= rows[f"{name}_high"])
@@ -245,6 +265,8 @@ def document() -> str:
     parts = [HEAD]
     if (RESULTS / "real.parquet").exists():
         parts.append(real_sets(pd.read_parquet(RESULTS / "real.parquet")))
+    if (RESULTS / "chars-images.parquet").exists():
+        parts.append(image_folders(pd.read_parquet(RESULTS / "chars-images.parquet")))
     stored = {kind: RESULTS / f"verdicts-{kind}.parquet" for kind in ("random", "permuted", "power")}
     permuted, power = (
         pd.read_parquet(stored[kind]) if stored[kind].exists() else None for kind in ("permuted", "power")
