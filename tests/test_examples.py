@@ -16,7 +16,7 @@ from synthsift.cli.app import run_app
 from synthsift.report import render
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-COMMANDS = ("table_files", "text_file")
+COMMANDS = ("table_files", "text_file", "image_folders")
 SCRIPTS = ("notebook_selector",)
 
 

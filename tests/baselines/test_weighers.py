@@ -193,6 +193,17 @@ def test_the_good_source_is_found() -> None:
     assert sum(found) >= 4
 
 
+@pytest.mark.parametrize(("sound", "broken"), [("a", "b"), ("b", "a")])
+def test_a_broken_source_does_not_spoil_the_judgment_of_a_sound_one(sound: str, broken: str) -> None:
+    """Whatever their names: regularization that suits a broken source makes all others look useless."""
+    for seed in range(6):
+        world = same_law(Seeds(seed), num_real=40, num_valid=1, num_synth=300, dim=13, num_classes=3, separation=3.0)
+        synth, is_broken = world.mixture.synth, np.arange(300) % 2 == 1
+        names = np.where(is_broken, broken, sound).astype(object)
+        made = replace(synth, y=np.where(is_broken, (synth.y + 1) % 3, synth.y), source=names)
+        assert kept_sources(replace(world, mixture=replace(world.mixture, synth=made)), seed) == {sound}
+
+
 def test_sources_that_all_help_are_joined() -> None:
     # five sources of the real law: one alone holds a fifth of the help
     joined = []

@@ -17,31 +17,22 @@ class BestSources:
     """Sources whose rows improve the prediction of held-out real rows.
 
     Each source is added alone to the real rows of the training part and judged by the log-loss of real rows that the
-    model did not see. Sources are then joined from the best down, as long as the loss keeps falling. With no source
-    that helps, the least harmful one is kept: leaving all out is `RealOnly`'s part.
+    model did not see. The regularization is chosen each time: one that suits a broken source would make sound ones look
+    useless. Sources are then joined from the best down, as long as the loss keeps falling. With no source that helps,
+    the least harmful one is kept: leaving all out is `RealOnly`'s part.
     """
 
     def __call__(self, mixture: Mixture, features: Features, seeds: Seeds) -> Weights:
         """Return weight 1 for real rows and for the rows of the kept sources."""
         is_real = ~mixture.is_synth
         names = [name for name in np.unique(mixture.source) if name != REAL]
-        strength = None
 
         def loss(kept: list[str]) -> float:
-            nonlocal strength
+            """Log-loss of held-out real rows."""
             rows = is_real | np.isin(mixture.source, kept)
-            x, y = features.embedding[rows], mixture.y[rows]
-            fit = fit_chosen(
-                x,
-                y,
-                np.ones(len(y)),
-                is_real[rows],
-                mixture.num_classes,
-                seeds.child("sources"),
-                strength,
-                mixture.family[rows],
-            )
-            strength = fit.model.strength  # chosen with the first source and kept, so that only the rows differ
+            x, y, ones = features.embedding[rows], mixture.y[rows], np.ones(int(rows.sum()))
+            stream, family = seeds.child("sources"), mixture.family[rows]
+            fit = fit_chosen(x, y, ones, is_real[rows], mixture.num_classes, stream, family=family)
             return float(row_losses(fit.out_of_fold, y[is_real[rows]]).mean())
 
         alone = {name: loss([name]) for name in names}
