@@ -41,10 +41,10 @@ class Rates:
         label_noise: Any, keep_right: Any = 1.0, keep_wrong: Any = 1.0, *, weight: Any = 1.0, batch: Any = None,
         draw: Any = 0,
     ) -> Rates:  # fmt: skip
-        """Spread numbers and arrays over common columns; the batch has the label noise asked about by default."""
+        """Spread numbers and arrays over common columns, flat; the batch has the label noise asked about by default."""
         batch = label_noise if batch is None else batch
         columns = np.broadcast_arrays(label_noise, keep_right, keep_wrong, weight, batch, draw)
-        return Rates(*(np.atleast_1d(column) for column in columns))
+        return Rates(*(column.ravel() for column in columns))
 
     @staticmethod
     def join(parts: list[Rates]) -> Rates:
@@ -77,6 +77,7 @@ class NumberWorld:
     mean_norm: float | None
     ridge: float
     lengths: np.ndarray | None = None
+    num_judges = None
 
     @property
     def has_own_draws(self) -> bool:
@@ -143,6 +144,11 @@ class RowWorld:
     def num_real(self) -> float:
         """Real rows; each fold trains on four fifths of them."""
         return float(len(self.y))
+
+    @property
+    def num_judges(self) -> int:
+        """Rows that judge."""
+        return int((self.rows.fold >= 0).sum())
 
     @cached_property
     def counts(self) -> np.ndarray:

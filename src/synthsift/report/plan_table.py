@@ -23,7 +23,8 @@ def _mixing_table(report: Mapping[str, Any]) -> Table:
     """Accuracy in percent for some amounts; intervals where something is uncertain."""
     from rich.table import Table
 
-    against = "" if report["positive"] is None else f" ({wording.one_line(report['positive'], 40)} or not)"
+    positive, negative = (wording.one_line(report[name], 40) for name in ("positive", "negative"))
+    against = "" if report["positive"] is None else f" (class {positive} against {negative})"
     table = Table(title=f"Predicted accuracy in %{against}", title_justify="left")
     table.add_column("synthetic rows", justify="right")
     names = [name for name in TITLES if name in report["curves"]]
