@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from synthsift.cli.plan_mixing import MixingAsk, check_verdict, plan_mixing, plan_sizes
+from synthsift.cli.plan_check import check_verdict
+from synthsift.cli.plan_mixing import MixingAsk, plan_mixing, plan_sizes
 from synthsift.cli.plan_worlds import (
     FOLDS,
     RIDGES,

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from synthsift.cli.plan import PlanSource
+from synthsift.cli.plan_check import check_sentence, check_verdict, no_advice
 from synthsift.cli.plan_collapse import CollapseAsk, plan_collapse
 from synthsift.cli.plan_collapse_words import collapse_sentences
-from synthsift.cli.plan_check import check_sentence, check_verdict, no_advice
 from synthsift.cli.plan_rows import PlanRows, least_squares_rows, load_rows, load_run, read_audit, read_numbers
 from synthsift.cli.plan_sources import LIMITS, overlap_note, whole_draws
 from synthsift.cli.plan_worlds import CHECK_DRAWS, FOLDS

@@ -89,8 +89,9 @@ def plan_mixing(world: NumberWorld | RowWorld, ask: MixingAsk, seeds: Seeds) -> 
     -------
     dict
         ``sizes``, ``curves`` (none, yours, perfect: mean, low, high, gain...), ``advice`` (what each curve says),
-        ``phase``, ``target``, ``keep_wrong_limit``, ``weight``, ``perfect``, ``retuned``, ``ridge``, ``rates``. Every
-        ``gain`` is over the real rows alone. ``worth`` is filled in by `synthsift.cli.plan_worth`.
+        ``phase``, ``target``, ``at_hand`` (gain of models trained with the rows at hand), ``keep_wrong_limit``,
+        ``weight``, ``perfect``, ``retuned``, ``ridge``, ``rates``. Every ``gain`` is over the real rows alone.
+        ``worth`` is filled in by `synthsift.cli.plan_worth`.
 
     Raises
     ------
@@ -105,6 +106,7 @@ def plan_mixing(world: NumberWorld | RowWorld, ask: MixingAsk, seeds: Seeds) -> 
     at = _target(sizes, parts[own], ask.num_synth)
     rows = float(sizes[at])
     has_real = world.num_real > 0
+    at_hand = world if isinstance(world, RowWorld) and own == "none" and rows == len(world.t) else None
     alone = parts["none"][:1, : FEWER_DRAWS + 1] if has_real else None
     there = _answered(world, sizes[at : at + 1], _target_questions(ask, columns))
     plan: dict[str, Any] = {
@@ -123,7 +125,8 @@ def plan_mixing(world: NumberWorld | RowWorld, ask: MixingAsk, seeds: Seeds) -> 
         "advice": {name: reading_of(sizes, parts[name], at) for name in curves} if has_real else {},
         "weight": _best_weight(there["weight"][0], alone, parts[own][at, : FEWER_DRAWS + 1]),
         "perfect": _more(parts["perfect"][at] - parts[own][at]) if "perfect" in parts else None,
-        "retuned": _retuned(world, columns, ask, rows) if ask.retune else None,
+        "at_hand": None if at_hand is None else _trained(at_hand, ask, world.ridge, world.ridge)["gain"],
+        "retuned": _retuned(world, columns, ask, rows, at_hand=at_hand) if ask.retune else None,
         "phase": None,
         "keep_wrong_limit": None,
         "critical_noise": None,
@@ -210,8 +213,9 @@ def _best_weight(answer: np.ndarray, alone: np.ndarray | None, pooled: np.ndarra
     Returns
     -------
     dict
-        ``weight``, ``accuracy``, ``gain`` over the real rows alone (None without any) and ``over_pooled``, each with
-        its end of a band that holds for all weights, because this one was picked among them.
+        ``weight``, ``accuracy``, ``gain`` over the real rows alone (None without any), ``over_pooled`` and
+        ``over_none`` (weight 0: rows that only strengthen the penalty), each with its ends of a band that holds for all
+        weights, because this one was picked among them.
     """
     values = answer.reshape(len(WEIGHTS), -1)  # (weights, 1 + draws)
     top = np.flatnonzero(values[:, 0] >= values[:, 0].max() - SAME)
@@ -226,13 +230,19 @@ def _best_weight(answer: np.ndarray, alone: np.ndarray | None, pooled: np.ndarra
         "accuracy": float(values[best, 0]),
         "gain": None if alone is None else lead(alone),
         "over_pooled": lead(pooled[None]),
+        "over_none": lead(values[:1]),
     }
 
 
 def _retuned(
-    world: NumberWorld | RowWorld, columns: dict[str, np.ndarray], ask: MixingAsk, rows: float
+    world: NumberWorld | RowWorld,
+    columns: dict[str, np.ndarray],
+    ask: MixingAsk,
+    rows: float,
+    *,
+    at_hand: RowWorld | None,
 ) -> dict[str, Any]:
-    """Best ridge with and without the synthetic rows: the fair comparison."""
+    """Best ridge with and without the synthetic rows: the fair comparison; trained where these are the rows at hand."""
     noise, right, wrong, draw = (columns[name] for name in (*RATES, "draw"))
     keep = (right, wrong) if ask.has_verifier else (1.0, 1.0)
     asked = Rates.of(noise, *keep, weight=ask.synth_weight, draw=draw)
@@ -244,9 +254,17 @@ def _retuned(
         values = world.accuracy(np.full(len(ridges), size), first, ridges)[:, 0]
         best = int(np.argmax(values))
         found |= {f"{name}_ridge": float(ridges[best]), "real_only" if name == "real" else name: float(values[best])}
-        if world.num_real > 0:
+        if world.num_real > 0 and at_hand is None:
             drawn[name] = world.accuracy(np.array([size]), asked, ridges[best : best + 1])[0]
+    if at_hand is not None:
+        return found | _trained(at_hand, ask, found["real_ridge"], found["mixed_ridge"])
     return found | {"gain": _more(drawn["mixed"] - drawn["real"]) if drawn else None}
+
+
+def _trained(world: RowWorld, ask: MixingAsk, real_ridge: float, mixed_ridge: float) -> dict[str, Any]:
+    """Accuracy of models trained with and without the rows at hand, and the gain."""
+    alone, mixed = world.trained(ask.synth_weight, real_ridge, mixed_ridge)
+    return {"real_only": float(alone[0]), "mixed": float(mixed[0]), "gain": _more(mixed - alone)}
 
 
 def _more(values: np.ndarray) -> dict[str, float]:

@@ -7,6 +7,7 @@ as the largest deviation among all has in 95 % of the draws.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,13 +22,13 @@ NO_DIFFERENCE = 0.005
 RULE_OF_THREE = 3.0
 
 
-def direction(gain: float, low: float, high: float, slack: float = 0.0) -> str:
+def direction(gain: Mapping[str, float], slack: float = 0.0) -> str:
     """Tell what an interval of a gain supports.
 
     Parameters
     ----------
-    gain, low, high : float
-        Gain in accuracy and its interval; equal where nothing is uncertain.
+    gain : dict
+        ``value``, ``low`` and ``high`` of a gain in accuracy; equal where nothing is uncertain.
     slack : float
         Gains up to this cannot be told, whatever the interval says: how far the predictions were off.
 
@@ -36,7 +37,8 @@ def direction(gain: float, low: float, high: float, slack: float = 0.0) -> str:
     str
         "up", "down", "same" (no difference to speak of) or "open" (it cannot be told).
     """
-    if abs(gain) >= TOLERANCE and abs(gain) > slack:
+    low, high = gain["low"], gain["high"]
+    if abs(gain["value"]) >= TOLERANCE and abs(gain["value"]) > slack:
         if low > 0:
             return "up"
         if high < 0:
@@ -51,6 +53,43 @@ def smallest_told(largest_error: float | None, num_judges: int | None) -> float:
     """
     counted = RULE_OF_THREE / num_judges if num_judges else 0.0
     return max(largest_error or 0.0, counted)
+
+
+def slack_of(plan: Mapping[str, Any], check: Mapping[str, Any]) -> float:
+    """Smallest predicted gain that a plan can tell."""
+    return smallest_told(check["largest"], plan["num_judges"])
+
+
+def slack_at_target(plan: Mapping[str, Any], slack: float) -> float:
+    """Smallest gain that can be told at the amount asked about: where models were trained, no prediction can be off."""
+    return slack if plan["at_hand"] is None else smallest_told(None, plan["num_judges"])
+
+
+def gain_at(curve: Mapping[str, Any], place: int) -> dict[str, float]:
+    """Gain of a curve over the real rows alone at one of its amounts, with its interval."""
+    return {"value": curve["gain"][place], "low": curve["gain_low"][place], "high": curve["gain_high"][place]}
+
+
+def predicted_gain(plan: Mapping[str, Any]) -> dict[str, float]:
+    """Gain at the amount asked about, as predicted."""
+    return gain_at(plan["curves"][plan["own"]], plan["target"]["index"])
+
+
+def target_gain(plan: Mapping[str, Any]) -> dict[str, float]:
+    """Gain at the amount asked about: of trained models where these are the rows at hand, else as predicted."""
+    return dict(plan["at_hand"] or predicted_gain(plan))
+
+
+def target_direction(plan: Mapping[str, Any], check: Mapping[str, Any]) -> str:
+    """What the gain at the amount asked about is shown to be.
+
+    "up", "down", "same", "open" (also where trained models and prediction contradict each other), or "none" for a plan
+    without real rows and for one that its check contradicts.
+    """
+    if plan["real_only"] is None or check["grade"] == "bad":
+        return "none"
+    told = direction(target_gain(plan), slack_at_target(plan, slack_of(plan, check)))
+    return "open" if {told, direction(predicted_gain(plan))} == {"up", "down"} else told
 
 
 def ranges(values: np.ndarray) -> tuple[list[float], list[float], list[float]]:

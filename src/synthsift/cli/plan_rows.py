@@ -244,8 +244,8 @@ def _subject(positive: str, negative: str, num_classes: int, signs: np.ndarray, 
     why = "the one that --positive names" if is_named else "of them the one with the most real rows"
     return (
         f"Planned for class {positive!r} against all {num_classes - 1} others together, not for an average of classes: "
-        f"the theory is for two classes, and this is {why} (--positive CLASS plans another). Here {guess}, so these are "
-        f"not accuracies over {num_classes} classes."
+        f"the theory is for two classes, and this is {why} (--positive CLASS plans another). Here {guess}, so these "
+        f"are not accuracies over {num_classes} classes."
     )
 
 

@@ -14,8 +14,9 @@ import numpy as np
 from synthsift.cli.plan import PlanSource
 from synthsift.cli.plan_check import check_sentence, check_verdict
 from synthsift.cli.plan_mixing import RETUNED, MixingAsk, plan_mixing
-from synthsift.cli.plan_rows import PlanRows, least_squares_rows, load_rows, load_run, read_audit, read_numbers
-from synthsift.cli.plan_words import POINTS, mixing_sentences, target_direction
+from synthsift.cli.plan_reading import target_direction
+from synthsift.cli.plan_rows import PlanRows, load_rows, load_run, read_audit, read_numbers
+from synthsift.cli.plan_words import POINTS, mixing_sentences
 from synthsift.cli.plan_worlds import (
     FOLDS,
     NumberWorld,
@@ -25,13 +26,12 @@ from synthsift.cli.plan_worlds import (
     measured_world,
     with_intercept,
 )
-from synthsift.cli.plan_worth import row_worth
+from synthsift.cli.plan_worth import label_noises, row_worth
 from synthsift.records import DataError
 from synthsift.report.plan_section import beside_verdict
 from synthsift.seeds import Seeds
 from synthsift.theory.measure import measure_geometry
 from synthsift.theory.measure_audit import RATES, Audit
-from synthsift.theory.measure_mismatch import mismatch_by_fit
 from synthsift.theory.measure_overlap import find_overlap
 from synthsift.theory.mixing import ASSUMPTIONS
 from synthsift.theory.mixing_conditional import stratified_folds
@@ -70,7 +70,12 @@ def mixing_report(source: PlanSource, numbers: Mapping[str, Any]) -> dict[str, A
         else load_rows(source.spec, positive=source.positive)
     )
     report = rows_report(rows, ask, seeds, numbers, kind=source.kind)
-    if source.run is None or report["target"]["rows"] != len(rows.t) or report["own"] != "none" or ask.synth_weight != 1:
+    if (
+        source.run is None
+        or report["target"]["rows"] != len(rows.t)
+        or report["own"] != "none"
+        or ask.synth_weight != 1
+    ):
         return report  # nothing of this was measured
     return {**report, "beside_verdict": beside_verdict(report, _verdict(source.run))}
 
@@ -137,7 +142,7 @@ def _assembled(
     plan, check = plan_mixing(world, ask, seeds), check_verdict(checks)
     towards, of_run = target_direction(plan, check), kind == "run"
     plan["worth"] = row_worth(world, plan, towards)
-    plan["left_over"] = _left_over(plan, world, rows)
+    plan["left_over"] = label_noises(world, plan, rows)
     notes = list(notes)
     if ask.audit is not None:
         notes += ask.audit.notes
@@ -235,27 +240,6 @@ def _number_world(numbers: Mapping[str, Any]) -> NumberWorld:
         alone = world.accuracy(np.zeros(len(RETUNED)), Rates.of(0.0), RETUNED)[:, 0]
         world = replace(world, ridge=float(RETUNED[int(np.argmax(alone))]))
     return world
-
-
-def _left_over(plan: Mapping[str, Any], world: NumberWorld | RowWorld, rows: PlanRows | None) -> dict[str, Any] | None:
-    """How noisy real and synthetic labels are, where the best weight of a synthetic row is above 1; else None."""
-    if plan["weight"]["weight"] <= 1:
-        return None
-    if isinstance(world, NumberWorld):
-        rates = {name: plan["rates"][name]["value"] for name in RATES}
-        right, wrong = (rates["keep_right"], rates["keep_wrong"]) if plan["has_verifier"] else (1.0, 1.0)
-        kept_wrong, kept_right = wrong * rates["label_noise"], right * (1 - rates["label_noise"])
-        noise = kept_wrong / (kept_wrong + kept_right) if kept_wrong + kept_right > 0 else 0.0
-        return {"what": "share of wrong labels", "real": world.options.get("real_label_noise", 0.0), "synth": noise}
-    if rows is None:
-        return None
-    try:
-        x, z, _ = least_squares_rows(rows)
-    except DataError:  # synthetic rows that do not vary; the plan does not need this fit
-        return None
-    fitted = mismatch_by_fit(x, rows.y, z, rows.t)
-    real, synth = fitted.real_noise_variance, fitted.synth_noise_variance
-    return {"what": "mean squared error of a linear rule", "real": real, "synth": synth}
 
 
 def _is_ideal(options: Mapping[str, Any]) -> bool:

@@ -10,7 +10,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from synthsift.cli.plan_check import no_advice
-from synthsift.cli.plan_reading import SAME, TOLERANCE, direction, smallest_told
+from synthsift.cli.plan_reading import (
+    SAME,
+    TOLERANCE,
+    direction,
+    gain_at,
+    predicted_gain,
+    slack_at_target,
+    slack_of,
+    target_direction,
+    target_gain,
+)
 from synthsift.report.wording import signed
 
 LARGE_NOISE = 0.10
@@ -28,32 +38,10 @@ def about(number: float) -> str:
     return f"{round(number, digits):,.0f}"
 
 
-def points(gain: float, low: float | None = None, high: float | None = None) -> str:
+def points(gain: Mapping[str, float]) -> str:
     """Return a difference of accuracies in points with its sign, and its interval where there is one."""
-    if low is None or high is None or high - low < 1e-12:
-        return signed(100 * gain)
-    return f"{signed(100 * gain)} [{signed(100 * low)}, {signed(100 * high)}]"
-
-
-def gain_at(curve: Mapping[str, Any], place: int) -> str:
-    """Return the gain of a curve at one of its amounts in points, with its interval."""
-    return points(*(curve[name][place] for name in ("gain", "gain_low", "gain_high")))
-
-
-def slack_of(plan: Mapping[str, Any], check: Mapping[str, Any]) -> float:
-    """Smallest gain that this plan can tell."""
-    return smallest_told(check["largest"], plan["num_judges"])
-
-
-def target_direction(plan: Mapping[str, Any], check: Mapping[str, Any]) -> str:
-    """What the gain at the amount asked about is shown to be.
-
-    "up", "down", "same", "open", or "none" for a plan without real rows and for one that its check contradicts.
-    """
-    if plan["real_only"] is None or check["grade"] == "bad":
-        return "none"
-    curve, place = plan["curves"][plan["own"]], plan["target"]["index"]
-    return direction(*(curve[name][place] for name in ("gain", "gain_low", "gain_high")), slack_of(plan, check))
+    value, low, high = (signed(100 * gain[name]) for name in ("value", "low", "high"))
+    return value if gain["high"] - gain["low"] < 1e-12 else f"{value} [{low}, {high}]"
 
 
 def mixing_sentences(plan: Mapping[str, Any], check: Mapping[str, Any], *, of_run: bool = False) -> list[str]:
@@ -80,44 +68,62 @@ def _at_weight(plan: Mapping[str, Any]) -> str:
 
 def _amount(plan: Mapping[str, Any], curve: Mapping[str, Any], towards: str, slack: float) -> str:
     """What the amount asked about brings over the real rows alone, and how many more to get."""
-    rows, place = about(plan["target"]["rows"]), plan["target"]["index"]
-    reading, how = plan["advice"][plan["own"]], _at_weight(plan)
-    gain = f"{gain_at(curve, place)} points"
+    rows, how = about(plan["target"]["rows"]), _at_weight(plan)
+    gain = f"{points(target_gain(plan))} points {BASELINE}"
+    if plan["at_hand"] is not None:
+        gain += f" (trained with them; predicted {signed(100 * predicted_gain(plan)['value'])})"
     if towards == "down":
         rest = ""
         if max(curve["sure_high"]) <= SAME:
             rest = "; no number of these rows helps"
         elif not _shown(curve, slack, "up"):
             rest = "; no number of these rows was shown to help"
-        return f"Do not add them {how}: {rows} rows change the accuracy by {gain} {BASELINE}{rest}."
+        return f"Do not add them {how}: {rows} rows change the accuracy by {gain}{rest}."
     if towards == "same":
-        return f"They make no difference to speak of: {rows} rows {how}, {gain} {BASELINE}."
+        return f"They make no difference to speak of: {rows} rows {how}, {gain}."
     if towards == "open":
-        least = f"; less than {100 * slack:.1f} points cannot be told here" if slack > 0 else ""
-        return f"Whether they help cannot be told: {rows} rows {how}, {gain} {BASELINE}{least}."
-    best, rise = gain_at(curve, reading["best_index"]), reading["rise"]
-    end = about(plan["sizes"][-1])
-    if reading["still_rising"] and direction(*rise.values(), slack) == "up":
-        return f"More rows keep helping up to {end}, the end of the range: {best} points there, {rows} {gain} {BASELINE}."
+        return f"Whether they help cannot be told: {rows} rows {how}, {gain}{_why_open(plan, slack)}."
+    if plan["advice"][plan["own"]]["best_index"] not in _shown(curve, slack, "up"):
+        return f"They help: {rows} rows {how}, {gain}. What more of them would bring cannot be told."
+    return _where_to_stop(plan, curve, gain, slack)
+
+
+def _why_open(plan: Mapping[str, Any], slack: float) -> str:
+    """Why an interval of a gain that lies on one side of 0 does not tell; "" for one that holds 0."""
+    gain, least = target_gain(plan), slack_at_target(plan, slack)
+    if gain["low"] <= 0 <= gain["high"]:
+        return ""
+    if abs(gain["value"]) > least:
+        return "; trained models and the prediction point opposite ways"
+    return f"; less than {100 * least:.1f} points cannot be told here"
+
+
+def _where_to_stop(plan: Mapping[str, Any], curve: Mapping[str, Any], gain: str, slack: float) -> str:
+    """How many rows to get where they help: an amount, unless its own range is no answer."""
+    reading, rows, end = plan["advice"][plan["own"]], about(plan["target"]["rows"]), about(plan["sizes"][-1])
+    best, rise, helped = points(gain_at(curve, reading["best_index"])), reading["rise"], f"They help: {rows} rows"
+    if reading["still_rising"] and direction(rise, slack) == "up":
+        return f"More rows keep helping up to {end}, the end of the range: {best} points there; {rows} bring {gain}."
     if reading["still_rising"] and rise["value"] >= TOLERANCE:
-        return f"They help: {rows} rows {how}, {gain} {BASELINE}. That more of them help more cannot be told."
+        return f"{helped} {_at_weight(plan)}, {gain}. That more of them help more cannot be told."
     low, high = reading["enough_low"], reading["enough_high"]
     if high > WIDE_STOP * max(low, 1.0):
         return (
-            f"They help: {rows} rows {how}, {gain} {BASELINE}. Where more of them stop helping cannot be told: at "
-            f"{about(low)} to {about(high)} rows."
+            f"{helped} {_at_weight(plan)}, {gain}. Where more of them stop helping cannot be told: at {about(low)} to "
+            f"{about(high)} rows."
         )
     span = f" ({about(low)} to {about(high)})" if high - low > 0.05 * high else ""
     return (
         f"Stop at about {about(reading['enough_rows'])}{span}: beyond that you gain less than 0.1 points (the best is "
-        f"{best} points {BASELINE}; {rows} bring {gain})."
+        f"{best} points; {rows} bring {gain})."
     )
 
 
 def _shown(curve: Mapping[str, Any], slack: float, towards: str) -> list[int]:
     """Places of the amounts whose gain is shown to go this way, in a band that holds for all amounts together."""
     columns = zip(curve["gain"], curve["sure_low"], curve["sure_high"], strict=True)
-    return [place for place, ends in enumerate(columns) if direction(*ends, slack) == towards]
+    gains = [{"value": value, "low": low, "high": high} for value, low, high in columns]
+    return [place for place, gain in enumerate(gains) if direction(gain, slack) == towards]
 
 
 def _other_amounts(plan: Mapping[str, Any], curve: Mapping[str, Any], towards: str, slack: float) -> list[str]:
@@ -128,26 +134,29 @@ def _other_amounts(plan: Mapping[str, Any], curve: Mapping[str, Any], towards: s
     back = reading["break_even_rows"]
     if back is not None and worst in down and any(place > worst for place in up):
         told.append(
-            f"Few of them lower the accuracy, about {about(sizes[worst])} by {gain_at(curve, worst)} points {BASELINE}; "
-            f"you break even at about {about(back)} rows, so a small trial would mislead."
+            f"Few of them lower the accuracy, about {about(sizes[worst])} change it by "
+            f"{points(gain_at(curve, worst))} points {BASELINE}; you break even at about {about(back)} rows, so a "
+            "small trial would mislead."
         )
     elif towards == "down" and best in up:
-        told.append(f"About {about(sizes[best])} rows bring {gain_at(curve, best)} points {BASELINE}.")
+        told.append(f"About {about(sizes[best])} rows bring {points(gain_at(curve, best))} points {BASELINE}.")
     elif towards != "down" and worst in down:
         start = worst
         while start - 1 in down:
             start -= 1
+        cost = f"about {about(sizes[worst])} rows change it by {points(gain_at(curve, worst))} points {BASELINE}."
         ends = len(sizes) - 1 in down
-        which = f"From about {about(sizes[start])} rows on they" if ends else "Other amounts"
         told.append(
-            f"{which} cost accuracy: about {about(sizes[worst])} rows change it by {gain_at(curve, worst)} points {BASELINE}."
+            f"From about {about(sizes[start])} rows on they cost accuracy: {cost}"
+            if ends
+            else f"Some amounts cost accuracy: {cost}"
         )
     return told
 
 
 def _worth(plan: Mapping[str, Any], towards: str) -> list[str]:
     """What the rows asked about are worth in real ones, by the accuracy of the gain."""
-    worth, rows = plan["worth"], about(plan["target"]["rows"])
+    worth = plan["worth"]
     if worth is None:
         return []
     told, equal, real = [], worth["equal_rows"], worth["num_real"]
@@ -163,9 +172,7 @@ def _worth(plan: Mapping[str, Any], towards: str) -> list[str]:
     most = worth["most"]
     if most == 0:
         also = "; what they gain at this ridge, a better ridge gains too" if towards == "up" else ""
-        told.append(
-            f"A generator fitted on the same real rows adds no information{also}: get other real rows for it."
-        )
+        told.append(f"A generator fitted on the same real rows adds no information{also}: get other real rows for it.")
     elif towards == "up" and most is not None and equal is not None and equal - real <= most:
         told.append(f"This synthetic set is worth at most {about(most)} real examples, however large it grows.")
     return told
@@ -181,24 +188,18 @@ def _span(low: str | None, high: str | None, value: float | None) -> str:
 def _weight(plan: Mapping[str, Any], towards: str, slack: float) -> list[str]:
     """Another weight, where it is shown to be better than the real rows alone and than the weight at hand."""
     weight, rows = plan["weight"], about(plan["target"]["rows"])
-    gain, over = weight["gain"], weight["over_pooled"]
-    better = weight["weight"] > 0 and direction(*gain.values(), slack) == "up"
-    if better and direction(*over.values(), slack) == "up":
-        place, curve = plan["target"]["index"], plan["curves"][plan["own"]]
+    gain = weight["gain"]
+    better = all(direction(weight[name], slack) == "up" for name in ("gain", "over_none"))
+    if better and direction(weight["over_pooled"], slack) == "up":
         told = (
             f"Weigh a synthetic row {weight['weight']:.2g} where a real one has 1: {rows} rows then bring "
-            f"{points(**_named(gain))} points {BASELINE}, at weight {plan['synth_weight']:.2g} "
-            f"{points(curve['gain'][place])}."
+            f"{points(gain)} points {BASELINE}, at weight {plan['synth_weight']:.2g} "
+            f"{signed(100 * predicted_gain(plan)['value'])}."
         )
         return [told + (f" {_why_more(plan)}" if weight["weight"] > 1 else "")]
     if towards == "down" and not better:
         return [f"No weight was shown to make {rows} rows better than the real rows alone."]
     return []
-
-
-def _named(difference: Mapping[str, float]) -> dict[str, float]:
-    """A difference as the arguments of `points`."""
-    return {"gain": difference["value"], "low": difference["low"], "high": difference["high"]}
 
 
 def _why_more(plan: Mapping[str, Any]) -> str:
@@ -216,7 +217,9 @@ def _why_more(plan: Mapping[str, Any]) -> str:
             f"{trusted}, because the real labels are noisier in this model ({left['what']} {left['real']:.2f}, of the "
             f"synthetic ones {left['synth']:.2f})."
         )
-    return f"{trusted}, though the real labels are no noisier: it makes up for a ridge that is too strong for the mixture."
+    return (
+        f"{trusted}, though the real labels are no noisier: it makes up for a ridge that is too strong for the mixture."
+    )
 
 
 def _ridge(plan: Mapping[str, Any], slack: float) -> list[str]:
@@ -227,11 +230,11 @@ def _ridge(plan: Mapping[str, Any], slack: float) -> list[str]:
     end = {
         "up": "they help", "down": "they hurt", "same": "they change nothing to speak of",
         "open": "it cannot be told whether they help",
-    }[direction(*tuned["gain"].values(), slack)]  # fmt: skip
+    }[direction(tuned["gain"], slack)]  # fmt: skip
     return [
         f"With the ridge tuned for each {end}: real rows alone {100 * tuned['real_only']:.1f} % (ridge "
         f"{tuned['real_ridge']:.2g}), with {rows} synthetic rows {100 * tuned['mixed']:.1f} % (ridge "
-        f"{tuned['mixed_ridge']:.2g}), {points(**_named(tuned['gain']))} points."
+        f"{tuned['mixed_ridge']:.2g}), {points(tuned['gain'])} points."
     ]
 
 
@@ -241,8 +244,8 @@ def _unknown_noise(plan: Mapping[str, Any], *, of_run: bool) -> list[str]:
         return []
     how = "synthsift plan mixing RUN" if of_run else "synthsift plan mixing"
     return [
-        "How many labels are wrong is not known, so nothing can be said about verifiers: look at 100 synthetic rows and "
-        f"give {how} an --audit file with a column right (and kept)."
+        "How many labels are wrong is not known, so nothing can be said about verifiers: look at 100 synthetic rows "
+        f"and give {how} an --audit file with a column right (and kept)."
     ]
 
 
@@ -253,7 +256,7 @@ def _verifier(plan: Mapping[str, Any], slack: float) -> list[str]:
         return []
     rows, told = about(plan["target"]["rows"]), []
     perfect, place = plan["curves"]["perfect"], plan["target"]["index"]
-    clean = direction(*(perfect[name][place] for name in ("gain", "gain_low", "gain_high")), slack)
+    clean = direction(gain_at(perfect, place), slack)
     low, high = 1 - limit["high"], 1 - limit["low"]
     if limit["keep_wrong"] is None:
         if clean == "down":
@@ -267,11 +270,12 @@ def _verifier(plan: Mapping[str, Any], slack: float) -> list[str]:
             f"Your verifier must reject at least {least} %{span} of the wrong labels for {rows} rows not to hurt"
             f"{_rejects(plan)}."
         )
-    if direction(*plan["perfect"].values(), slack) in ("up", "down"):
+    if direction(plan["perfect"], slack) in ("up", "down"):
         has = "your verifier" if plan["has_verifier"] else "none"
-        own = points(plan["curves"][plan["own"]]["gain"][place])
+        own = signed(100 * predicted_gain(plan)["value"])
         told.append(
-            f"With a perfect verifier {rows} rows bring {gain_at(perfect, place)} points {BASELINE}, with {has} {own}."
+            f"With a perfect verifier {rows} rows bring {points(gain_at(perfect, place))} points {BASELINE}, "
+            f"with {has} {own}."
         )
     return told
 

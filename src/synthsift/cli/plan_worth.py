@@ -1,4 +1,4 @@
-"""What synthetic rows are worth in real ones, by the same accuracy as their gain: so many rows, at their weight and ridge.
+"""What synthetic rows are worth in real ones, by the accuracy of their gain: so many rows, at their weight and ridge.
 
 Rows that lower the accuracy leave as much as fewer real rows alone give; rows that raise it bring as much as more real
 rows would. A worth of another measure (of the squared error, at the best weight) could say "worth 30 real rows" of a
@@ -13,8 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from synthsift.cli.plan_reading import crossing
+from synthsift.cli.plan_reading import crossing, target_gain
+from synthsift.cli.plan_rows import PlanRows, least_squares_rows
 from synthsift.cli.plan_worlds import FOLDS, NumberWorld, Rates, RowWorld
+from synthsift.records import DataError
+from synthsift.theory.measure_audit import RATES
+from synthsift.theory.measure_mismatch import mismatch_by_fit
 from synthsift.theory.mixing_simulation import ridge_weights
 from synthsift.theory.mixing_worth import clean_row_worth
 
@@ -39,9 +43,9 @@ def row_worth(world: NumberWorld | RowWorld, plan: Mapping[str, Any], towards: s
     Returns
     -------
     dict or None
-        ``equal_rows`` with ``low`` and ``high`` (each None where no number of real rows has that accuracy), ``num_real``
-        and ``most``. None where the gain cannot be told, and for rows that raise the accuracy of rows at hand: what
-        more real rows would give is not known there.
+        ``equal_rows`` with ``low`` and ``high`` (each None where no number of real rows has that accuracy),
+        ``num_real`` and ``most``. None where the gain cannot be told, and for rows that raise the accuracy of rows at
+        hand: what more real rows would give is not known there.
     """
     if towards not in ("up", "down") or plan["real_only"] is None:
         return None
@@ -54,12 +58,33 @@ def row_worth(world: NumberWorld | RowWorld, plan: Mapping[str, Any], towards: s
         sizes = _amounts(world.num_real, towards)
         accuracy = np.array([_alone(world, size) for size in sizes])
         most = _most(world, plan)
-    curve, place = plan["curves"][plan["own"]], plan["target"]["index"]
     value, low, high = (
-        _equal(sizes, accuracy, plan["real_only"] + curve[name][place], towards)
-        for name in ("gain", "gain_low", "gain_high")
+        _equal(sizes, accuracy, plan["real_only"] + gain, towards) for gain in target_gain(plan).values()
     )
     return {"equal_rows": value, "low": low, "high": high, "num_real": world.num_real, "most": most}
+
+
+def label_noises(
+    world: NumberWorld | RowWorld, plan: Mapping[str, Any], rows: PlanRows | None
+) -> dict[str, Any] | None:
+    """How noisy real and synthetic labels are, where the best weight of a synthetic row is above 1; else None."""
+    if plan["weight"]["weight"] <= 1:
+        return None
+    if isinstance(world, NumberWorld):
+        rates = {name: plan["rates"][name]["value"] for name in RATES}
+        right, wrong = (rates["keep_right"], rates["keep_wrong"]) if plan["has_verifier"] else (1.0, 1.0)
+        kept_wrong, kept_right = wrong * rates["label_noise"], right * (1 - rates["label_noise"])
+        noise = kept_wrong / (kept_wrong + kept_right) if kept_wrong + kept_right > 0 else 0.0
+        return {"what": "share of wrong labels", "real": world.options.get("real_label_noise", 0.0), "synth": noise}
+    if rows is None:
+        return None
+    try:
+        x, z, _ = least_squares_rows(rows)
+    except DataError:  # synthetic rows that do not vary; the plan does not need this fit
+        return None
+    fitted = mismatch_by_fit(x, rows.y, z, rows.t)
+    real, synth = fitted.real_noise_variance, fitted.synth_noise_variance
+    return {"what": "mean squared error of a linear rule", "real": real, "synth": synth}
 
 
 def _amounts(num_real: float, towards: str) -> np.ndarray:
@@ -76,7 +101,7 @@ def _alone(world: NumberWorld, size: float) -> float:
 
 
 def _measured_curve(world: RowWorld) -> tuple[np.ndarray, np.ndarray]:
-    """Accuracy (k,) of parts of the real rows, most rows first, on the rows that judge; never rising with fewer rows."""
+    """Accuracy (k,) of parts of the real rows, most first, on the rows that judge; never rising with fewer rows."""
     place, n = world.rows.fold, len(world.y)
     shares = SHARES[SHARES * n >= LEAST_ROWS][::-1]
     hits = np.zeros(len(shares))
@@ -86,14 +111,14 @@ def _measured_curve(world: RowWorld) -> tuple[np.ndarray, np.ndarray]:
             repeats = 1 if share == 1.0 else SUBSETS
             for repeat in range(repeats):
                 order = world.seeds.numpy(f"real-{fold}-{repeat}").permutation(train)
-                some = order[: max(int(round(share * len(train))), 1)]
+                some = order[: max(round(share * len(train)), 1)]
                 w = ridge_weights(world.x[some], world.y[some], np.ones(len(some)), world.ridge * len(some))
                 hits[k] += (world.y[judge] * (world.x[judge] @ w) > 0).sum() / repeats
     return n * shares, np.minimum.accumulate(hits / (place >= 0).sum())
 
 
 def _equal(sizes: np.ndarray, accuracy: np.ndarray, wanted: float, towards: str) -> float | None:
-    """Number of rows, from the first of `sizes` on, at which the curve has come to `wanted`; None where it never does."""
+    """Number of rows, from the first of `sizes` on, where the curve has come to `wanted`; None where it never does."""
     lead = accuracy - wanted if towards == "up" else wanted - accuracy
     found = crossing(np.log(sizes), lead)
     return None if found is None else math.exp(found)

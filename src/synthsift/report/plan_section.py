@@ -14,10 +14,14 @@ PLANNED = {
     "same": "the plan expects no difference to speak of from all synthetic rows together",
     "open": "the plan cannot tell whether all synthetic rows together help",
 }
-MEASURED = {"up": "the run measured a gain", "down": "the run measured a loss", "open": "the run measured neither for sure"}
+MEASURED = {
+    "up": "the run measured a gain",
+    "down": "the run measured a loss",
+    "open": "the run measured neither for sure",
+}
 WHY = (
-    "Both can be right: the plan is about a linear model in the encoder's space{classes}, the verdict was measured with "
-    "the run's own classifier and counts."
+    "Both can be right: the plan is about a linear model in the encoder's space{classes}, the verdict was measured "
+    "with the run's own classifier and counts."
 )
 
 
@@ -45,9 +49,10 @@ def beside_verdict(plan: Mapping[str, Any], verdict: Mapping[str, Any]) -> str:
     planned, measured = plan.get("direction"), verdict.get("everything_over_real_only")
     if planned not in PLANNED or not isinstance(measured, Mapping):
         return ""
-    mean, low, high = (measured.get(name) for name in ("mean", "low", "high"))
-    if not all(map(wording.is_number, (mean, low, high))):
+    ends: list[Any] = [measured.get(name) for name in ("mean", "low", "high")]
+    if not all(map(wording.is_number, ends)):
         return ""
+    mean, low, high = ends
     found = "up" if low > 0 else "down" if high < 0 else "open"
     seen = f"{wording.signed(mean)} [{wording.signed(low)}, {wording.signed(high)}] points"
     if planned != found and (planned, found) != ("same", "open"):
@@ -56,7 +61,7 @@ def beside_verdict(plan: Mapping[str, Any], verdict: Mapping[str, Any]) -> str:
         return f"{differ[0].upper()}{differ[1:]} {WHY.format(classes=classes)}"
     if planned != "up" and verdict.get("use") is True:
         return (
-            f"This is no contradiction to the verdict: that is about {wording.one_line(verdict.get('policy'), 60)}, which "
-            "does not take all synthetic rows at full weight, and this plan does."
+            f"This is no contradiction to the verdict: that is about {wording.one_line(verdict.get('policy'), 60)}, "
+            "which does not take all synthetic rows at full weight, and this plan does."
         )
     return ""
