@@ -14,9 +14,10 @@ import numpy as np
 from synthsift.cli.plan import PlanSource
 from synthsift.cli.plan_check import check_sentence, check_verdict
 from synthsift.cli.plan_mixing import RETUNED, MixingAsk, plan_mixing
+from synthsift.cli.plan_phrases import POINTS
 from synthsift.cli.plan_reading import target_direction
 from synthsift.cli.plan_rows import PlanRows, load_rows, load_run, read_audit, read_numbers
-from synthsift.cli.plan_words import POINTS, mixing_sentences
+from synthsift.cli.plan_words import mixing_sentences
 from synthsift.cli.plan_worlds import (
     FOLDS,
     NumberWorld,

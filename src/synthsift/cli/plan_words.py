@@ -5,11 +5,12 @@ Every gain is over the real rows alone. What an interval does not support is sai
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from synthsift.cli.plan_check import no_advice
+from synthsift.cli.plan_label_words import breakdown, noise_left, unknown_noise, verifier
+from synthsift.cli.plan_phrases import BASELINE, POINTS, about, at_weight, points
 from synthsift.cli.plan_reading import (
     SAME,
     TOLERANCE,
@@ -23,25 +24,8 @@ from synthsift.cli.plan_reading import (
 )
 from synthsift.report.wording import signed
 
-LARGE_NOISE = 0.10
 #: Amounts to stop at that differ by more than this factor over the draws are no answer.
 WIDE_STOP = 10.0
-POINTS = "points of accuracy"
-BASELINE = "over the real rows alone"
-
-
-def about(number: float) -> str:
-    """Return a count to two digits, with separators: 12,345 -> 12,000."""
-    if number < 10:
-        return f"{number:.0f}"
-    digits = 1 - math.floor(math.log10(number))
-    return f"{round(number, digits):,.0f}"
-
-
-def points(gain: Mapping[str, float]) -> str:
-    """Return a difference of accuracies in points with its sign, and its interval where there is one."""
-    value, low, high = (signed(100 * gain[name]) for name in ("value", "low", "high"))
-    return value if gain["high"] - gain["low"] < 1e-12 else f"{value} [{low}, {high}]"
 
 
 def mixing_sentences(plan: Mapping[str, Any], check: Mapping[str, Any], *, of_run: bool = False) -> list[str]:
@@ -50,25 +34,19 @@ def mixing_sentences(plan: Mapping[str, Any], check: Mapping[str, Any], *, of_ru
     curve, place = plan["curves"][own], plan["target"]["index"]
     told = no_advice(check, POINTS)
     if told:
-        return told + _unknown_noise(plan, of_run=of_run) + _noise_left(plan)
+        return told + unknown_noise(plan, of_run=of_run) + noise_left(plan)
     if plan["real_only"] is None:
         told = [f"Without real rows, {rows} synthetic rows reach {100 * curve['mean'][place]:.1f} % accuracy."]
-        return told + _noise_left(plan) + _breakdown(plan)
+        return told + noise_left(plan) + breakdown(plan)
     slack, towards = slack_of(plan, check), target_direction(plan, check)
     told = [_amount(plan, curve, towards, slack), *_other_amounts(plan, curve, towards, slack)]
-    told += _worth(plan, towards) + _weight(plan, towards, slack) + _ridge(plan, slack)
-    return told + _unknown_noise(plan, of_run=of_run) + _verifier(plan, slack) + _noise_left(plan) + _breakdown(plan)
-
-
-def _at_weight(plan: Mapping[str, Any]) -> str:
-    """The weight of the rows, in words."""
-    weight = plan["synth_weight"]
-    return "as they are" if weight == 1 else f"at weight {weight:.2g}"
+    told += _worth(plan, towards) + _weight(plan, towards, slack) + _ridge(plan, towards, slack)
+    return told + unknown_noise(plan, of_run=of_run) + verifier(plan, slack) + noise_left(plan) + breakdown(plan)
 
 
 def _amount(plan: Mapping[str, Any], curve: Mapping[str, Any], towards: str, slack: float) -> str:
     """What the amount asked about brings over the real rows alone, and how many more to get."""
-    rows, how = about(plan["target"]["rows"]), _at_weight(plan)
+    rows, how = about(plan["target"]["rows"]), at_weight(plan)
     gain = f"{points(target_gain(plan))} points {BASELINE}"
     if plan["at_hand"] is not None:
         gain += f" (trained with them; predicted {signed(100 * predicted_gain(plan)['value'])})"
@@ -105,12 +83,12 @@ def _where_to_stop(plan: Mapping[str, Any], curve: Mapping[str, Any], gain: str,
     if reading["still_rising"] and direction(rise, slack) == "up":
         return f"More rows keep helping up to {end}, the end of the range: {best} points there; {rows} bring {gain}."
     if reading["still_rising"] and rise["value"] >= TOLERANCE:
-        return f"{helped} {_at_weight(plan)}, {gain}. That more of them help more cannot be told."
+        return f"{helped} {at_weight(plan)}, {gain}. That more of them help more cannot be told."
     low, high = reading["enough_low"], reading["enough_high"]
     if high > WIDE_STOP * max(low, 1.0):
         return (
-            f"{helped} {_at_weight(plan)}, {gain}. Where more of them stop helping cannot be told: at {about(low)} to "
-            f"{about(high)} rows."
+            f"{helped} {at_weight(plan)}, {gain}. Where more of them stop helping cannot be told: somewhere "
+            f"from {about(low)} to {about(high)} rows."
         )
     span = f" ({about(low)} to {about(high)})" if high - low > 0.05 * high else ""
     return (
@@ -222,97 +200,20 @@ def _why_more(plan: Mapping[str, Any]) -> str:
     )
 
 
-def _ridge(plan: Mapping[str, Any], slack: float) -> list[str]:
+def _ridge(plan: Mapping[str, Any], towards: str, slack: float) -> list[str]:
     """The comparison with the best ridge of either side."""
     tuned, rows = plan["retuned"], about(plan["target"]["rows"])
     if tuned is None or tuned["gain"] is None:
         return []
+    found = direction(tuned["gain"], slack_at_target(plan, slack))
+    if found == "open" and towards not in ("up", "down"):
+        return []
     end = {
         "up": "they help", "down": "they hurt", "same": "they change nothing to speak of",
         "open": "it cannot be told whether they help",
-    }[direction(tuned["gain"], slack)]  # fmt: skip
+    }[found]  # fmt: skip
     return [
         f"With the ridge tuned for each {end}: real rows alone {100 * tuned['real_only']:.1f} % (ridge "
         f"{tuned['real_ridge']:.2g}), with {rows} synthetic rows {100 * tuned['mixed']:.1f} % (ridge "
         f"{tuned['mixed_ridge']:.2g}), {points(tuned['gain'])} points."
-    ]
-
-
-def _unknown_noise(plan: Mapping[str, Any], *, of_run: bool) -> list[str]:
-    """What to do where nobody has looked at the labels."""
-    if plan["rates"] is not None:
-        return []
-    how = "synthsift plan mixing RUN" if of_run else "synthsift plan mixing"
-    return [
-        "How many labels are wrong is not known, so nothing can be said about verifiers: look at 100 synthetic rows "
-        f"and give {how} an --audit file with a column right (and kept)."
-    ]
-
-
-def _verifier(plan: Mapping[str, Any], slack: float) -> list[str]:
-    """How strict a verifier must be, and what a perfect one brings."""
-    limit, rates = plan["keep_wrong_limit"], plan["rates"]
-    if rates is None or limit is None or rates["label_noise"]["value"] == 0:
-        return []
-    rows, told = about(plan["target"]["rows"]), []
-    perfect, place = plan["curves"]["perfect"], plan["target"]["index"]
-    clean = direction(gain_at(perfect, place), slack)
-    low, high = 1 - limit["high"], 1 - limit["low"]
-    if limit["keep_wrong"] is None:
-        if clean == "down":
-            told.append(f"No verifier makes {rows} rows safe {_at_weight(plan)}: {limit['reason']}.")
-    elif high - low > 0.9:
-        told.append(f"How strict a verifier must be for {rows} rows not to hurt cannot be told.")
-    elif limit["keep_wrong"] < 1:
-        least = math.ceil(100 * (1 - limit["keep_wrong"]) - 1e-9)
-        span = f" [{100 * low:.0f}, {100 * high:.0f}]" if high - low > 0.01 else ""
-        told.append(
-            f"Your verifier must reject at least {least} %{span} of the wrong labels for {rows} rows not to hurt"
-            f"{_rejects(plan)}."
-        )
-    if direction(plan["perfect"], slack) in ("up", "down"):
-        has = "your verifier" if plan["has_verifier"] else "none"
-        own = signed(100 * predicted_gain(plan)["value"])
-        told.append(
-            f"With a perfect verifier {rows} rows bring {points(gain_at(perfect, place))} points {BASELINE}, "
-            f"with {has} {own}."
-        )
-    return told
-
-
-def _rejects(plan: Mapping[str, Any]) -> str:
-    """How much the verifier at hand rejects."""
-    if not plan["has_verifier"]:
-        return ""
-    kept = plan["rates"]["keep_wrong"]
-    low, high = 1 - kept["high"], 1 - kept["low"]
-    span = f" [{100 * low:.0f}, {100 * high:.0f}]" if high - low > 1e-9 else ""
-    return f"; yours rejects {100 * (1 - kept['value']):.0f} %{span}"
-
-
-def _noise_left(plan: Mapping[str, Any]) -> list[str]:
-    """What is left of the noise after verification: counted in the audit, or given."""
-    if plan["rates"] is None:
-        return []
-    eps, phi, rho = (plan["rates"][name]["value"] for name in ("label_noise", "keep_right", "keep_wrong"))
-    if not plan["has_verifier"]:
-        phi, rho = 1.0, 1.0
-    kept = phi * (1 - eps) + rho * eps
-    if kept == 0:
-        return ["This verifier keeps nothing."]
-    left = rho * eps / kept
-    if left <= LARGE_NOISE:
-        return []
-    which = "labels that the verifier keeps" if plan["has_verifier"] else "synthetic labels"
-    return [f"Verify better first: {100 * left:.0f} % of the {which} are wrong."]
-
-
-def _breakdown(plan: Mapping[str, Any]) -> list[str]:
-    """How far the noise is from where synthetic labels teach the opposite."""
-    critical = plan["critical_noise"]
-    if plan["rates"] is None or critical is None or plan["rates"]["label_noise"]["value"] <= 0.7 * critical:
-        return []
-    return [
-        f"Danger: at a label noise of {100 * critical:.0f} % synthetic rows alone teach nothing, beyond it they teach "
-        f"the opposite; yours is {100 * plan['rates']['label_noise']['value']:.0f} %."
     ]
