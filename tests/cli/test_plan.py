@@ -228,7 +228,10 @@ def test_one_class_against_the_rest(tmp_path: Path) -> None:
     assert planned("mixing", *asked, "--positive", "z")["positive"] == "z"
     plan = planned("mixing", *asked)
     assert plan["negative"] == "the rest" and "class 'x' against all 2 others together" in plan["subject"]
-    assert "the one with the most real rows" in plan["subject"] and "always answering 'the rest' is" in plan["subject"]
+    assert (
+        "this class is the one with the most real rows" in plan["subject"]
+        and "always answering 'the rest' is" in plan["subject"]
+    )
 
 
 def test_collapse_from_files(files: tuple[str, str]) -> None:

@@ -95,7 +95,8 @@ def test_markdown_says_what_the_page_says(with_plan: Path, report: dict[str, Any
     text = render_markdown(collect(with_plan))
     start = text.index("## What if you had more of this data?\n")
     section = text[start : text.index("\n## ", start + 1)]
-    assert "class red&lt;script&gt; against the rest, with the synthetic rows" in section
+    assert "held-out real rows, with the synthetic rows" in section
+    assert "Planned for class 'red&lt;script&gt;' against all 9 others together." in section
     assert "\n- Stop at about 40 &lt;b&gt;rows&lt;/b&gt;.\n" in section and "\n**Believe it within that.**\n" in section
     assert "\n\nclasses: " in section and "<" not in section and "\x1b" not in section
     assert "What if" not in render_markdown(report)
@@ -133,6 +134,11 @@ def measured(mean: float, low: float, high: float, **more: Any) -> dict[str, Any
     }
 
 
+def everything(mean: float, low: float, high: float) -> dict[str, Any]:
+    gain = {"over_real_only": {"mean": mean, "low": low, "high": high}}
+    return {"policy": "Everything", "use": True, "gain": gain}
+
+
 @pytest.mark.parametrize(
     ("direction", "verdict", "words"),
     [
@@ -142,7 +148,8 @@ def measured(mean: float, low: float, high: float, **more: Any) -> dict[str, Any
         ("down", measured(-3.0, -5.0, -1.0), ""),
         ("open", measured(0.0, -2.0, 2.0), ""),
         ("same", measured(0.0, -2.0, 2.0), ""),
-        ("up", measured(3.0, 1.0, 5.0, policy="Everything", use=True), ""),
+        ("up", {**measured(0.0, -2.0, 2.0), **everything(3.0, 1.0, 5.0)}, ""),
+        ("open", {**measured(0.0, -2.0, 2.0), **everything(3.0, 1.0, 5.0)}, "measured a gain with them (+3.0 [+1.0"),
         ("down", measured(-3.0, -5.0, -1.0, policy="Mine", use=True), "to the verdict: that is about Mine"),
         ("none", measured(-3.0, -5.0, -1.0), ""),  # not to be believed: the check says what counts
         ("up", {}, ""),
@@ -197,3 +204,10 @@ def test_pictures_of_both_plans() -> None:
         assert ET.fromstring(svg.split("\n", 1)[1]).tag.endswith("svg")
         assert words in svg and "var(--" not in svg and "nan" not in svg.lower()
     assert "phase" not in draw_plan(PLAN)
+
+
+@pytest.mark.usefixtures("one_picture")
+def test_a_plan_from_before_names_its_classes_in_the_first_sentence(with_plan: Path) -> None:
+    old = {name: value for name, value in PLAN.items() if name not in ("subject", "direction")}
+    writing.write_json(with_plan / "plan.json", old)
+    assert "class red&lt;script&gt; against the rest, with the synthetic rows" in render_html(collect(with_plan))

@@ -8,6 +8,7 @@ from typing import Any
 from synthsift.report import wording
 
 NEEDED = {"sizes", "curves", "real_only", "target", "sentences", "check", "notes", "positive", "negative", "num_synth"}
+EVERYTHING = "Everything"  # the policy that takes all synthetic rows at weight 1
 PLANNED = {
     "up": "the plan expects that all synthetic rows together help",
     "down": "the plan expects that all synthetic rows together hurt",
@@ -44,9 +45,9 @@ def beside_verdict(plan: Mapping[str, Any], verdict: Mapping[str, Any]) -> str:
     plan : dict
         With ``direction``, of the gain of all synthetic rows together, and ``negative``.
     verdict : dict
-        Of summary.json; its ``everything_over_real_only`` is the measured gain of the same rows at weight 1.
+        Of summary.json, with the measured gain of the same rows at weight 1.
     """
-    planned, measured = plan.get("direction"), verdict.get("everything_over_real_only")
+    planned, measured = plan.get("direction"), _measured(verdict)
     if planned not in PLANNED or not isinstance(measured, Mapping):
         return ""
     ends: list[Any] = [measured.get(name) for name in ("mean", "low", "high")]
@@ -59,9 +60,16 @@ def beside_verdict(plan: Mapping[str, Any], verdict: Mapping[str, Any]) -> str:
         classes = ", one class against the rest" if plan.get("negative") == "the rest" else ""
         differ = f"{PLANNED[planned]}, {MEASURED[found]} with them ({seen} over real data alone)."
         return f"{differ[0].upper()}{differ[1:]} {WHY.format(classes=classes)}"
-    if planned != "up" and verdict.get("use") is True:
+    if planned != "up" and verdict.get("use") is True and verdict.get("policy") != EVERYTHING:
         return (
             f"This is no contradiction to the verdict: that is about {wording.one_line(verdict.get('policy'), 60)}, "
             "which does not take all synthetic rows at full weight, and this plan does."
         )
     return ""
+
+
+def _measured(verdict: Mapping[str, Any]) -> Any:
+    """The gain of all synthetic rows at weight 1: the verdict's own where it is about them, else the one beside it."""
+    if verdict.get("policy") == EVERYTHING and isinstance(verdict.get("gain"), Mapping):
+        return verdict["gain"].get("over_real_only")
+    return verdict.get("everything_over_real_only")
