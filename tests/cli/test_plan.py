@@ -229,7 +229,7 @@ def test_one_class_against_the_rest(tmp_path: Path) -> None:
     plan = planned("mixing", *asked)
     assert plan["negative"] == "the rest" and "class 'x' against all 2 others together" in plan["subject"]
     assert (
-        "this class is the one with the most real rows" in plan["subject"]
+        "this is the one with the most real rows" in plan["subject"]
         and "always answering 'the rest' is" in plan["subject"]
     )
 

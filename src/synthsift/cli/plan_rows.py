@@ -241,11 +241,11 @@ def _subject(positive: str, negative: str, num_classes: int, signs: np.ndarray, 
     guess = f"always answering {usual!r} is right on {100 * max(share, 1 - share):.0f} % of the real rows"
     if num_classes == 2:
         return f"Planned for the two classes {positive!r} and {negative!r}; {guess}."
-    why = "the one that --positive names" if is_named else "the one with the most real rows"
+    why = "with the most real rows (synthsift plan takes another with --positive CLASS)"
     return (
         f"Planned for class {positive!r} against all {num_classes - 1} others together, not for an average of classes: "
-        f"the theory is for two classes, and this class is {why} (synthsift plan mixing plans another with "
-        f"--positive CLASS). Here {guess}, so these are not accuracies over {num_classes} classes."
+        f"the theory is for two classes, and this is the one {'that --positive names' if is_named else why}. Here "
+        f"{guess}: an easier task than telling {num_classes} classes apart."
     )
 
 
