@@ -13,6 +13,7 @@ import pytest
 from cli_data import draw, two_files, write
 from cli_runner import synthsift
 
+from synthsift.report.plan_section import beside_verdict
 from synthsift.theory.collapse import predict_error
 from synthsift.theory.mixing import predict_accuracy
 from synthsift.theory.mixing_advice import break_even_rows, largest_keep_wrong
@@ -226,7 +227,11 @@ def test_one_class_against_the_rest(tmp_path: Path) -> None:
     asked = ("--real", real, "--synthetic", made, "--label", "label", "--draws", 20)
     assert planned("mixing", *asked, "--positive", "z")["positive"] == "z"
     plan = planned("mixing", *asked)
-    assert plan["negative"] == "the rest" and any("the theory is for two" in note for note in plan["notes"])
+    assert plan["negative"] == "the rest" and "class 'x' against all 2 others together" in plan["subject"]
+    assert (
+        "this is the one with the most real rows" in plan["subject"]
+        and "always answering 'the rest' is" in plan["subject"]
+    )
 
 
 def test_collapse_from_files(files: tuple[str, str]) -> None:
@@ -271,3 +276,19 @@ def test_screen_and_folder(tmp_path: Path) -> None:
     ended = synthsift("plan", "collapse", *COLLAPSE, "--out", tmp_path / "second")
     assert ended.code == 0 and "best weight" in ended.out
     ET.parse(tmp_path / "second" / "plan.svg")
+
+
+def test_the_screen_has_one_sign_for_minus_and_no_markdown(tmp_path: Path) -> None:
+    real, made = draw(150, 1), draw(400, 2, flipped=0.3)
+    names = two_files(tmp_path, real=real, synthetic=made)
+    assert synthsift(*names).code == 0
+    plan = planned("mixing", tmp_path / "run", "--draws", 20)
+    ended = synthsift("plan", "mixing", tmp_path / "run", "--draws", 20)
+    assert "−" not in ended.out and "`" not in ended.out
+    assert "Planned for the two classes" in ended.out and plan["subject"] in ended.out
+    for line in plan["sentences"]:
+        assert f"- {line.replace('−', '-')}\n" in ended.out
+    verdict = json.loads((tmp_path / "run" / "summary.json").read_text())["verdict"]
+    assert plan["beside_verdict"] == beside_verdict(plan, verdict)
+    (tmp_path / "run" / "summary.json").write_text("[")  # not finished: there is nothing to stand beside
+    assert planned("mixing", tmp_path / "run", "--draws", 20)["beside_verdict"] == ""

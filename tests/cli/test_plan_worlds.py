@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from synthsift.cli.plan_mixing import MixingAsk, check_verdict, plan_mixing, plan_sizes
+from synthsift.cli.plan_check import check_verdict
+from synthsift.cli.plan_mixing import MixingAsk, plan_mixing, plan_sizes
 from synthsift.cli.plan_worlds import (
     FOLDS,
     RIDGES,
@@ -67,7 +68,7 @@ def test_draws_scatter_around_the_plug_in_and_gains_are_paired() -> None:
     assert gain[1:].std() < np.hypot(*spread)
 
 
-def test_best_real_ridge_is_that_of_a_plain_search() -> None:
+def test_best_real_ridge_has_the_lowest_loss_of_those_within_a_standard_error() -> None:
     x, y = rows(80, 5)
     place = stratified_folds(y, FOLDS, SEEDS)
     right, loss = [], []
@@ -76,10 +77,16 @@ def test_best_real_ridge_is_that_of_a_plain_search() -> None:
         for fold in range(FOLDS):
             train = place != fold
             found[~train] = x[~train] @ ridge_weights(x[train], y[train], np.ones(train.sum()), ridge * train.sum())
-        right.append(int((found * y > 0).sum()))
+        right.append(found * y > 0)
         loss.append(((y - found) ** 2).sum())
-    best = min(range(len(RIDGES)), key=lambda k: (-right[k], loss[k]))
-    assert best_real_ridge(x, y, SEEDS) == pytest.approx(RIDGES[best])
+    first = min(range(len(RIDGES)), key=lambda k: (-right[k].sum(), loss[k]))
+    equal = [
+        k
+        for k, seen in enumerate(right)
+        if right[first].sum() - seen.sum() <= np.sqrt((seen != right[first]).sum())  # n^2 variance: so many differ
+    ]
+    assert 1 < len(equal) < len(RIDGES)
+    assert best_real_ridge(x, y, SEEDS) == pytest.approx(RIDGES[min(equal, key=lambda k: loss[k])])
 
 
 def test_an_intercept_lets_unequal_classes_shift_the_threshold() -> None:

@@ -16,7 +16,7 @@ from synthsift.report.canvas import NARROW, WIDE, theme, to_svg
 from synthsift.report.collect import collect
 from synthsift.report.figures import draw_figures
 from synthsift.report.plan_figures import draw_plan, draw_what_if
-from synthsift.report.plan_section import collect_plan
+from synthsift.report.plan_section import beside_verdict, collect_plan
 from synthsift.report.render import render_html, render_markdown
 
 SIZES = [0.0, 10.0, 100.0, 1000.0]
@@ -28,8 +28,10 @@ PLAN: dict[str, Any] = {
     "curves": {"none": CURVE},
     "real_only": 0.8,
     "target": {"rows": 100.0, "index": 2},
+    "subject": "Planned for class 'red<script>' against all 9 others together.",
+    "direction": "up",
     "sentences": ["Stop at about 40 <b>rows</b>."],
-    "check": {"sentence": "Believe it within that."},
+    "check": {"grade": "good", "sentence": "Believe it within that."},
     "notes": ["classes: \x1b[31mred<script> (+1) against the rest (-1)"],
     "positive": "red<script>",
     "negative": "the rest",
@@ -93,7 +95,8 @@ def test_markdown_says_what_the_page_says(with_plan: Path, report: dict[str, Any
     text = render_markdown(collect(with_plan))
     start = text.index("## What if you had more of this data?\n")
     section = text[start : text.index("\n## ", start + 1)]
-    assert "class red&lt;script&gt; against the rest, with the synthetic rows" in section
+    assert "held-out real rows, with the synthetic rows" in section
+    assert "Planned for class 'red&lt;script&gt;' against all 9 others together." in section
     assert "\n- Stop at about 40 &lt;b&gt;rows&lt;/b&gt;.\n" in section and "\n**Believe it within that.**\n" in section
     assert "\n\nclasses: " in section and "<" not in section and "\x1b" not in section
     assert "What if" not in render_markdown(report)
@@ -118,7 +121,70 @@ def test_the_report_draws_the_section_figure() -> None:
 
 
 def test_a_whole_plan_is_kept() -> None:
-    assert collect_plan(PLAN) == PLAN
+    assert collect_plan(PLAN, {}) == {**PLAN, "beside_verdict": ""}
+    assert collect_plan({**PLAN, "check": 7}, {}) is None
+
+
+def measured(mean: float, low: float, high: float, **more: Any) -> dict[str, Any]:
+    return {
+        "policy": "RealOnly",
+        "use": False,
+        **more,
+        "everything_over_real_only": {"mean": mean, "low": low, "high": high},
+    }
+
+
+def everything(mean: float, low: float, high: float) -> dict[str, Any]:
+    gain = {"over_real_only": {"mean": mean, "low": low, "high": high}}
+    return {"policy": "Everything", "use": True, "gain": gain}
+
+
+@pytest.mark.parametrize(
+    ("direction", "verdict", "words"),
+    [
+        ("up", measured(-3.0, -5.0, -1.0), "that all synthetic rows together help, the run measured a loss"),
+        ("down", measured(0.0, -2.0, 2.0), "the run measured neither for sure with them (0.0 [−2.0, +2.0] points"),
+        ("open", measured(3.0, 1.0, 5.0), "cannot tell whether all synthetic rows together help, the run measured"),
+        ("down", measured(-3.0, -5.0, -1.0), ""),
+        ("open", measured(0.0, -2.0, 2.0), ""),
+        ("same", measured(0.0, -2.0, 2.0), ""),
+        ("up", {**measured(0.0, -2.0, 2.0), **everything(3.0, 1.0, 5.0)}, ""),
+        ("open", {**measured(0.0, -2.0, 2.0), **everything(3.0, 1.0, 5.0)}, "measured a gain with them (+3.0 [+1.0"),
+        ("down", measured(-3.0, -5.0, -1.0, policy="Mine", use=True), "to the verdict: that is about Mine"),
+        ("none", measured(-3.0, -5.0, -1.0), ""),  # not to be believed: the check says what counts
+        ("up", {}, ""),
+        ("up", {"everything_over_real_only": {"mean": None, "low": 1.0, "high": 2.0}}, ""),
+        (None, measured(-3.0, -5.0, -1.0), ""),  # a plan.json from before
+    ],
+)  # fmt: skip
+def test_a_plan_that_differs_from_the_verdict_says_why(direction: Any, verdict: dict[str, Any], words: str) -> None:
+    told = beside_verdict({**PLAN, "direction": direction}, verdict)
+    assert words in told and bool(words) == bool(told)
+    if "expects" in told or "cannot tell" in told:
+        assert "a linear model in the encoder's space, one class against the rest" in told and "counts." in told
+        assert "one class" not in beside_verdict({**PLAN, "direction": direction, "negative": "no"}, verdict)
+
+
+@pytest.mark.usefixtures("one_picture")
+def test_page_and_markdown_say_what_the_plan_is_for_and_how_it_stands_beside_the_verdict(with_plan: Path) -> None:
+    report = collect(with_plan)
+    report["plan"]["beside_verdict"] = "The plan <expects> more."
+    page, text = render_html(report), render_markdown(report)
+    assert "Planned for class &#39;red&lt;script&gt;&#39; against all 9 others together." in page
+    assert "<p>The plan &lt;expects&gt; more.</p>" in page and "The plan &lt;expects&gt; more." in text
+    assert "against all 9 others together." in text
+
+
+@pytest.mark.usefixtures("one_picture")
+@pytest.mark.parametrize(("grade", "is_first"), [("good", False), ("bad", True)])
+def test_a_plan_that_is_not_to_be_believed_says_so_first(with_plan: Path, grade: str, is_first: bool) -> None:
+    writing.write_json(
+        with_plan / "plan.json", {**PLAN, "check": {"grade": grade, "sentence": "How far to believe it."}}
+    )
+    page = render_html(collect(with_plan))
+    section = page[page.index('<section id="what-if">') :]
+    assert section.count("How far to believe it.") == 1
+    assert (section.index("How far to believe it.") < section.index("<svg")) == is_first
 
 
 @pytest.mark.parametrize("width", [WIDE, NARROW])
@@ -138,3 +204,10 @@ def test_pictures_of_both_plans() -> None:
         assert ET.fromstring(svg.split("\n", 1)[1]).tag.endswith("svg")
         assert words in svg and "var(--" not in svg and "nan" not in svg.lower()
     assert "phase" not in draw_plan(PLAN)
+
+
+@pytest.mark.usefixtures("one_picture")
+def test_a_plan_from_before_names_its_classes_in_the_first_sentence(with_plan: Path) -> None:
+    old = {name: value for name, value in PLAN.items() if name not in ("subject", "direction")}
+    writing.write_json(with_plan / "plan.json", old)
+    assert "class red&lt;script&gt; against the rest, with the synthetic rows" in render_html(collect(with_plan))

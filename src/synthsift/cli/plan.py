@@ -121,21 +121,32 @@ def _show(report: Mapping[str, Any], output: PlanOutput) -> int:
     from rich.console import Console
 
     from synthsift.report.plan_table import plan_table
-    from synthsift.report.wording import one_line
 
     if not output.quiet:
         Console().print(plan_table(report))
+        if report.get("subject"):
+            _say(report["subject"])
+            sys.stdout.write("\n")
     for sentence in report["sentences"]:
-        sys.stdout.write(f"- {one_line(sentence)}\n")
-    sys.stdout.write(f"\n{report['check']['sentence']}\n")
+        _say(sentence, "- ")
+    _say(report["check"]["sentence"], "\n")
+    if report.get("beside_verdict"):
+        _say(report["beside_verdict"])
     for title in () if output.quiet else ("notes", "assumptions"):
         if report[title]:
-            sys.stdout.write(
-                f"\n{title.capitalize()}:\n" + "".join(f"  - {one_line(line)}\n" for line in report[title])
-            )
+            sys.stdout.write(f"\n{title.capitalize()}:\n")
+            for line in report[title]:
+                _say(line, "  - ")
     if output.out is not None:
         sys.stdout.write(f"\nWritten: {output.out / 'plan.json'} and {output.out / 'plan.svg'}\n")
     return 0
+
+
+def _say(line: str, lead: str = "") -> None:
+    """Print a line of the plan: names of the user's cannot move the cursor, and minus is the sign every screen has."""
+    from synthsift.report.wording import MINUS, one_line
+
+    sys.stdout.write(f"{lead}{one_line(line).replace(MINUS, '-')}\n")
 
 
 def _write(report: Mapping[str, Any], out: Path) -> None:

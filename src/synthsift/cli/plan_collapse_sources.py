@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from synthsift.cli.plan import PlanSource
+from synthsift.cli.plan_check import check_sentence, check_verdict, no_advice
 from synthsift.cli.plan_collapse import CollapseAsk, plan_collapse
 from synthsift.cli.plan_collapse_words import collapse_sentences
-from synthsift.cli.plan_mixing import check_verdict
 from synthsift.cli.plan_rows import PlanRows, least_squares_rows, load_rows, load_run, read_audit, read_numbers
 from synthsift.cli.plan_sources import LIMITS, overlap_note, whole_draws
-from synthsift.cli.plan_words import check_sentence
 from synthsift.cli.plan_worlds import CHECK_DRAWS, FOLDS
 from synthsift.records import DataError
 from synthsift.seeds import Seeds
@@ -34,6 +33,7 @@ MEASURED = (
 CURVE_ROWS, CURVE_SPLITS = 2000, 6
 #: The synthetic inputs count as blind in a direction where they vary less than this share of the real ones.
 BLIND = 0.05
+SHARE = "% of the error"
 CLASS_LIMITS = (
     "squared error of labels -1 and +1: a floor of the squared error is not a floor of the accuracy",
     "one generation; a generator that is retrained on such a mix drifts further",
@@ -88,8 +88,8 @@ def _assembled(
         "from": kind,
         "positive": None if rows is None else rows.positive,
         "negative": None if rows is None else rows.negative,
-        "sentences": collapse_sentences(plan),
-        "check": {**check, "sentence": check_sentence(check, "% of the error")},
+        "sentences": no_advice(check, SHARE) or collapse_sentences(plan),
+        "check": {**check, "sentence": check_sentence(check, SHARE, of_run=kind == "run")},
         "notes": notes,
         "assumptions": [*ASSUMPTIONS, *LIMITS, *(() if rows is None else CLASS_LIMITS)],
         **plan,
@@ -141,7 +141,7 @@ def _ask_numbers(source: PlanSource, numbers: Mapping[str, Any], notes: list[str
 def _ask_rows(rows: PlanRows, numbers: Mapping[str, Any]) -> tuple[CollapseAsk, list[str]]:
     """Measure mismatch, noises, spectrum and signal from the rows, in as many directions as least squares can bear."""
     x, z, notes = least_squares_rows(rows)
-    notes = [f"classes: {rows.positive} (+1) against {rows.negative} (-1)", *rows.notes, *notes, *overlap_note(rows)]
+    notes = [rows.subject, *rows.notes, *notes, *overlap_note(rows)]
     fitted = mismatch_by_fit(x, rows.y, z, rows.t)
     spectrum = np.append(measure_spectrum(x), 1.0)  # the last direction is the intercept
     signal = max(float(rows.y.var()) - fitted.real_noise_variance, 1e-6)

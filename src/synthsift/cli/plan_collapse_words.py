@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from synthsift.cli.plan_words import about
+from synthsift.cli.plan_phrases import about
+from synthsift.report.wording import signed
 
 #: Part of the error below which a difference is not worth a sentence.
 NOTABLE = 0.01
@@ -102,7 +103,7 @@ def _size(plan: Mapping[str, Any]) -> list[str]:
             )
         else:
             told.append(f"Model size hardly matters here: doubling the width of {at['width']:,} changes the error "
-                        f"by {100 * change:+.1f} %.")  # fmt: skip
+                        f"by {signed(100 * change)} %.")  # fmt: skip
     if best["is_interior"]:
         told.append(
             f"The best width is about {about(best['width'])}; both much smaller and much bigger models are worse, and "

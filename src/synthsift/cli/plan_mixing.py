@@ -1,34 +1,31 @@
 """The mixing plan: accuracy against the number of synthetic rows for every verifier, and the numbers advice rests on.
 
-One call of the world answers everything: plug-in rates and posterior draws for three verifiers, a grid of label noise
-(phase diagram), a grid of keep rates (how strict must a verifier be) and a grid of weights.
+One call of the world answers for all amounts: plug-in rates and posterior draws for three verifiers and a grid of label
+noise (phase diagram). Another one answers for the amount asked about: a grid of keep rates (how strict must a verifier
+be) and a grid of weights, both with draws.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from synthsift.cli.plan_reading import SAME, TOLERANCE, band, curve_of, enough_rows, keep_limit, ranges, reading_of
 from synthsift.cli.plan_worlds import NumberWorld, Rates, RowWorld
 from synthsift.records import DataError
 from synthsift.seeds import Seeds
 from synthsift.theory.measure_audit import RATES, Audit
 from synthsift.theory.mixing_limits import critical_label_noise
-from synthsift.theory.mixing_worth import clean_row_worth
 
 NUM_SIZES = 40
 NOISES = np.linspace(0.0, 0.48, 25)
 KEEPS = np.linspace(0.0, 1.0, 41)
 WEIGHTS = np.concatenate([[0.0], np.geomspace(1e-3, 10.0, 25)])
 RETUNED = np.geomspace(1e-4, 1e3, 22)
-#: A gain below this is not worth more rows: 0.1 points.
-TOLERANCE = 0.001
-#: An accuracy this close to that of the real rows alone counts as the same: 0.01 points.
-SAME = 1e-4
+#: Draws behind the intervals of weights and of verifiers, which are asked for many at once.
+FEWER_DRAWS = 100
 
 
 @dataclass(frozen=True)
@@ -91,8 +88,10 @@ def plan_mixing(world: NumberWorld | RowWorld, ask: MixingAsk, seeds: Seeds) -> 
     Returns
     -------
     dict
-        ``sizes``, ``curves`` (none, yours, perfect: mean, low, high, gain...), ``phase``, ``target``, ``best``,
-        ``keep_wrong_limit``, ``weight``, ``ridge``, ``worth``, ``rates``.
+        ``sizes``, ``curves`` (none, yours, perfect: mean, low, high, gain...), ``advice`` (what each curve says),
+        ``phase``, ``target``, ``at_hand`` (gain of models trained with the rows at hand), ``keep_wrong_limit``,
+        ``weight``, ``perfect``, ``retuned``, ``ridge``, ``rates``. Every ``gain`` is over the real rows alone.
+        ``worth`` is filled in by `synthsift.cli.plan_worth`.
 
     Raises
     ------
@@ -100,200 +99,177 @@ def plan_mixing(world: NumberWorld | RowWorld, ask: MixingAsk, seeds: Seeds) -> 
         For rates that no verifier has, or a world that cannot answer.
     """
     sizes = plan_sizes(world.num_real, ask.num_synth, ask.num_sizes)
-    eps, phi, rho = ask.rates
-    blocks = _questions(ask, world.has_own_draws, seeds)
-    answer = world.accuracy(sizes, Rates.join(list(blocks.values())))
-    if not np.isfinite(answer).all():
-        raise DataError("the theory gives no finite accuracy at these numbers; use a larger --ridge")
-    parts = dict(zip(blocks, np.split(answer, np.cumsum([len(b) for b in blocks.values()])[:-1], axis=1), strict=True))
-    curves: dict[str, Any] = {name: _curve(parts[name]) for name in ("none", "yours", "perfect") if name in parts}
+    columns = _columns(ask, world.has_own_draws, seeds)
+    parts = _answered(world, sizes, _questions(ask, columns))
+    curves: dict[str, Any] = {name: curve_of(parts[name]) for name in ("none", "yours", "perfect") if name in parts}
     own = "yours" if "yours" in curves else "none"
-    at = _target(sizes, curves, own, ask.num_synth)
+    at = _target(sizes, parts[own], ask.num_synth)
+    rows = float(sizes[at])
+    has_real = world.num_real > 0
+    at_hand = world if isinstance(world, RowWorld) and own == "none" and rows == len(world.t) else None
+    alone = parts["none"][:1, : FEWER_DRAWS + 1] if has_real else None
+    there = _answered(world, sizes[at : at + 1], _target_questions(ask, columns))
     plan: dict[str, Any] = {
         "num_real": world.num_real,
+        "num_judges": world.num_judges,
         "ridge": world.ridge,
         "rates": {name: _rate(ask, name) for name in RATES} if ask.knows_noise else None,
         "has_verifier": ask.has_verifier,
-        "num_draws": ask.num_draws if len(blocks["none"]) > 1 else 0,
+        "num_draws": ask.num_draws if len(columns["draw"]) > 1 else 0,
         "own": own,
+        "synth_weight": ask.synth_weight,
         "sizes": sizes.tolist(),
-        "real_only": float(parts["none"][0, 0]) if world.num_real > 0 else None,
+        "real_only": float(parts["none"][0, 0]) if has_real else None,
         "curves": curves,
-        "target": {"rows": float(sizes[at]), "index": at},
-        "advice": {name: _reading(sizes, parts[name][:, 0]) for name in curves} if world.num_real > 0 else {},
-        "weight": _best_weight(parts["weight"][at]),
-        "retuned": _retuned(world, (eps, phi, rho), ask, float(sizes[at])) if ask.retune else None,
+        "target": {"rows": rows, "index": at},
+        "advice": {name: reading_of(sizes, parts[name], at) for name in curves} if has_real else {},
+        "weight": _best_weight(there["weight"][0], alone, parts[own][at, : FEWER_DRAWS + 1]),
+        "perfect": _more(parts["perfect"][at] - parts[own][at]) if "perfect" in parts else None,
+        "at_hand": None if at_hand is None else _trained(at_hand, ask, world.ridge, world.ridge)["gain"],
+        "retuned": _retuned(world, columns, ask, rows, at_hand=at_hand) if ask.retune else None,
         "phase": None,
         "keep_wrong_limit": None,
         "critical_noise": None,
         "worth": None,
     }
     if ask.knows_noise:
+        phi, rho = ask.rates[1:]
         plan["phase"] = {"noise": NOISES.tolist(), "gain": (parts["phase"] - parts["phase"][:1]).T.tolist()}
         slack = TOLERANCE if isinstance(world, RowWorld) else SAME  # judged rows are counted, not integrated over
-        plan["keep_wrong_limit"] = _keep_limit(parts["keep"][at], plan["real_only"], slack)
+        if alone is not None:
+            keep = there["keep"][0].reshape(len(KEEPS), -1)
+            plan["keep_wrong_limit"] = keep_limit(KEEPS, keep - alone + slack)
         plan["critical_noise"] = float(critical_label_noise(phi, rho)) if phi + rho > 0 else None
-        if isinstance(world, NumberWorld):  # the worth of rows at hand is measured, because their generator may be off
-            plan["worth"] = _worth(world, (eps, phi, rho), float(sizes[at]))
     return plan
 
 
-def _questions(ask: MixingAsk, has_own_draws: bool, seeds: Seeds) -> dict[str, Rates]:
-    """All columns that the world is asked, by what they are for."""
-    eps, phi, rho = ask.rates
+def _answered(world: NumberWorld | RowWorld, sizes: np.ndarray, blocks: dict[str, Rates]) -> dict[str, np.ndarray]:
+    """Accuracy (t, D) for every block of questions."""
+    answer = world.accuracy(sizes, Rates.join(list(blocks.values())))
+    if not np.isfinite(answer).all():
+        raise DataError("the theory gives no finite accuracy at these numbers; use a larger --ridge")
+    return dict(zip(blocks, np.split(answer, np.cumsum([len(b) for b in blocks.values()])[:-1], axis=1), strict=True))
+
+
+def _columns(ask: MixingAsk, has_own_draws: bool, seeds: Seeds) -> dict[str, np.ndarray]:
+    """Number of every draw (1 + draws,), the plug-in first, and its rates; without a known noise the rows are right."""
     uncertain = ask.audit is not None or has_own_draws
     draw = np.arange(ask.num_draws + 1) if uncertain else np.zeros(1, dtype=int)
-    columns = [np.full(len(draw), value) for value in (eps, phi, rho)]
+    columns = {name: np.full(len(draw), value) for name, value in zip(RATES, ask.rates, strict=True)}
     if ask.audit is not None:
         drawn = ask.audit.draw_rates(ask.num_draws, seeds)
-        columns = [np.concatenate([[v], drawn[name]]) for v, name in zip((eps, phi, rho), RATES, strict=True)]
-    weight = ask.synth_weight
-    noise, right, wrong = columns if ask.knows_noise else [np.zeros(len(draw)), *columns[1:]]
-    blocks = {"none": Rates.of(noise, weight=weight, draw=draw)}
+        columns = {name: np.concatenate([values[:1], drawn[name]]) for name, values in columns.items()}
+    if not ask.knows_noise:
+        columns["label_noise"] = np.zeros(len(draw))
+    return {**columns, "draw": draw}
+
+
+def _questions(ask: MixingAsk, columns: dict[str, np.ndarray]) -> dict[str, Rates]:
+    """What is asked at every amount, by what it is for."""
+    noise, right, wrong = (columns[name] for name in RATES)
+    settings = {"weight": ask.synth_weight, "draw": columns["draw"]}
+    blocks = {"none": Rates.of(noise, **settings)}
     if ask.knows_noise:
         if ask.has_verifier:
-            blocks["yours"] = Rates.of(noise, right, wrong, weight=weight, draw=draw)
-        blocks["perfect"] = Rates.of(noise, 1.0, 0.0, weight=weight, draw=draw)
-        keep = (phi, rho) if ask.has_verifier else (1.0, 1.0)
-        blocks["phase"] = Rates.of(NOISES, *keep, weight=weight, batch=eps)
-        blocks["keep"] = Rates.of(eps, phi if ask.has_verifier else 1.0, KEEPS, weight=weight)
-        blocks["weight"] = Rates.of(eps, *keep, weight=WEIGHTS)
-    else:
-        blocks["weight"] = Rates.of(0.0, weight=WEIGHTS)
+            blocks["yours"] = Rates.of(noise, right, wrong, **settings)
+        blocks["perfect"] = Rates.of(noise, 1.0, 0.0, **settings)
+        keep = ask.rates[1:] if ask.has_verifier else (1.0, 1.0)
+        blocks["phase"] = Rates.of(NOISES, *keep, weight=ask.synth_weight, batch=ask.rates[0])
     return blocks
 
 
-def _curve(values: np.ndarray) -> dict[str, Any]:
-    """Plug-in values with 95 % ranges of the draws, of accuracy and of its gain over the first amount."""
-    gain = values - values[:1]
-    return {
-        **dict(zip(("mean", "low", "high"), _ranges(values), strict=True)),
-        **dict(zip(("gain", "gain_low", "gain_high"), _ranges(gain), strict=True)),
-    }
+def _target_questions(ask: MixingAsk, columns: dict[str, np.ndarray]) -> dict[str, Rates]:
+    """What is asked at one amount: weights and keep rates, each with its draws in a row."""
+    noise, right, wrong, draw = (columns[name][: FEWER_DRAWS + 1] for name in (*RATES, "draw"))
+    if not ask.has_verifier:
+        right, wrong = np.ones(len(draw)), np.ones(len(draw))
+    blocks = {"weight": Rates.of(noise, right, wrong, weight=WEIGHTS[:, None], draw=draw)}
+    if ask.knows_noise:
+        blocks["keep"] = Rates.of(noise, right, KEEPS[:, None], weight=ask.synth_weight, draw=draw)
+    return blocks
 
 
-def _ranges(values: np.ndarray) -> tuple[list[float], list[float], list[float]]:
-    """First column and the 2.5 and 97.5 % quantiles of the others."""
-    mean = values[:, 0]
-    if values.shape[1] == 1:
-        return mean.tolist(), mean.tolist(), mean.tolist()
-    low, high = np.quantile(values[:, 1:], [0.025, 0.975], axis=1)
-    return mean.tolist(), np.minimum(low, mean).tolist(), np.maximum(high, mean).tolist()
-
-
-def _target(sizes: np.ndarray, curves: dict[str, Any], own: str, num_synth: float | None) -> int:
+def _target(sizes: np.ndarray, values: np.ndarray, num_synth: float | None) -> int:
     """Place of the amount asked about, else of where to stop, else (they never help) of ten times the real rows."""
     if num_synth:
         return int(np.argmin(np.abs(sizes - num_synth)))
-    stop = _reading(sizes, np.array(curves[own]["mean"]))["enough_rows"]
-    if not stop:
+    accuracy = values[:, 0]
+    if accuracy.max() - accuracy[0] <= SAME:
         return int(np.argmin(np.abs(sizes - 10.0 * max(sizes[1] * 20.0, 1.0))))
-    return 1 + int(np.argmin(np.abs(np.log(sizes[1:] / stop))))
+    return 1 + int(np.argmin(np.abs(np.log(sizes[1:] / max(enough_rows(sizes, accuracy), 1e-300)))))
 
 
-def _reading(sizes: np.ndarray, accuracy: np.ndarray) -> dict[str, Any]:
-    """What one curve says: best amount, enough rows, where it is back at the real rows alone."""
-    best = int(np.argmax(accuracy))
-    helps = accuracy[best] - accuracy[0] > SAME
-    enough = _crossing(sizes, accuracy - (accuracy[best] - TOLERANCE))
-    still_rising = best == len(sizes) - 1 and (enough or 0.0) > sizes[-1] / 2.0
+def _best_weight(answer: np.ndarray, alone: np.ndarray | None, pooled: np.ndarray) -> dict[str, Any]:
+    """Weight with the best accuracy at the amount asked about; of equal ones that closest to 1.
+
+    Parameters
+    ----------
+    answer : ndarray (weights * (1 + draws),)
+    alone : ndarray (1, 1 + draws), optional
+        Accuracy of the real rows alone; None without any.
+    pooled : ndarray (1 + draws,)
+        Accuracy at the weight that was asked for.
+
+    Returns
+    -------
+    dict
+        ``weight``, ``accuracy``, ``gain`` over the real rows alone (None without any), ``over_pooled`` and
+        ``over_none`` (weight 0: rows that only strengthen the penalty), each with its ends of a band that holds for all
+        weights, because this one was picked among them.
+    """
+    values = answer.reshape(len(WEIGHTS), -1)  # (weights, 1 + draws)
+    top = np.flatnonzero(values[:, 0] >= values[:, 0].max() - SAME)
+    best = int(top[np.argmin(np.abs(WEIGHTS[top] - 1.0))])
+
+    def lead(other: np.ndarray) -> dict[str, float]:
+        low, high = band(values - other)
+        return {"value": float(values[best, 0] - other.ravel()[0]), "low": float(low[best]), "high": float(high[best])}
+
     return {
-        "helps": bool(helps),
-        "best_rows": float(sizes[best]) if helps else 0.0,
-        "best_gain": float(accuracy[best] - accuracy[0]),
-        "best_index": best,
-        "still_rising": bool(still_rising),
-        "enough_rows": enough if helps else 0.0,
-        "dips": bool(accuracy[1:].min() < accuracy[0] - SAME),
-        "worst_gain": float(accuracy.min() - accuracy[0]),
-        "break_even_rows": _break_even(sizes, accuracy),
-        "hurts_from": _hurts_from(sizes, accuracy),
+        "weight": float(WEIGHTS[best]),
+        "accuracy": float(values[best, 0]),
+        "gain": None if alone is None else lead(alone),
+        "over_pooled": lead(pooled[None]),
+        "over_none": lead(values[:1]),
     }
 
 
-def _break_even(sizes: np.ndarray, accuracy: np.ndarray) -> float | None:
-    """Amount at which the curve is back at its start after a dip at the beginning; None if it is not, or never dips."""
-    lead = accuracy - accuracy[0]
-    below = np.flatnonzero(lead < -SAME)
-    if not len(below) or (lead[1 : below[0]] > SAME).any():
-        return None
-    return _crossing(sizes[below[0] :], lead[below[0] :])
-
-
-def _hurts_from(sizes: np.ndarray, accuracy: np.ndarray) -> float | None:
-    """Amount from which on more rows are worse than none, after having been better; None if there is none."""
-    lead = accuracy - accuracy[0]
-    best = int(np.argmax(lead))
-    if lead[best] <= SAME or lead[-1] >= -SAME:
-        return None
-    return _crossing(sizes[best:], -lead[best:] - SAME)
-
-
-def _crossing(sizes: np.ndarray, lead: np.ndarray) -> float | None:
-    """First amount at which `lead` is at least 0, between grid points in proportion; None if it never is."""
-    reached = np.flatnonzero(lead >= 0)
-    if not len(reached):
-        return None
-    right = int(reached[0])
-    if right == 0:
-        return float(sizes[0])
-    share = lead[right - 1] / (lead[right - 1] - lead[right])
-    return float(sizes[right - 1] + share * (sizes[right] - sizes[right - 1]))
-
-
-def _keep_limit(accuracy: np.ndarray, real_only: float | None, slack: float) -> dict[str, Any] | None:
-    """Largest share of wrong labels that a verifier may keep so that the rows cost at most `slack` of accuracy.
-
-    None without real rows.
-    """
-    if real_only is None:
-        return None
-    lead = accuracy - real_only + slack
-    if lead[0] < 0:
-        return {"keep_wrong": None, "reason": "even without a wrong label these rows lower the accuracy"}
-    fails = np.flatnonzero(lead < 0)
-    if not len(fails):
-        return {"keep_wrong": 1.0, "reason": "no verification is needed for these rows not to hurt"}
-    right = int(fails[0])
-    share = lead[right - 1] / (lead[right - 1] - lead[right])
-    limit = float(KEEPS[right - 1] + share * (KEEPS[right] - KEEPS[right - 1]))
-    return {"keep_wrong": limit, "reason": ""}
-
-
-def _best_weight(accuracy: np.ndarray) -> dict[str, float]:
-    """Weight with the best accuracy at the amount asked about; of equal ones that closest to 1."""
-    top = np.flatnonzero(accuracy >= accuracy.max() - SAME)
-    best = int(top[np.argmin(np.abs(WEIGHTS[top] - 1.0))])
-    return {"weight": float(WEIGHTS[best]), "accuracy": float(accuracy[best])}
-
-
 def _retuned(
-    world: NumberWorld | RowWorld, rates: tuple[float, float, float], ask: MixingAsk, rows: float
-) -> dict[str, float]:
-    """Best ridge with and without the synthetic rows: the fair comparison."""
-    keep = rates[1:] if ask.has_verifier else (1.0, 1.0)
-    column = Rates.of(rates[0] if ask.knows_noise else 0.0, *keep, weight=ask.synth_weight)
+    world: NumberWorld | RowWorld,
+    columns: dict[str, np.ndarray],
+    ask: MixingAsk,
+    rows: float,
+    *,
+    at_hand: RowWorld | None,
+) -> dict[str, Any]:
+    """Best ridge with and without the synthetic rows: the fair comparison; trained where these are the rows at hand."""
+    noise, right, wrong, draw = (columns[name] for name in (*RATES, "draw"))
+    keep = (right, wrong) if ask.has_verifier else (1.0, 1.0)
+    asked = Rates.of(noise, *keep, weight=ask.synth_weight, draw=draw)
+    first = Rates.of(noise[:1], *(np.ravel(rate)[:1] for rate in keep), weight=ask.synth_weight)
     ridges = np.unique(np.append(RETUNED, world.ridge))
-    mixed = world.accuracy(np.full(len(ridges), rows), column, ridges)[:, 0]
-    found = {"mixed_ridge": float(ridges[int(np.argmax(mixed))]), "mixed": float(mixed.max())}
-    if world.num_real > 0:
-        alone = world.accuracy(np.zeros(len(ridges)), column, ridges)[:, 0]
-        found |= {"real_ridge": float(ridges[int(np.argmax(alone))]), "real_only": float(alone.max())}
-    return found
+    found: dict[str, Any] = {}
+    drawn = {}
+    for name, size in (("mixed", rows), *([("real", 0.0)] if world.num_real > 0 else [])):
+        values = world.accuracy(np.full(len(ridges), size), first, ridges)[:, 0]
+        best = int(np.argmax(values))
+        found |= {f"{name}_ridge": float(ridges[best]), "real_only" if name == "real" else name: float(values[best])}
+        if world.num_real > 0 and at_hand is None:
+            drawn[name] = world.accuracy(np.array([size]), asked, ridges[best : best + 1])[0]
+    if at_hand is not None:
+        return found | _trained(at_hand, ask, found["real_ridge"], found["mixed_ridge"])
+    return found | {"gain": _more(drawn["mixed"] - drawn["real"]) if drawn else None}
 
 
-def _worth(world: NumberWorld, rates: tuple[float, float, float], rows: float) -> dict[str, float | None]:
-    """Clean real rows that the synthetic ones are worth: at this amount, each kept row, and at most."""
-    eps, phi, rho = rates
-    kind = world.options.get("generator", "fresh")
-    if kind == "self":
-        return {"of": rows, "rows": 0.0, "most": 0.0, "per_kept_row": None}
-    behind = math.inf if kind == "exact" else float(world.options.get("generator_size", math.inf))
-    settings = {"label_noise": eps, "keep_right": phi, "keep_wrong": rho, "generator_size": behind}
-    now, most = (float(clean_row_worth(size, **settings)) for size in (rows, math.inf))
-    kept, lam = phi * (1 - eps) + rho * eps, phi * (1 - eps) - rho * eps
-    each = max(lam, 0.0) ** 2 / kept**2 if kept > 0 else 0.0
-    return {"of": rows, "rows": now, "most": most if math.isfinite(most) else None, "per_kept_row": each}
+def _trained(world: RowWorld, ask: MixingAsk, real_ridge: float, mixed_ridge: float) -> dict[str, Any]:
+    """Accuracy of models trained with and without the rows at hand, and the gain."""
+    alone, mixed = world.trained(ask.synth_weight, real_ridge, mixed_ridge)
+    return {"real_only": float(alone[0]), "mixed": float(mixed[0]), "gain": _more(mixed - alone)}
+
+
+def _more(values: np.ndarray) -> dict[str, float]:
+    """A difference (1 + draws,) with its interval."""
+    return dict(zip(("value", "low", "high"), (part[0] for part in ranges(values[None])), strict=True))
 
 
 def _rate(ask: MixingAsk, name: str) -> dict[str, Any]:
@@ -303,17 +279,3 @@ def _rate(ask: MixingAsk, name: str) -> dict[str, Any]:
         return {"value": value, "low": value, "high": value, "num_rows": None, "note": ""}
     rate = ask.audit.rate(name)
     return {"value": rate.value, "low": rate.low, "high": rate.high, "num_rows": rate.num_rows, "note": rate.note}
-
-
-def check_verdict(checks: Sequence[dict[str, float]], *, good: float = 0.01, rough: float = 0.03) -> dict[str, Any]:
-    """Grade a prediction by its differences to trained models.
-
-    "good": all within `good`, or within two standard errors where they are larger, but never beyond twice `good`;
-    "rough": within `rough`; "bad" otherwise; "none" without checks.
-    """
-    if not checks:
-        return {"grade": "none", "points": [], "largest": None}
-    worst = max(abs(check["difference"]) for check in checks)
-    slack = max(check["standard_error"] for check in checks)
-    grade = "good" if worst <= max(good, min(2.0 * slack, 2.0 * good)) else "rough" if worst <= rough else "bad"
-    return {"grade": grade, "points": list(checks), "largest": worst}

@@ -23,6 +23,7 @@ from synthsift.theory.measure_audit import Audit, count_audit
 #: The law costs the cube of the features; beyond so many only the directions in which real rows vary most are kept.
 MAX_FEATURES = 200
 LEAST_CLASS_ROWS = 20
+REST = "the rest"
 #: Least squares needs some rows a feature.
 ROWS_A_FEATURE = 3
 
@@ -39,6 +40,8 @@ class PlanRows:
         Synthetic rows; k may be 0.
     positive, negative : str
         What +1 and -1 stand for.
+    subject : str
+        Which classes these are, why, and what guessing gives, as a sentence or two.
     notes : tuple of str
         What was done to get here.
     """
@@ -49,6 +52,7 @@ class PlanRows:
     t: np.ndarray
     positive: str
     negative: str
+    subject: str
     notes: tuple[str, ...]
 
 
@@ -120,16 +124,10 @@ def binary_rows(
     names = [str(name) for name in classes]
     code = _positive_code(names, counts, positive)
     notes = []
-    negative = "the rest"
     present = np.flatnonzero(counts)
-    if len(present) == 2:
-        negative = names[int(present[present != code][0])]
-    else:
-        notes.append(
-            f"{len(present)} classes: the theory is for two, so {names[code]!r} is planned against the rest "
-            "(--positive CLASS for another)"
-        )
+    negative = REST if len(present) > 2 else names[int(present[present != code][0])]
     signs, marks = np.where(y == code, 1.0, -1.0), np.where(t == code, 1.0, -1.0)
+    subject = _subject(names[code], negative, len(present), signs, is_named=positive is not None)
     few = int(min((signs == 1).sum(), (signs == -1).sum()))
     if few < LEAST_CLASS_ROWS:
         raise DataError(
@@ -155,7 +153,7 @@ def binary_rows(
             f"{len(z):,} synthetic rows for {x.shape[1]} features: beyond them the prediction is that of a generator "
             f"known by so many rows, a lower bound ({30 * x.shape[1]:,} rows would be enough)"
         )
-    return PlanRows(x / scale, signs, z / scale, marks, names[code], negative, tuple(notes))
+    return PlanRows(x / scale, signs, z / scale, marks, names[code], negative, subject, tuple(notes))
 
 
 def least_squares_rows(rows: PlanRows) -> tuple[np.ndarray, np.ndarray, list[str]]:
@@ -235,6 +233,20 @@ def _positive_code(names: list[str], counts: np.ndarray, positive: str | None) -
         return names.index(positive)
     present = np.flatnonzero(counts)
     return int(present[-1]) if len(present) == 2 else int(np.argmax(counts))
+
+
+def _subject(positive: str, negative: str, num_classes: int, signs: np.ndarray, *, is_named: bool) -> str:
+    """Say which classes are planned, why these, and how often the more frequent answer alone is right."""
+    share, usual = float((signs == 1).mean()), positive if (signs == 1).mean() >= 0.5 else negative
+    guess = f"always answering {usual!r} is right on {100 * max(share, 1 - share):.0f} % of the real rows"
+    if num_classes == 2:
+        return f"Planned for the two classes {positive!r} and {negative!r}; {guess}."
+    why = "with the most real rows (synthsift plan takes another with --positive CLASS)"
+    return (
+        f"Planned for class {positive!r} against all {num_classes - 1} others together, not for an average of classes: "
+        f"the theory is for two classes, and this is the one {'that --positive names' if is_named else why}. Here "
+        f"{guess}: an easier task than telling {num_classes} classes apart."
+    )
 
 
 def _fewer_features(x: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from synthsift.cli.plan import PlanSource
-from synthsift.cli.plan_mixing import RETUNED, MixingAsk, check_verdict, plan_mixing
-from synthsift.cli.plan_rows import PlanRows, least_squares_rows, load_rows, load_run, read_audit, read_numbers
-from synthsift.cli.plan_words import check_sentence, mixing_sentences
+from synthsift.cli.plan_check import check_sentence, check_verdict
+from synthsift.cli.plan_mixing import RETUNED, MixingAsk, plan_mixing
+from synthsift.cli.plan_phrases import POINTS
+from synthsift.cli.plan_reading import target_direction
+from synthsift.cli.plan_rows import PlanRows, load_rows, load_run, read_audit, read_numbers
+from synthsift.cli.plan_words import mixing_sentences
 from synthsift.cli.plan_worlds import (
     FOLDS,
     NumberWorld,
@@ -22,12 +27,12 @@ from synthsift.cli.plan_worlds import (
     measured_world,
     with_intercept,
 )
+from synthsift.cli.plan_worth import label_noises, row_worth
 from synthsift.records import DataError
+from synthsift.report.plan_section import beside_verdict
 from synthsift.seeds import Seeds
-from synthsift.theory.collapse_weights import worth_in_real_rows
 from synthsift.theory.measure import measure_geometry
 from synthsift.theory.measure_audit import RATES, Audit
-from synthsift.theory.measure_mismatch import mismatch_by_fit
 from synthsift.theory.measure_overlap import find_overlap
 from synthsift.theory.mixing import ASSUMPTIONS
 from synthsift.theory.mixing_conditional import stratified_folds
@@ -65,7 +70,15 @@ def mixing_report(source: PlanSource, numbers: Mapping[str, Any]) -> dict[str, A
         if source.run
         else load_rows(source.spec, positive=source.positive)
     )
-    return rows_report(rows, ask, seeds, numbers, kind=source.kind)
+    report = rows_report(rows, ask, seeds, numbers, kind=source.kind)
+    if (
+        source.run is None
+        or report["target"]["rows"] != len(rows.t)
+        or report["own"] != "none"
+        or ask.synth_weight != 1
+    ):
+        return report  # nothing of this was measured
+    return {**report, "beside_verdict": beside_verdict(report, _verdict(source.run))}
 
 
 def rows_report(
@@ -90,7 +103,7 @@ def rows_report(
     x, z = (with_intercept(rows.x), with_intercept(rows.z)) if has_synth else (rows.x, rows.z)
     ridge = numbers.get("ridge")
     ridge = best_real_ridge(x, rows.y, seeds) if ridge is None else float(ridge)
-    notes = [f"classes: {rows.positive} (+1) against {rows.negative} (-1)", *rows.notes]
+    notes = list(rows.notes)
     if not has_synth:
         geometry = measure_geometry(rows.x, rows.y)
         world = measured_world(geometry, len(rows.y), ridge, _generator(numbers), seeds, ask.num_draws)
@@ -127,10 +140,10 @@ def _assembled(
     rows: PlanRows | None = None,
 ) -> dict[str, Any]:
     """Plan, sentences and what has to hold, in one dictionary."""
-    plan = plan_mixing(world, ask, seeds)
-    if isinstance(world, RowWorld) and rows is not None:
-        plan["worth"] = _measured_worth(rows)
-    check = check_verdict(checks)
+    plan, check = plan_mixing(world, ask, seeds), check_verdict(checks)
+    towards, of_run = target_direction(plan, check), kind == "run"
+    plan["worth"] = row_worth(world, plan, towards)
+    plan["left_over"] = label_noises(world, plan, rows)
     notes = list(notes)
     if ask.audit is not None:
         notes += ask.audit.notes
@@ -145,13 +158,24 @@ def _assembled(
         "from": kind,
         "positive": None if rows is None else rows.positive,
         "negative": None if rows is None else rows.negative,
+        "subject": "" if rows is None else rows.subject,
         "num_synth": None if rows is None else len(rows.t),
-        "sentences": mixing_sentences(plan),
-        "check": {**check, "sentence": check_sentence(check, "points of accuracy")},
+        "direction": towards,
+        "sentences": mixing_sentences(plan, check, of_run=of_run),
+        "check": {**check, "sentence": check_sentence(check, POINTS, of_run=of_run)},
         "notes": notes,
         "assumptions": lines,
         **plan,
     }
+
+
+def _verdict(run: Path) -> dict[str, Any]:
+    """What a run measured; empty for one that is not finished, because a plan needs its rows only."""
+    try:
+        verdict = json.loads((run / "summary.json").read_text("utf-8"), parse_constant=lambda _: None)["verdict"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return verdict if isinstance(verdict, dict) else {}
 
 
 def _ask(source: PlanSource, numbers: Mapping[str, Any]) -> MixingAsk:
@@ -217,21 +241,6 @@ def _number_world(numbers: Mapping[str, Any]) -> NumberWorld:
         alone = world.accuracy(np.zeros(len(RETUNED)), Rates.of(0.0), RETUNED)[:, 0]
         world = replace(world, ridge=float(RETUNED[int(np.argmax(alone))]))
     return world
-
-
-def _measured_worth(rows: PlanRows) -> dict[str, float | None] | None:
-    """What the synthetic rows at hand are worth by the difference of the two linear rules; None where it is not known.
-
-    Section 7 of the collapse theory: sigma_1^2 d/(c^2 + (sigma_2^2 + c^2) d/n_2) real rows, sigma_1^2 d/c^2 at most.
-    """
-    x, z, _ = least_squares_rows(rows)
-    fitted = mismatch_by_fit(x, rows.y, z, rows.t)
-    if fitted.mismatch.value <= 0:
-        return None
-    noise = {"real_noise_variance": fitted.real_noise_variance, "synth_noise_variance": fitted.synth_noise_variance}
-    now = worth_in_real_rows(fitted.dim, fitted.mismatch.value, num_synth=len(rows.t), **noise)
-    most = worth_in_real_rows(fitted.dim, fitted.mismatch.value, **noise)
-    return {"of": float(len(rows.t)), "rows": now, "most": most, "per_kept_row": None}
 
 
 def _is_ideal(options: Mapping[str, Any]) -> bool:

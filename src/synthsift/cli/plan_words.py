@@ -1,201 +1,219 @@
-"""The numbers of a mixing plan as advice: sentences that each carry the number they rest on."""
+"""The numbers of a mixing plan as advice: sentences that each carry the number they rest on.
+
+Every gain is over the real rows alone. What an interval does not support is said to be open, or not said.
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
-LARGE_NOISE = 0.10
-WORTH_SAYING = 0.001
+from synthsift.cli.plan_check import no_advice
+from synthsift.cli.plan_label_words import breakdown, noise_left, unknown_noise, verifier
+from synthsift.cli.plan_phrases import BASELINE, POINTS, about, at_weight, points
+from synthsift.cli.plan_reading import (
+    SAME,
+    TOLERANCE,
+    direction,
+    gain_at,
+    predicted_gain,
+    slack_at_target,
+    slack_of,
+    target_direction,
+    target_gain,
+)
+from synthsift.report.wording import signed
+
+#: Amounts to stop at that differ by more than this factor over the draws are no answer.
+WIDE_STOP = 10.0
 
 
-def about(number: float) -> str:
-    """Return a count to two digits, with separators: 12,345 -> 12,000."""
-    if number < 10:
-        return f"{number:.0f}"
-    digits = 1 - math.floor(math.log10(number))
-    return f"{round(number, digits):,.0f}"
+def mixing_sentences(plan: Mapping[str, Any], check: Mapping[str, Any], *, of_run: bool = False) -> list[str]:
+    """Advice, most important first; of a plan that its check contradicts, only what does not rest on it."""
+    own, rows = plan["own"], about(plan["target"]["rows"])
+    curve, place = plan["curves"][own], plan["target"]["index"]
+    told = no_advice(check, POINTS)
+    if told:
+        return told + unknown_noise(plan, of_run=of_run) + noise_left(plan)
+    if plan["real_only"] is None:
+        told = [f"Without real rows, {rows} synthetic rows reach {100 * curve['mean'][place]:.1f} % accuracy."]
+        return told + noise_left(plan) + breakdown(plan)
+    slack, towards = slack_of(plan, check), target_direction(plan, check)
+    told = [_amount(plan, curve, towards, slack), *_other_amounts(plan, curve, towards, slack)]
+    told += _worth(plan, towards) + _weight(plan, towards, slack) + _ridge(plan, towards, slack)
+    return told + unknown_noise(plan, of_run=of_run) + verifier(plan, slack) + noise_left(plan) + breakdown(plan)
 
 
-def points(gain: float) -> str:
-    """Return a difference of accuracies in points with its sign."""
-    text = f"{100 * gain:+.1f}"
-    return "0.0" if float(text) == 0 else text
+def _amount(plan: Mapping[str, Any], curve: Mapping[str, Any], towards: str, slack: float) -> str:
+    """What the amount asked about brings over the real rows alone, and how many more to get."""
+    rows, how = about(plan["target"]["rows"]), at_weight(plan)
+    gain = f"{points(target_gain(plan))} points {BASELINE}"
+    if plan["at_hand"] is not None:
+        gain += f" (trained with them; predicted {signed(100 * predicted_gain(plan)['value'])})"
+    if towards == "down":
+        rest = ""
+        if max(curve["sure_high"]) <= SAME:
+            rest = "; no number of these rows helps"
+        elif not _shown(curve, slack, "up"):
+            rest = "; no number of these rows was shown to help"
+        return f"Do not add them {how}: {rows} rows change the accuracy by {gain}{rest}."
+    if towards == "same":
+        return f"They make no difference to speak of: {rows} rows {how}, {gain}."
+    if towards == "open":
+        return f"Whether they help cannot be told: {rows} rows {how}, {gain}{_why_open(plan, slack)}."
+    if plan["advice"][plan["own"]]["best_index"] not in _shown(curve, slack, "up"):
+        return f"They help: {rows} rows {how}, {gain}. What more of them would bring cannot be told."
+    return _where_to_stop(plan, curve, gain, slack)
 
 
-def spread(curve: Mapping[str, Any], place: int, name: str = "gain") -> str:
-    """Return the interval of a gain at one amount in points, "" where there is none."""
-    low, high = curve[f"{name}_low"][place], curve[f"{name}_high"][place]
-    return "" if high - low < 1e-12 else f" [{points(low)}, {points(high)}]"
+def _why_open(plan: Mapping[str, Any], slack: float) -> str:
+    """Why an interval of a gain that lies on one side of 0 does not tell; "" for one that holds 0."""
+    gain, least = target_gain(plan), slack_at_target(plan, slack)
+    if gain["low"] <= 0 <= gain["high"]:
+        return ""
+    if abs(gain["value"]) > least:
+        return "; trained models and the prediction point opposite ways"
+    return f"; less than {100 * least:.1f} points cannot be told here"
 
 
-def mixing_sentences(plan: Mapping[str, Any]) -> list[str]:
-    """Advice, most important first."""
-    own = plan["own"]
-    curve, place, rows = plan["curves"][own], plan["target"]["index"], plan["target"]["rows"]
-    told: list[str] = []
-    if plan["real_only"] is not None:
-        told += _amount(plan, plan["advice"][own], curve, place, rows)
-        told += _verifier(plan)
-    else:
-        told.append(
-            f"Without real rows, {about(rows)} synthetic rows reach {100 * curve['mean'][place]:.1f} % accuracy."
+def _where_to_stop(plan: Mapping[str, Any], curve: Mapping[str, Any], gain: str, slack: float) -> str:
+    """How many rows to get where they help: an amount, unless its own range is no answer."""
+    reading, rows, end = plan["advice"][plan["own"]], about(plan["target"]["rows"]), about(plan["sizes"][-1])
+    best, rise, helped = points(gain_at(curve, reading["best_index"])), reading["rise"], f"They help: {rows} rows"
+    if reading["still_rising"] and direction(rise, slack) == "up":
+        return f"More rows keep helping up to {end}, the end of the range: {best} points there; {rows} bring {gain}."
+    if reading["still_rising"] and rise["value"] >= TOLERANCE:
+        return f"{helped} {at_weight(plan)}, {gain}. That more of them help more cannot be told."
+    low, high = reading["enough_low"], reading["enough_high"]
+    if high > WIDE_STOP * max(low, 1.0):
+        return (
+            f"{helped} {at_weight(plan)}, {gain}. Where more of them stop helping cannot be told: somewhere "
+            f"from {about(low)} to {about(high)} rows."
         )
-    return told + _noise(plan) + _worth(plan) + _settings(plan, curve, place, rows)
+    span = f" ({about(low)} to {about(high)})" if high - low > 0.05 * high else ""
+    return (
+        f"Stop at about {about(reading['enough_rows'])}{span}: beyond that you gain less than 0.1 points (the best is "
+        f"{best} points; {rows} bring {gain})."
+    )
 
 
-def _amount(
-    plan: Mapping[str, Any], reading: Mapping[str, Any], curve: Mapping[str, Any], place: int, rows: float
-) -> list[str]:
-    """How many rows, and what they bring."""
-    told = []
-    gain = f"{points(curve['gain'][place])} points{spread(curve, place)}"
-    best = f"{points(reading['best_gain'])}{spread(curve, reading['best_index'])}"
-    if not reading["helps"]:
-        told.append(f"Do not add them as they are: at this ridge no number of these rows helps; {about(rows)}: {gain}.")
-    elif reading["best_gain"] < WORTH_SAYING and curve["gain"][place] > -WORTH_SAYING:
+def _shown(curve: Mapping[str, Any], slack: float, towards: str) -> list[int]:
+    """Places of the amounts whose gain is shown to go this way, in a band that holds for all amounts together."""
+    columns = zip(curve["gain"], curve["sure_low"], curve["sure_high"], strict=True)
+    gains = [{"value": value, "low": low, "high": high} for value, low, high in columns]
+    return [place for place, gain in enumerate(gains) if direction(gain, slack) == towards]
+
+
+def _other_amounts(plan: Mapping[str, Any], curve: Mapping[str, Any], towards: str, slack: float) -> list[str]:
+    """Amounts other than the one asked about where the gain is shown to be another."""
+    reading, sizes = plan["advice"][plan["own"]], plan["sizes"]
+    up, down = _shown(curve, slack, "up"), _shown(curve, slack, "down")
+    worst, best, told = reading["worst_index"], reading["best_index"], []
+    back = reading["break_even_rows"]
+    if back is not None and worst in down and any(place > worst for place in up):
         told.append(
-            f"They change nothing: no number of these rows brings more than {best} points; {about(rows)}: {gain}."
+            f"Few of them lower the accuracy, about {about(sizes[worst])} change it by "
+            f"{points(gain_at(curve, worst))} points {BASELINE}; you break even at about {about(back)} rows, so a "
+            "small trial would mislead."
         )
-    elif reading["best_gain"] < WORTH_SAYING:
-        told.append(f"They hardly help at any number (at best {best} points); {about(rows)}: {gain}.")
-    elif reading["still_rising"]:
+    elif towards == "down" and best in up:
+        told.append(f"About {about(sizes[best])} rows bring {points(gain_at(curve, best))} points {BASELINE}.")
+    elif towards != "down" and worst in down:
+        start = worst
+        while start - 1 in down:
+            start -= 1
+        cost = f"about {about(sizes[worst])} rows change it by {points(gain_at(curve, worst))} points {BASELINE}."
+        ends = len(sizes) - 1 in down
         told.append(
-            f"More rows keep helping up to {about(plan['sizes'][-1])}, the end of the range: "
-            f"{best} points there; {about(rows)} bring {gain}."
-        )
-    else:
-        told.append(
-            f"Stop at about {about(reading['enough_rows'])}: beyond that you gain less than 0.1 points "
-            f"(the best is {best} points over the real rows alone; {about(rows)} bring {gain})."
-        )
-    if reading["break_even_rows"] is not None and reading["worst_gain"] < -WORTH_SAYING:
-        told.append(
-            f"The first rows lower the accuracy, by up to {abs(100 * reading['worst_gain']):.1f} points; you break "
-            f"even at about {about(reading['break_even_rows'])} rows, so a small trial would mislead."
-        )
-    if reading["hurts_from"] is not None:
-        told.append(f"Above about {about(reading['hurts_from'])} rows you are worse off than with none.")
-    return told
-
-
-def _verifier(plan: Mapping[str, Any]) -> list[str]:
-    """How strict a verifier must be, and what a perfect one would add."""
-    limit, rates = plan["keep_wrong_limit"], plan["rates"]
-    if rates is None:
-        return [
-            "How many labels are wrong is not known, so nothing can be said about verifiers: look at 100 synthetic "
-            "rows and give `synthsift plan mixing` an --audit file with a column right (and kept)."
-        ]
-    if limit is None:
-        return []
-    rows, told = about(plan["target"]["rows"]), []
-    if rates["label_noise"]["value"] == 0:
-        return []
-    if limit["keep_wrong"] is None:
-        told.append(f"No verifier makes {rows} rows safe at weight 1: {limit['reason']}.")
-    elif limit["keep_wrong"] < 1:
-        has = ""
-        if plan["has_verifier"]:
-            rejects = 1 - rates["keep_wrong"]["value"]
-            low, high = 1 - rates["keep_wrong"]["high"], 1 - rates["keep_wrong"]["low"]
-            has = f"; yours rejects {100 * rejects:.0f} %"
-            has += f" [{100 * low:.0f}, {100 * high:.0f}]" if high - low > 1e-9 else ""
-        told.append(
-            f"Your verifier must reject at least {math.ceil(100 * (1 - limit['keep_wrong']) - 1e-9)} % of the wrong "
-            f"labels for {rows} rows not to hurt{has}."
-        )
-    if "perfect" in plan["curves"]:
-        place = plan["target"]["index"]
-        more = plan["curves"]["perfect"]["mean"][place] - plan["curves"][plan["own"]]["mean"][place]
-        if abs(more) >= WORTH_SAYING:
-            told.append(f"A perfect verifier would change {rows} rows by another {points(more)} points.")
-    return told
-
-
-def _noise(plan: Mapping[str, Any]) -> list[str]:
-    """What is left of the noise, and how far it is from breaking down."""
-    rates = plan["rates"]
-    if rates is None:
-        return []
-    eps, phi, rho = (rates[name]["value"] for name in ("label_noise", "keep_right", "keep_wrong"))
-    if not plan["has_verifier"]:
-        phi, rho = 1.0, 1.0
-    kept = phi * (1 - eps) + rho * eps
-    if kept == 0:
-        return ["This verifier keeps nothing."]
-    left = rho * eps / kept
-    told = []
-    if left > LARGE_NOISE:
-        which = "labels that the verifier keeps" if plan["has_verifier"] else "synthetic labels"
-        told.append(f"Verify better first: {100 * left:.0f} % of the {which} are wrong.")
-    if plan["critical_noise"] is not None and eps > 0.7 * plan["critical_noise"]:
-        told.append(
-            f"Danger: at a label noise of {100 * plan['critical_noise']:.0f} % synthetic rows alone teach nothing, "
-            f"beyond it they teach the opposite; yours is {100 * eps:.0f} %."
+            f"From about {about(sizes[start])} rows on they cost accuracy: {cost}"
+            if ends
+            else f"Some amounts cost accuracy: {cost}"
         )
     return told
 
 
-def _worth(plan: Mapping[str, Any]) -> list[str]:
-    """What the rows are worth in real ones."""
+def _worth(plan: Mapping[str, Any], towards: str) -> list[str]:
+    """What the rows asked about are worth in real ones, by the accuracy of the gain."""
     worth = plan["worth"]
     if worth is None:
         return []
-    if worth["most"] == 0:
-        return ["A generator fitted on the same real rows adds no information: get other real rows for it."]
-    now = f"{about(worth['of'])} rows are worth {about(worth['rows'])} clean real ones"
-    if worth["most"] is None:
-        each = (
-            "" if worth["per_kept_row"] is None else f"; a kept row counts as {worth['per_kept_row']:.2f} of a real one"
-        )
-        return [f"At their best weight {now}{each}."]
-    return [f"This synthetic set is worth at most {about(worth['most'])} real examples; at their best weight {now}."]
-
-
-def _settings(plan: Mapping[str, Any], curve: Mapping[str, Any], place: int, rows: float) -> list[str]:
-    """Weight and ridge."""
-    told = []
-    weight = plan["weight"]
-    if weight["accuracy"] - curve["mean"][place] >= WORTH_SAYING:
-        gain = f"{points(weight['accuracy'] - curve['mean'][place])} points at {about(rows)} rows"
-        if weight["weight"] == 0:
-            told.append(f"No weight above 0 helps at {about(rows)} rows: leave them out ({gain}).")
-        else:
-            told.append(f"Weigh a synthetic row {weight['weight']:.2g} where a real one has 1: {gain}.")
-    retuned = plan["retuned"]
-    if retuned is not None and "real_only" in retuned:
-        change = retuned["mixed"] - retuned["real_only"]
-        end = "they help" if change > WORTH_SAYING else "they hurt" if change < -WORTH_SAYING else "they change nothing"
-        told.append(
-            f"With the ridge tuned for each {end}: real rows alone {100 * retuned['real_only']:.1f} % (ridge "
-            f"{retuned['real_ridge']:.2g}), with {about(rows)} synthetic rows {100 * retuned['mixed']:.1f} % (ridge "
-            f"{retuned['mixed_ridge']:.2g})."
-        )
+    told, equal, real = [], worth["equal_rows"], worth["num_real"]
+    if towards == "down":
+        left = "fewer real rows than can be trained on" if equal is None else f"about {about(equal)} real rows alone"
+        least = "a few" if worth["low"] is None else about(worth["low"])
+        span = _span(least, None if worth["high"] is None else about(worth["high"]), equal)
+        told.append(f"The mixture is as accurate as {left}{span}; you have {about(real)}.")
+    elif equal is not None and equal > real:
+        ends = [None if worth[name] is None else about(max(worth[name] - real, 0.0)) for name in ("low", "high")]
+        span = _span(ends[0], ends[1] or "any number", equal)
+        told.append(f"That is what about {about(equal - real)} more real rows would bring{span}.")
+    most = worth["most"]
+    if most == 0:
+        also = "; what they gain at this ridge, a better ridge gains too" if towards == "up" else ""
+        told.append(f"A generator fitted on the same real rows adds no information{also}: get other real rows for it.")
+    elif towards == "up" and most is not None and equal is not None and equal - real <= most:
+        told.append(f"This synthetic set is worth at most {about(most)} real examples, however large it grows.")
     return told
 
 
-def check_sentence(check: Mapping[str, Any], what: str) -> str:
-    """Say whether the prediction is to be believed.
+def _span(low: str | None, high: str | None, value: float | None) -> str:
+    """Ends of a range in words; "" where they say no more than the value."""
+    if value is None or low is None or high is None or low == high:
+        return ""
+    return f" ({low} to {high})"
 
-    Parameters
-    ----------
-    check : dict
-        From `check_verdict`, in accuracy or in shares of the error.
-    what : str
-        "points of accuracy", or "% of the error".
+
+def _weight(plan: Mapping[str, Any], towards: str, slack: float) -> list[str]:
+    """Another weight, where it is shown to be better than the real rows alone and than the weight at hand."""
+    weight, rows = plan["weight"], about(plan["target"]["rows"])
+    gain = weight["gain"]
+    better = all(direction(weight[name], slack) == "up" for name in ("gain", "over_none"))
+    if better and direction(weight["over_pooled"], slack) == "up":
+        told = (
+            f"Weigh a synthetic row {weight['weight']:.2g} where a real one has 1: {rows} rows then bring "
+            f"{points(gain)} points {BASELINE}, at weight {plan['synth_weight']:.2g} "
+            f"{signed(100 * predicted_gain(plan)['value'])}."
+        )
+        return [told + (f" {_why_more(plan)}" if weight["weight"] > 1 else "")]
+    if towards == "down" and not better:
+        return [f"No weight was shown to make {rows} rows better than the real rows alone."]
+    return []
+
+
+def _why_more(plan: Mapping[str, Any]) -> str:
+    """Why a synthetic row may count for more than a real one.
+
+    The best weight of a row is its share of the signal over its noise (rmt: lam/alpha for clean real rows; sigma_1^2 /
+    sigma_2^2 for two linear rules that agree), so it is above 1 where real labels are noisier. The penalty grows with
+    all rows, so a larger weight also takes back a ridge that has become too strong.
     """
-    if check["grade"] == "none":
-        return "Not checked: there were no rows to train on and compare with. This is a model, not a measurement."
-    sizes = " / ".join(about(point["rows"]) for point in check["points"])
-    seen = (
-        f"Checked on your own rows (five folds, {sizes} synthetic rows): predictions and trained models differ by at "
-        f"most {100 * check['largest']:.1f} {what}."
+    trusted, left = "A synthetic row is then trusted more than a real one", plan["left_over"]
+    if left is None:
+        return f"{trusted}."
+    if left["real"] > left["synth"]:
+        return (
+            f"{trusted}, because the real labels are noisier in this model ({left['what']} {left['real']:.2f}, of the "
+            f"synthetic ones {left['synth']:.2f})."
+        )
+    return (
+        f"{trusted}, though the real labels are no noisier: it makes up for a ridge that is too strong for the mixture."
     )
+
+
+def _ridge(plan: Mapping[str, Any], towards: str, slack: float) -> list[str]:
+    """The comparison with the best ridge of either side."""
+    tuned, rows = plan["retuned"], about(plan["target"]["rows"])
+    if tuned is None or tuned["gain"] is None:
+        return []
+    found = direction(tuned["gain"], slack_at_target(plan, slack))
+    if found == "open" and towards not in ("up", "down"):
+        return []
     end = {
-        "good": "Believe it within that.",
-        "rough": "Believe the direction, not the digits.",
-        "bad": "Do not believe this plan: your data is too far from the theory; use `synthsift run`.",
-    }
-    return f"{seen} {end[check['grade']]}"
+        "up": "they help", "down": "they hurt", "same": "they change nothing to speak of",
+        "open": "it cannot be told whether they help",
+    }[found]  # fmt: skip
+    return [
+        f"With the ridge tuned for each {end}: real rows alone {100 * tuned['real_only']:.1f} % (ridge "
+        f"{tuned['real_ridge']:.2g}), with {rows} synthetic rows {100 * tuned['mixed']:.1f} % (ridge "
+        f"{tuned['mixed_ridge']:.2g}), {points(tuned['gain'])} points."
+    ]

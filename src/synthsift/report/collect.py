@@ -71,7 +71,7 @@ def collect(run: Path | str) -> dict[str, Any]:
         "findings": collect_findings(run),
         "gallery": collect_gallery(_read_json(run, "gallery.json"), planted),
         "planted": planted,
-        "plan": collect_plan(_read_json(run, "plan.json")),
+        "plan": collect_plan(_read_json(run, "plan.json"), verdict),
         "test": _pick(summary.get("test"), ("name", "metric", "value")),
         "data": summary.get("data") or {},
         "diagnostics": summary.get("diagnostics") or {},

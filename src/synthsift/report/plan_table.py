@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from synthsift.report import wording
-
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -23,8 +21,7 @@ def _mixing_table(report: Mapping[str, Any]) -> Table:
     """Accuracy in percent for some amounts; intervals where something is uncertain."""
     from rich.table import Table
 
-    against = "" if report["positive"] is None else f" ({wording.one_line(report['positive'], 40)} or not)"
-    table = Table(title=f"Predicted accuracy in %{against}", title_justify="left")
+    table = Table(title="Predicted accuracy in %", title_justify="left")
     table.add_column("synthetic rows", justify="right")
     names = [name for name in TITLES if name in report["curves"]]
     for name in names:

@@ -1,0 +1,32 @@
+"""Numbers of a plan as they stand in its sentences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from synthsift.report.wording import signed
+
+POINTS = "points of accuracy"
+BASELINE = "over the real rows alone"
+
+
+def about(number: float) -> str:
+    """Return a count to two digits, with separators: 12,345 -> 12,000."""
+    if number < 10:
+        return f"{number:.0f}"
+    digits = 1 - math.floor(math.log10(number))
+    return f"{round(number, digits):,.0f}"
+
+
+def points(gain: Mapping[str, float]) -> str:
+    """Return a difference of accuracies in points with its sign, and its interval where there is one."""
+    value, low, high = (signed(100 * gain[name]) for name in ("value", "low", "high"))
+    return value if gain["high"] - gain["low"] < 1e-12 else f"{value} [{low}, {high}]"
+
+
+def at_weight(plan: Mapping[str, Any]) -> str:
+    """The weight of the rows, in words."""
+    weight = plan["synth_weight"]
+    return "as they are" if weight == 1 else f"at weight {weight:.2g}"
