@@ -205,7 +205,7 @@ BAD: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "policy": ({"policies": ["Nonsense"]}, {}, "unknown policy Nonsense"),
     "learner": ({"learner": "nonsense"}, {}, "unknown learner"),
     "learner of another kind": ({"learner": LogisticRegression}, {}, "learner is <class"),
-    "groups": ({}, {"group": np.zeros(120)}, "there are 1 groups"),
+    "groups": ({}, {"group": np.zeros(120)}, "real rows are of one group, 0"),
     "valid of another width": ({}, {"X_valid": np.zeros((4, 5)), "y_valid": [0, 1, 0, 1]}, "5 features"),
     "valid unlabelled": ({}, {"X_valid": np.zeros((4, 2))}, "without y_valid"),
 }

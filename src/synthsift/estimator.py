@@ -17,7 +17,7 @@ from synthsift.records import Comparison, DataError, Loaded, Verdict, Weights
 from synthsift.report.notebook import render_notebook
 from synthsift.seeds import Seeds
 from synthsift.sentence import keep_mask
-from synthsift.splits import make_folds, pooled
+from synthsift.splits import fold_count, pooled
 from synthsift.studies.gains import plain_interval, policy_frame
 from synthsift.studies.road import LEARNED, Plan, conclude, prepare
 from synthsift.training.learners import Learner, Wrapped, find_learner
@@ -43,7 +43,7 @@ class SyntheticDataSelector(BaseEstimator):
         "accuracy", "balanced_accuracy", "macro_f1", "auc" or "log_loss"; by default accuracy, or balanced accuracy
         where the largest real class is over three times the smallest.
     num_seeds : int, default=5
-        Repetitions of the 5 folds.
+        Repetitions of the 5 folds (fewer where there are fewer groups).
     budget_minutes : float, default=5.0
         Fewer policies and fewer repetitions keep to it.
     pca : int, optional
@@ -148,7 +148,7 @@ class SyntheticDataSelector(BaseEstimator):
 
         plan = self._plan()
         loaded = self._load(X, y, source, X_valid, y_valid, parent, group)
-        make_folds(pooled(loaded.mixture), plan.first_seed)  # refuses fewer groups than folds before the work begins
+        fold_count(pooled(loaded.mixture))  # refuses a single group before the work begins
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:

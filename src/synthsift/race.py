@@ -9,7 +9,7 @@ import numpy as np
 
 from synthsift.numerics.metrics import row_losses
 from synthsift.records import Comparison, Examples
-from synthsift.splits import NUM_FOLDS
+from synthsift.splits import fold_count
 
 if TYPE_CHECKING:
     from synthsift.compare import Study
@@ -31,6 +31,9 @@ class Race:
     stopped: dict[str, str] = field(default_factory=dict)
     repetitions: dict[str, int] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.num_folds = fold_count(self.pool)
+
     def take(self, repetition: int, fold: int, judged: np.ndarray, cells: dict[str, dict[str, np.ndarray]]) -> None:
         """Keep the predictions of one split; after the very first one, stop what the budget cannot carry."""
         shape = (self.study.num_seeds, len(self.pool), self.study.mixture.num_classes)
@@ -47,7 +50,7 @@ class Race:
 
     def _fit_into_budget(self, judged: np.ndarray) -> None:
         """If one repetition of everything would burst the budget, go on with the best of the first fold."""
-        allowed = 0.9 * self.study.budget_seconds * self.study.workers / (NUM_FOLDS + FINAL_SPLITS)
+        allowed = 0.9 * self.study.budget_seconds * self.study.workers / (self.num_folds + FINAL_SPLITS)
         if sum(self.seconds.values()) <= allowed:
             return
         y = self.pool.y[judged]
@@ -75,12 +78,12 @@ class Race:
 
     def seconds_left(self, done: int) -> float:
         """Rough estimate of the time left, within the budget."""
-        left = self.study.num_seeds - done / NUM_FOLDS
+        left = self.study.num_seeds - done / self.num_folds
         return max(0.0, min(left * self.per_repetition(), self.study.budget_seconds - self.spent()))
 
     def affords_repetition(self, repetition: int) -> bool:
         """Whether one more repetition and the final fits of all policies fit into the budget."""
-        split = sum(self.seconds[name] / self.repetitions[name] for name in self.prob) / NUM_FOLDS
+        split = sum(self.seconds[name] / self.repetitions[name] for name in self.prob) / self.num_folds
         final = FINAL_SPLITS * split / max(self.study.workers, 1)
         return self.spent() + self.per_repetition() + final <= 0.9 * self.study.budget_seconds
 
@@ -94,7 +97,7 @@ class Race:
             error = behind.std(ddof=1) / np.sqrt(len(behind))
             if name not in PROTECTED and behind.mean() > CLEAR_LOSS * error > 0:
                 self.active.remove(name)
-                self.stopped[name] = f"clearly behind {best} after {done * NUM_FOLDS} splits"
+                self.stopped[name] = f"clearly behind {best} after {done * self.num_folds} splits"
 
     def comparison(self, folds: np.ndarray) -> Comparison:
         """Return the record."""

@@ -49,6 +49,7 @@ class Console:
     def describe(self, loaded: Loaded, study: Study, settings: RunSettings) -> None:
         """Say what will be compared, before it starts."""
         from synthsift.cli.estimate import estimate_seconds
+        from synthsift.splits import fold_count, pooled
 
         mixture = loaded.mixture
         sources = len({str(name) for name in mixture.synth.source})
@@ -62,7 +63,8 @@ class Console:
         told = f"about {_duration(min(full, study.budget_seconds))}"
         if full > study.budget_seconds:
             told += f" (all repetitions would take {_duration(full)}; the budget is {settings.budget_minutes:g} min)"
-        self.say(f"Comparing {len(study.policies)} policies on up to {5 * study.num_seeds} paired splits: {told}.")
+        splits = fold_count(pooled(mixture)) * study.num_seeds
+        self.say(f"Comparing {len(study.policies)} policies on up to {splits} paired splits: {told}.")
 
     def progress(self, what: str, done: int, of: int, seconds_left: float) -> None:
         """Say how far the comparison is, at most once a second on a terminal and every ten seconds elsewhere."""

@@ -12,7 +12,6 @@ import numpy as np
 
 from synthsift.numerics.metrics import metric_value, metric_values, row_hits, row_losses
 from synthsift.records import Comparison, Interval
-from synthsift.splits import NUM_FOLDS
 from synthsift.verdict import (
     NORMAL_95,
     WIDEN_FIXED,
@@ -55,7 +54,7 @@ def policy_rows(comparison: Comparison, metric: str) -> tuple[list[dict[str, Any
         mean = float(np.mean(values))
         sign = -1.0 if metric == "log_loss" else 1.0
         low, high = sorted((sign * (mean - 1.96 * spread), sign * (mean + 1.96 * spread)))
-        splits = len(prob) * NUM_FOLDS
+        splits = len(prob) * comparison.num_folds
         own.append({"name": name, "metric": metric, "mean": sign * mean, "low": low, "high": high, "n": splits,
                     "seconds": comparison.seconds.get(name, 0.0)})  # fmt: skip
         gain = (
