@@ -255,7 +255,7 @@ def test_gains_in_accuracy_on_three_groups_cover_and_are_not_boundless(spread: f
         missed += not found.low <= 3.0 <= found.high
         halves.append((found.high - found.low) / 2)
     assert missed / 200 < 0.05 + 2 * np.sqrt(0.05 * 0.95 / 200)
-    assert np.median(halves) < (14 if spread == 0 else 35)  # 5 points for 120 rows alone, times 2.7 for three groups
+    assert np.median(halves) < (17 if spread == 0 else 35)  # 6.1 points for 120 rows, times 2.7 for three groups
 
 
 def test_rows_are_worth_as_many_as_they_differ_within_groups() -> None:
