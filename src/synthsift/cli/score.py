@@ -13,6 +13,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from synthsift.cli.model import RowWeigher, load_model, restored_encoder
+from synthsift.cli.whole_folder import begun_name, remove_stale
 from synthsift.data.columns import RawFile, key_texts
 from synthsift.data.files import need_column, read_file, read_folder, refuse_columns_of_images
 from synthsift.data.folders import ImageFolder, is_image_folder
@@ -174,7 +175,8 @@ def _write(out: Path, reader: _Reader, weigh: RowWeigher) -> None:
 
     columns = [("id", pa.string()), ("source", pa.string()), ("row", pa.int64()), ("learned_weight", pa.float64())]
     schema = pa.schema(columns)
-    begun, told = out.with_name(f".{out.name}.{os.getpid()}.part"), reader.told
+    begun, told = begun_name(out), reader.told
+    remove_stale(out)
     try:
         with open(begun, "wb") as stream:
             with parquet.ParquetWriter(stream, schema) as writer:
