@@ -280,3 +280,30 @@ def test_arrays_too(tmp_path: Path) -> None:
     assert "6 columns" in score(tmp_path, tmp_path / "v.parquet", tmp_path / "wide.npz").err
     np.savez(tmp_path / "nan.npz", x=np.full((4, 6), np.nan), y=np.zeros(4, int))
     assert "NaN" in score(tmp_path, tmp_path / "v.parquet", tmp_path / "nan.npz").err
+
+
+def test_own_vectors_of_several_files(tmp_path: Path) -> None:
+    rng, rows = np.random.default_rng(0), {"real": 60, "one": 40, "two": 40}
+    for seed, (name, n) in enumerate(rows.items()):
+        write(tmp_path / f"{name}.csv", draw(n, seed))
+        half = np.float16 if name == "two" else np.float64
+        np.save(tmp_path / f"{name}.npy", (rng.standard_normal((n, 5)) + (np.arange(n) % 2)[:, None]).astype(half))
+    own = {name: ("--embeddings", f"{tmp_path}/{name}.csv={tmp_path}/{name}.npy") for name in rows}
+    words = ["run", "--real", tmp_path / "real.csv", "--label", "label", "--out", tmp_path / "run", "--seeds", "1"]
+    made = ["--synthetic", tmp_path / "one.csv", "--synthetic", tmp_path / "two.csv"]
+    ended = synthsift(*words, *made, "--policies", "LearnedWeights", *own["real"], *own["one"], *own["two"])
+    assert ended.code == 0, ended.err
+    files, out = (tmp_path / "one.csv", tmp_path / "two.csv"), tmp_path / "w.parquet"
+    assert score(tmp_path, out, *files, more=own["one"] + own["two"]).code == 0
+    run = columns_of(tmp_path / "run" / "weights.parquet")["learned_weight"][60:]
+    np.testing.assert_allclose(columns_of(out)["learned_weight"], run, rtol=1e-6)
+    out.unlink()
+    for more, words in (
+        (own["one"], "two.csv has no vectors; the run had own ones"),
+        (("--embeddings", tmp_path / "one.npy"), "does not say which of 2 data files it belongs to"),
+        ((*own["one"], *own["one"], *own["two"]), "one.csv has two files of vectors"),
+        ((*own["one"], *own["real"], *own["two"]), "real.npy' names no data file before '='"),
+        ((), "the run used own vectors (--embeddings); give those of the new rows"),
+    ):
+        ended = score(tmp_path, out, *files, more=more)
+        assert ended.code == 2 and words in ended.err and not out.exists(), ended.err

@@ -14,7 +14,9 @@ from synthsift.bilevel.published import LearnToReweight, MetaWeightNet
 from synthsift.records import REAL, DataError, Mixture, Weigher
 from synthsift.splits import make_folds, pooled
 
-MIN_LEARNED = 16  # real rows that stay while a fold is judged; LearnedWeights refuses fewer than 10, and copies leave, too
+MIN_LEARNED = (
+    16  # real rows that stay while a fold is judged; LearnedWeights refuses fewer than 10, and copies leave, too
+)
 TIMES = 5  # for combinations; plain up-weighting is tried with 3, 5, 10 and 20
 
 
