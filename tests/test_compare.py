@@ -197,7 +197,7 @@ def test_there_are_as_many_folds_as_groups_up_to_five(num_groups: int) -> None:
 
 
 def test_a_single_group_is_refused() -> None:
-    with pytest.raises(DataError, match="all 52 real rows are of one group, g0; .* at least 2 are needed"):
+    with pytest.raises(DataError, match=r"all 52 real rows are of one group, g0; .* at least 2 are needed"):
         compare(make_study(in_groups(1)))
 
 

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 
 from synthsift.check.findings import check
 from synthsift.compare import compare
-from synthsift.data.memory import load_arrays
+from synthsift.data.memory import holds_texts, load_arrays
 from synthsift.numerics.metrics import METRICS
 from synthsift.records import Comparison, DataError, Loaded, Verdict, Weights
 from synthsift.report.notebook import render_notebook
@@ -210,7 +210,7 @@ class SyntheticDataSelector(BaseEstimator):
         if hasattr(X, "iloc") and getattr(X, "ndim", 2) == 2:
             validate_data(self, X=X, reset=reset, skip_check_array=True)
             return X
-        if _is_text(X) or getattr(X, "ndim", 2) > 2:
+        if holds_texts("X" if reset else "X_valid", X) or getattr(X, "ndim", 2) > 2:
             return X
         return validate_data(self, X=X, reset=reset, ensure_min_samples=2 if reset else 1)
 
@@ -259,14 +259,6 @@ class SyntheticDataSelector(BaseEstimator):
         """Return `support_`, or with `indices` the places of the rows to keep, as scikit-learn's selectors do."""
         check_is_fitted(self)
         return np.flatnonzero(self.support_) if indices else self.support_
-
-
-def _is_text(X: Any) -> bool:
-    """True for a flat sequence of texts."""
-    if isinstance(X, str) or not hasattr(X, "__len__") or hasattr(X, "todense"):
-        return False
-    array = np.asarray(X, dtype=object) if isinstance(X, list | tuple) else np.asarray(X)
-    return array.ndim == 1 and len(array) > 0 and all(isinstance(text, str) for text in array.tolist())
 
 
 def _learner(learner: Any) -> tuple[Learner, str]:

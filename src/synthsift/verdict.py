@@ -122,7 +122,7 @@ def one_row(comparison: Comparison, metric: str) -> float:
 
 
 def group_widening(comparison: Comparison) -> float:
-    """Return the factor on a spread over drawn groups (`few_units`); 1 where rows are drawn, of which there are many."""
+    """Return the factor on a spread over drawn groups (`few_units`); 1 where rows are drawn, which are many."""
     return 1.0 if comparison.group is None else few_units(int(members(comparison.group).max()) + 1)
 
 

@@ -157,10 +157,10 @@ def test_vectors_of_one_of_two_files_of_the_same_name_need_its_path(tmp_path: Pa
 
     np.save(tmp_path / "v.npy", vectors(3))
     files = {"a/s.csv": 3, "b/s.csv": 3}
-    with pytest.raises(DataError, match="may mean any of 'a/s.csv', 'b/s.csv'. Write the path"):
+    with pytest.raises(DataError, match=r"may mean any of 'a/s.csv', 'b/s.csv'. Write the path"):
         load_vectors((f"s.csv={tmp_path}/v.npy",), files, None)
     entries = (f"b/s.csv={tmp_path}/v.npy", "ids.parquet")
     assert entries_of(entries, "b/s.csv", list(files)) == entries and entries_of((), "a/s.csv", list(files)) == ()
     assert entries_of(entries, "a/s.csv", list(files)) == entries[1:]
-    with pytest.raises(DataError, match="a/s.csv has no vectors; the run had own ones"):
+    with pytest.raises(DataError, match=r"a/s.csv has no vectors; the run had own ones"):
         entries_of(entries[:1], "a/s.csv", list(files))

@@ -22,6 +22,9 @@ COMMON = 0.01  # share of the real rows at lacking categories from which on it i
 UNIQUE = 0.5  # share of real rows whose value no other real row has, above which a column is none of categories
 
 
+Seen = dict[str, list[tuple[float, str]]]  # of each source: share of rows, and words, of each column
+
+
 @dataclass(frozen=True)
 class Levels:
     """A column of categories, in the real rows and in a source.
@@ -53,7 +56,8 @@ class Levels:
 
 def new_levels(mixture: Mixture) -> Finding | None:
     """SS152: categories that no real row has, in more rows of a source than chance explains."""
-    columns, seen, many = list(_columns(mixture)), {}, False
+    columns, many = list(_columns(mixture)), False
+    seen: Seen = {}
     for column in columns:
         made = column.made.sum(axis=1)
         is_new = (column.real == 0) & (made > 0)
@@ -79,7 +83,8 @@ def new_levels(mixture: Mixture) -> Finding | None:
 
 def lacking_levels(mixture: Mixture) -> Finding | None:
     """SS153: categories that a source lacks although so many real rows have them that chance does not explain it."""
-    columns, seen, nowhere = list(_columns(mixture)), {}, False
+    columns, nowhere = list(_columns(mixture)), False
+    seen: Seen = {}
     anywhere: dict[str, np.ndarray] = {}
     for column in columns:
         anywhere[column.name] = anywhere.get(column.name, 0) + column.made.sum(axis=1)
@@ -145,7 +150,7 @@ def _other_spelling(column: Levels, level: int) -> str:
     return ""
 
 
-def _by_source(seen: dict[str, list[tuple[float, str]]]) -> str:
+def _by_source(seen: Seen) -> str:
     """Join the first columns of each source, the worst first."""
     told = []
     for source, found in seen.items():
