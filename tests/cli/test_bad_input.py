@@ -249,7 +249,7 @@ CASES: dict[str, tuple[Build, int, str]] = {
     "text without words": (flags("--text", "kind"), BAD, "no word occurs in two"),
     "no group column": (flags("--group", "patient"), BAD, "no column 'patient'"),
     "a single group": (
-        lambda f: two_files(f, "--group", "who", real={**REAL, "who": ["a"] * 40}), BAD, "are of one group, a; a group is"
+        lambda f: two_files(f, "--group", "who", real={**REAL, "who": ["a"] * 40}), BAD, "are of one group, a; a group"
     ),
     "repeated ids": (flags("--id", "kind"), BAD, "ids must be unique"),
     "no synthetic file": (words("run", "--real", "{}/real.csv", "--label", "label", "--out", "{}/run"), BAD,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).parent / "templates"
 MAX_ROWS = 40
+MAX_SUBSETS = 100  # classes or groups in a table
 MAX_HEAT_CLASSES = 12
 MAX_OPEN = 4
 HARMFUL = "the 95 % interval of the gain from using all synthetic rows lies below 0"
@@ -170,6 +171,7 @@ def _subsets(kind: str, rows: Sequence[Mapping[str, Any]], policy: str) -> dict[
         "measure": {"class": "recall", "group": "accuracy"}[kind],
         "figure": f"per_{kind}",
         "rows": rows,
+        "shown": rows[:MAX_SUBSETS],
         "policy": policy,
         "num": len(sure),
         "num_up": len(up),
