@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from planted import changed, clean, found
 
-from synthsift.check.relabeling import best_relabeling, told_relabeling
+from synthsift.check.relabeling import told_relabeling
+from synthsift.numerics.counts import best_relabeling
 
 WIDE = {"num_real": 500, "num_valid": 100, "num_synth": 400, "dim": 12}
 

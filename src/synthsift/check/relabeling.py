@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from synthsift.check.contents import percent
+from synthsift.numerics.counts import best_relabeling
 from synthsift.numerics.intervals import Z
 from synthsift.numerics.resampling import stratified_folds
 
@@ -54,19 +54,6 @@ def told_relabeling(
     if not moved or low <= max(REPAIRED * lacking, 0.0):
         return ""
     return f"{_moves(moved, new, classes)} would agree with {percent(float(agrees.mean()))} of them"
-
-
-def best_relabeling(confusion: np.ndarray) -> np.ndarray:
-    """Return the class (c,) that each label stands for in the permutation with the most agreements.
-
-    Of equally good ones that which leaves more labels as they are.
-
-    Parameters
-    ----------
-    confusion : ndarray (c, c) of int
-        Rows of each label, by the class that a model says.
-    """
-    return linear_sum_assignment(confusion + np.eye(len(confusion)) / (2 * len(confusion)), maximize=True)[1]
 
 
 def _confusion(labels: np.ndarray, said: np.ndarray, num: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 from scipy.special import gammaln
 from scipy.stats import chi2
 
@@ -64,3 +65,16 @@ def new_level_p_value(first: np.ndarray, second: np.ndarray, new: np.ndarray) ->
     # rounding must not part levels that are equally likely
     alone = np.exp(log_p[log_p <= log_p[new].min() + 1e-9]).sum()
     return float(min(1.0, 2 * min(together, alone)))
+
+
+def best_relabeling(confusion: np.ndarray) -> np.ndarray:
+    """Return the class (c,) that each label stands for in the permutation with the most agreements.
+
+    Of equally good ones that which leaves more labels as they are.
+
+    Parameters
+    ----------
+    confusion : ndarray (c, c) of int
+        Rows of each label, by the class that a model says.
+    """
+    return linear_sum_assignment(confusion + np.eye(len(confusion)) / (2 * len(confusion)), maximize=True)[1]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from synthsift.numerics.intervals import few_units
 from synthsift.numerics.metrics import metric_value, metric_values, row_hits, row_losses
 from synthsift.records import Comparison, Interval
 from synthsift.verdict import (
@@ -172,7 +173,8 @@ def mean_difference(difference: np.ndarray, group: np.ndarray | None = None) -> 
         names = np.where(group == "", np.char.add("\0row", np.arange(n).astype(str)), group.astype(str))
         member = np.unique(names, return_inverse=True)[1]
         sums = np.bincount(member, weights=difference - difference.mean())
-        error = max(error, float(np.sqrt((sums**2).sum())) / n)
+        if len(sums) > 1:
+            error = max(error, few_units(len(sums)) * float(np.sqrt((sums**2).sum())) / n)
     mean, half = float(difference.mean()), NORMAL_95 * WIDEN_FIXED * error
     low, high = max(center - half, -1.0), min(center + half, 1.0)
     return Interval(100 * mean, 100 * min(low, mean), 100 * max(high, mean))
