@@ -169,12 +169,38 @@ def test_groups_never_straddle() -> None:
     assert compare(study).group is not None
 
 
-def test_too_few_groups_are_refused() -> None:
+def in_groups(num_groups: int) -> Mixture:
+    """Real and validation rows of so many groups, the first of which holds about half."""
     mixture = small()
-    group = np.array([f"g{k % 3}" for k in range(40)], dtype=object)
-    valid = replace(mixture.valid, group=np.full(12, "g0", dtype=object))
-    with pytest.raises(DataError, match="3 groups; 5 folds need at least as many"):
-        compare(make_study(replace(mixture, real=replace(mixture.real, group=group), valid=valid)))
+    group = np.array([f"g{max(0, k % (2 * num_groups) - num_groups)}" for k in range(52)], dtype=object)
+    real, valid = replace(mixture.real, group=group[:40]), replace(mixture.valid, group=group[40:])
+    return replace(mixture, real=real, valid=valid)
+
+
+@pytest.mark.parametrize("num_groups", [2, 3, 4, 5, 6])
+def test_there_are_as_many_folds_as_groups_up_to_five(num_groups: int) -> None:
+    """The slow twin: every group, and no other row, is left out of one plain fit."""
+    mixture, seen = in_groups(num_groups), []
+    study = make_study(mixture, num_seeds=2)
+    comparison = compare(
+        study, progress=lambda what, done, of, _: seen.append((done, of)) if what == "splits" else None
+    )
+    folds, group = min(num_groups, 5), np.concatenate([mixture.real.group, mixture.valid.group])
+    assert comparison.num_folds == folds and seen == [(k + 1, 2 * folds) for k in range(2 * folds)]
+    for fold in comparison.fold:
+        assert set(fold) == set(range(folds))
+        assert all(len(set(fold[group == name])) == 1 for name in set(group))
+    if num_groups <= 5:
+        for name in set(group):
+            judged, keep = np.flatnonzero(group == name), np.flatnonzero(group != name)
+            plain = Rows(study.embedding[keep], mixture.y[keep], np.ones(len(keep)), np.ones(len(keep), bool), keep)
+            right = Centers().fit(plain, 2, Seeds(0)).predict_proba(study.embedding[judged])
+            assert np.allclose(comparison.probabilities["RealOnly"][1, judged], right, atol=1e-6)
+
+
+def test_a_single_group_is_refused() -> None:
+    with pytest.raises(DataError, match=r"all 52 real rows are of one group, g0; .* at least 2 are needed"):
+        compare(make_study(in_groups(1)))
 
 
 # ---------------------------------------------------------------------------------------------------------- the leaks

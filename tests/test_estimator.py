@@ -165,6 +165,9 @@ def test_texts_and_validation_rows() -> None:
     )
     assert len(found.comparison_.y) == 40 and len(found.weights_) == 60
     assert not hasattr(found, "n_features_in_")
+    texts[3] = None  # a text that is missing is an empty one, as in a file
+    again = SyntheticDataSelector(**QUICK).fit(texts, y, np.repeat(["real", "llm"], 30))
+    assert len(again.weights_) == 60 and "SS114" in {finding.code for finding in again.findings_}
 
 
 def test_pictures_and_a_label_that_no_real_row_has() -> None:
@@ -205,8 +208,9 @@ BAD: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "policy": ({"policies": ["Nonsense"]}, {}, "unknown policy Nonsense"),
     "learner": ({"learner": "nonsense"}, {}, "unknown learner"),
     "learner of another kind": ({"learner": LogisticRegression}, {}, "learner is <class"),
-    "groups": ({}, {"group": np.zeros(120)}, "there are 1 groups"),
+    "groups": ({}, {"group": np.zeros(120)}, "real rows are of one group, 0"),
     "valid of another width": ({}, {"X_valid": np.zeros((4, 5)), "y_valid": [0, 1, 0, 1]}, "5 features"),
+    "no text among texts": ({}, {"X": [3, *["some words"] * 119]}, "X holds texts, but entry 0 is 3 .int."),
     "valid unlabelled": ({}, {"X_valid": np.zeros((4, 2))}, "without y_valid"),
 }
 

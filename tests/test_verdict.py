@@ -16,6 +16,7 @@ from synthsift.baselines.simple import Everything, RealOnly
 from synthsift.compare import Study, compare
 from synthsift.data.worlds import World, harmful_labels, same_law
 from synthsift.numerics.choice import LEAVE_REAL, NEAR, Chooser, near_best, recommend
+from synthsift.numerics.intervals import few_units
 from synthsift.numerics.resampling import bootstrap_counts
 from synthsift.records import Comparison, Interval
 from synthsift.represent.table import FeatureTable
@@ -28,10 +29,12 @@ from synthsift.verdict import (
     at_full_size,
     bias_corrected,
     decide,
+    independent_rows,
     metric_gains,
     one_row,
     only_copies,
     paired_interval,
+    trained_share,
 )
 
 
@@ -207,6 +210,76 @@ def test_copies_within_groups_widen_the_interval() -> None:
     apart = decide(compared(y, comparison.probabilities), "accuracy", Seeds(0)).everything
     together = decide(comparison, "accuracy", Seeds(0)).everything
     assert together.high - together.low > 1.7 * (apart.high - apart.low)
+
+
+@pytest.mark.parametrize("num_groups", [3, 5])
+@pytest.mark.parametrize("way", ["fixed", "chosen"])
+def test_intervals_of_few_groups_cover(num_groups: int, way: str) -> None:
+    """300 studies whose groups differ more than their rows: plain normal limits would miss the truth once in five."""
+    rng, studies, truth = np.random.default_rng(5), 300, 40.0
+    group = np.repeat(np.arange(num_groups), 12).astype(str)
+    y, num = np.zeros(len(group), dtype=int), len(group)
+    comparison = compared(
+        y, {"RealOnly": two_class(y, np.full(num, 0.5)), "Everything": two_class(y, np.ones(num))}, group
+    )
+    counts = counts_of(num, 200, group=group)
+    missed, plain = 0, 0
+    for _ in range(studies):
+        loss = np.zeros((num, 2))
+        loss[:, 1] = 0.4 + np.repeat(rng.normal(0, 0.1, num_groups), 12) + rng.normal(0, 0.1, num)
+        paired = paired_of(loss, np.zeros((num, 2)))
+        if way == "fixed":
+            found = paired_interval(comparison, paired, "log_loss", 1, counts)
+        else:
+            corrected = bias_corrected(comparison, paired, "log_loss", counts)
+            assert (corrected.chosen == 1).all()
+            found = corrected.loss
+        missed += not found.low <= truth <= found.high
+        near = (found.high - found.mean) / few_units(num_groups)
+        plain += abs(found.mean - truth) > near
+    assert missed / studies < 0.05 + 2 * np.sqrt(0.05 * 0.95 / studies)
+    assert plain > 2 * missed
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.15])
+def test_gains_in_accuracy_on_three_groups_cover_and_are_not_boundless(spread: float) -> None:
+    """200 studies of 3 x 40 rows in which a policy is right 3 points more often, in groups that differ by `spread`."""
+    rng, missed, halves = np.random.default_rng(3), 0, []
+    group, y = np.repeat(["a", "b", "c"], 40), np.zeros(120, dtype=int)
+    for _ in range(200):
+        base = np.repeat(rng.uniform(0.6 - spread, 0.6 + spread, 3), 40)
+        gain = 0.03 + np.repeat(rng.uniform(-0.3, 0.3, 3) * spread, 40)
+        first = rng.random(120)
+        second = np.where(rng.random(120) < 0.8, first, rng.random(120))
+        real, policy = np.where(first < base, 0.7, 0.3), np.where(second < base + gain, 0.7, 0.3)
+        comparison = compared(y, {"RealOnly": two_class(y, real), "Everything": two_class(y, policy)}, group)
+        found = paired_interval(comparison, Paired.of(comparison), "accuracy", 1, counts_of(120, 100, group=group))
+        missed += not found.low <= 3.0 <= found.high
+        halves.append((found.high - found.low) / 2)
+    assert missed / 200 < 0.05 + 2 * np.sqrt(0.05 * 0.95 / 200)
+    assert np.median(halves) < (17 if spread == 0 else 35)  # 6.1 points for 120 rows, times 2.7 for three groups
+
+
+def test_rows_are_worth_as_many_as_they_differ_within_groups() -> None:
+    rng, group = np.random.default_rng(0), np.repeat(np.arange(20), 10).astype(str)
+    y = np.zeros(200, dtype=int)
+
+    def worth(own: np.ndarray, group: np.ndarray | None) -> float:
+        return independent_rows(compared(y, dict.fromkeys(("RealOnly", "Everything"), two_class(y, own)), group))
+
+    apart, together = rng.random(200), np.repeat(rng.random(20), 10)
+    assert worth(apart, None) == worth(apart, np.full(200, "")) == 200
+    assert worth(apart, group) > 120 and worth(together, group) == pytest.approx(20, rel=0.01)
+    assert worth(np.ones(200), group) == 20, "rows that are all right tell nothing of each other"
+    assert worth(apart, np.full(200, "one")) == 1
+
+
+def test_the_share_of_rows_that_train_is_that_of_folds_of_any_size() -> None:
+    """Slow twin: what a gain of 1 / n, at the rows that each judged row's model saw, is of the one at all rows."""
+    fold = np.array([[0] * 6 + [1] * 3 + [2], [0] * 5 + [1] * 5])
+    measured = [10 / np.sum(one != one[row]) for one in fold for row in range(10)]
+    assert trained_share(fold) == pytest.approx(1 / np.mean(measured))
+    assert trained_share(np.arange(100)[None] % 5) == pytest.approx(0.8)
 
 
 def rows_of(sizes: list[int], group: np.ndarray | None = None) -> Comparison:

@@ -21,7 +21,7 @@ from synthsift.numerics.metrics import metric_value
 from synthsift.race import PROTECTED, Race
 from synthsift.records import Comparison, DataError, Describe, Examples, Features, Mixture, Weigher, Weights
 from synthsift.seeds import Seeds
-from synthsift.splits import NUM_FOLDS, Leaks, find_leaks, make_folds, pooled, restrict
+from synthsift.splits import Leaks, find_leaks, make_folds, pooled, restrict
 from synthsift.training.learners import Learner, Model, Rows, fit_weighted
 
 
@@ -67,7 +67,7 @@ class Study:
         Called inside every split.
     learner : Learner
     num_seeds, first_seed : int
-        Repetitions of the 5 folds, and the number of the first.
+        Repetitions of the 5 folds (fewer where there are fewer groups), and the number of the first.
     budget_seconds : float
         For the splits and the final fits; fewer policies and fewer repetitions keep to it, as far as one repetition of
         the protected policies allows.
@@ -163,14 +163,14 @@ def compare(study: Study, *, store: CellStore | None = None, progress: Progress 
     Raises
     ------
     DataError
-        If a protected policy is missing, or there are fewer than 10 pooled real rows.
+        If a protected policy is missing, or there are fewer than 10 pooled real rows, or a single group.
     """
     missing = [name for name in PROTECTED if name not in study.policies]
     if missing:
         raise DataError(f"every comparison needs the policies RealOnly and Everything; {', '.join(missing)} is missing")
     pool = pooled(study.mixture)
     if len(pool) < 10:
-        raise DataError(f"there are {len(pool)} real rows; a comparison by 5 folds needs at least 10. Add real rows")
+        raise DataError(f"there are {len(pool)} real rows; a comparison by folds needs at least 10. Add real rows")
     leaks = find_leaks(study.mixture, study.embedding)
     store = store or MemoryStore()
     race = Race(study, pool, list(study.policies))
@@ -180,13 +180,13 @@ def compare(study: Study, *, store: CellStore | None = None, progress: Progress 
             break
         seed = study.first_seed + repetition
         folds.append(make_folds(pool, seed))
-        for fold in range(NUM_FOLDS):
+        for fold in range(race.num_folds):
             split = _make_split(study, leaks, folds[-1], seed, fold)
-            done, names = repetition * NUM_FOLDS + fold, race.longest_first()
+            done, names = repetition * race.num_folds + fold, race.longest_first()
             cells = _judge(split, names, seed, fold, store, _teller(progress, race, done, len(names)))
             race.take(repetition, fold, split.judged, cells)
             if progress:
-                progress("splits", done + 1, study.num_seeds * NUM_FOLDS, race.seconds_left(done + 1))
+                progress("splits", done + 1, study.num_seeds * race.num_folds, race.seconds_left(done + 1))
         race.stop_losers(repetition)
     return race.comparison(np.array(folds))
 
@@ -200,7 +200,7 @@ def _teller(progress: Progress | None, race: Race, done: int, num: int) -> Calla
         k = next(finished)
         if progress and k < num:
             what = f"splits and {k} of {num} policies of the next"
-            progress(what, done, race.study.num_seeds * NUM_FOLDS, race.seconds_left(done))
+            progress(what, done, race.study.num_seeds * race.num_folds, race.seconds_left(done))
 
     return tell
 

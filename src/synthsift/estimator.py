@@ -11,13 +11,13 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 
 from synthsift.check.findings import check
 from synthsift.compare import compare
-from synthsift.data.memory import load_arrays
+from synthsift.data.memory import holds_texts, load_arrays
 from synthsift.numerics.metrics import METRICS
 from synthsift.records import Comparison, DataError, Loaded, Verdict, Weights
 from synthsift.report.notebook import render_notebook
 from synthsift.seeds import Seeds
 from synthsift.sentence import keep_mask
-from synthsift.splits import make_folds, pooled
+from synthsift.splits import fold_count, pooled
 from synthsift.studies.gains import plain_interval, policy_frame
 from synthsift.studies.road import LEARNED, Plan, conclude, prepare
 from synthsift.training.learners import Learner, Wrapped, find_learner
@@ -43,7 +43,7 @@ class SyntheticDataSelector(BaseEstimator):
         "accuracy", "balanced_accuracy", "macro_f1", "auc" or "log_loss"; by default accuracy, or balanced accuracy
         where the largest real class is over three times the smallest.
     num_seeds : int, default=5
-        Repetitions of the 5 folds.
+        Repetitions of the 5 folds (fewer where there are fewer groups).
     budget_minutes : float, default=5.0
         Fewer policies and fewer repetitions keep to it.
     pca : int, optional
@@ -148,7 +148,7 @@ class SyntheticDataSelector(BaseEstimator):
 
         plan = self._plan()
         loaded = self._load(X, y, source, X_valid, y_valid, parent, group)
-        make_folds(pooled(loaded.mixture), plan.first_seed)  # refuses fewer groups than folds before the work begins
+        fold_count(pooled(loaded.mixture))  # refuses a single group before the work begins
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
@@ -210,7 +210,7 @@ class SyntheticDataSelector(BaseEstimator):
         if hasattr(X, "iloc") and getattr(X, "ndim", 2) == 2:
             validate_data(self, X=X, reset=reset, skip_check_array=True)
             return X
-        if _is_text(X) or getattr(X, "ndim", 2) > 2:
+        if holds_texts("X" if reset else "X_valid", X) or getattr(X, "ndim", 2) > 2:
             return X
         return validate_data(self, X=X, reset=reset, ensure_min_samples=2 if reset else 1)
 
@@ -259,14 +259,6 @@ class SyntheticDataSelector(BaseEstimator):
         """Return `support_`, or with `indices` the places of the rows to keep, as scikit-learn's selectors do."""
         check_is_fitted(self)
         return np.flatnonzero(self.support_) if indices else self.support_
-
-
-def _is_text(X: Any) -> bool:
-    """True for a flat sequence of texts."""
-    if isinstance(X, str) or not hasattr(X, "__len__") or hasattr(X, "todense"):
-        return False
-    array = np.asarray(X, dtype=object) if isinstance(X, list | tuple) else np.asarray(X)
-    return array.ndim == 1 and len(array) > 0 and all(isinstance(text, str) for text in array.tolist())
 
 
 def _learner(learner: Any) -> tuple[Learner, str]:

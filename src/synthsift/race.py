@@ -9,7 +9,7 @@ import numpy as np
 
 from synthsift.numerics.metrics import row_losses
 from synthsift.records import Comparison, Examples
-from synthsift.splits import NUM_FOLDS
+from synthsift.splits import fold_count
 
 if TYPE_CHECKING:
     from synthsift.compare import Study
@@ -32,6 +32,9 @@ class Race:
     repetitions: dict[str, int] = field(default_factory=dict)
     splits: dict[str, int] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.num_folds = fold_count(self.pool)
+
     def take(self, repetition: int, fold: int, judged: np.ndarray, cells: dict[str, dict[str, np.ndarray]]) -> None:
         """Keep the predictions of one split; after the very first one, stop what the budget cannot carry."""
         shape = (self.study.num_seeds, len(self.pool), self.study.mixture.num_classes)
@@ -53,7 +56,7 @@ class Race:
 
     def _fit_into_budget(self, judged: np.ndarray) -> None:
         """If one repetition of everything would burst the budget, go on with the best of the first fold."""
-        allowed = 0.9 * self.study.budget_seconds * self.study.workers / (NUM_FOLDS + FINAL_SPLITS)
+        allowed = 0.9 * self.study.budget_seconds * self.study.workers / (self.num_folds + FINAL_SPLITS)
         if sum(self.seconds.values()) <= allowed:
             return
         y = self.pool.y[judged]
@@ -72,7 +75,7 @@ class Race:
 
     def per_repetition(self) -> float:
         """Seconds that one more repetition of the active policies will take."""
-        return NUM_FOLDS * sum(map(self._split_seconds, self.active)) / max(self.study.workers, 1)
+        return self.num_folds * sum(map(self._split_seconds, self.active)) / max(self.study.workers, 1)
 
     def spent(self) -> float:
         """Seconds so far, of all policies."""
@@ -87,7 +90,7 @@ class Race:
         allowed = self.study.budget_seconds - self.spent()
         if not self.splits:  # nothing is known before the first split
             return max(0.0, allowed)
-        left = (self.study.num_seeds - done / NUM_FOLDS) * self.per_repetition() + self.final()
+        left = (self.study.num_seeds - done / self.num_folds) * self.per_repetition() + self.final()
         return max(0.0, min(left, allowed))
 
     def affords_repetition(self, repetition: int) -> bool:
@@ -104,7 +107,7 @@ class Race:
             error = behind.std(ddof=1) / np.sqrt(len(behind))
             if name not in PROTECTED and behind.mean() > CLEAR_LOSS * error > 0:
                 self.active.remove(name)
-                self.stopped[name] = f"log-loss clearly behind that of {best} after {done * NUM_FOLDS} splits"
+                self.stopped[name] = f"log-loss clearly behind that of {best} after {done * self.num_folds} splits"
 
     def comparison(self, folds: np.ndarray) -> Comparison:
         """Return the record."""

@@ -534,6 +534,11 @@ class Comparison:
     fold: np.ndarray
     group: np.ndarray | None = None
 
+    @property
+    def num_folds(self) -> int:
+        """Number of folds of each repetition."""
+        return int(self.fold.max()) + 1
+
     def __post_init__(self) -> None:
         for name, prob in self.probabilities.items():
             if prob.shape[1:] != (len(self.y), len(self.classes)) or not 1 <= len(prob) <= len(self.seeds):

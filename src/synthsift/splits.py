@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from synthsift.numerics.closeness import COARSE, close_pairs, usual_spacing
-from synthsift.numerics.resampling import group_folds, stratified_folds
+from synthsift.numerics.resampling import group_folds, members, stratified_folds
 from synthsift.records import DataError, Examples, Mixture
 from synthsift.seeds import Seeds
 
-NUM_FOLDS = 5
+NUM_FOLDS = 5  # fewer where there are fewer groups: `fold_count`
 MAX_COPIES = 1000  # of one row that are looked for, to bound memory
 
 
@@ -35,15 +35,31 @@ def pooled(mixture: Mixture) -> Examples:
     return Examples(np.zeros((len(ids), 0)), y, ids, source, group=join("group"))
 
 
+def fold_count(pool: Examples) -> int:
+    """Return the number of folds: `NUM_FOLDS`, or that of the groups where there are fewer.
+
+    Raises
+    ------
+    DataError
+        If all rows are of one group, so that none can be judged by models without it.
+    """
+    if pool.group is None or not np.any(pool.group != ""):
+        return NUM_FOLDS
+    groups = int(members(pool.group).max()) + 1
+    if groups < 2:
+        raise DataError(
+            f"all {len(pool):,} real rows are of one group, {pool.group[0]}; a group is judged by models that have not "
+            "seen it, so at least 2 are needed. Give finer groups, or leave the group column out"
+        )
+    return min(NUM_FOLDS, groups)
+
+
 def make_folds(pool: Examples, seed: int) -> np.ndarray:
-    """Return the fold (n,) that judges each pooled row in repetition `seed`."""
-    rng = Seeds(seed).child("folds").numpy("rows")
+    """Return the fold (n,) that judges each pooled row in repetition `seed`, below `fold_count`."""
+    rng, num_folds = Seeds(seed).child("folds").numpy("rows"), fold_count(pool)
     if pool.group is not None and np.any(pool.group != ""):
-        try:
-            return group_folds(pool.y, pool.group, NUM_FOLDS, rng)
-        except ValueError as error:
-            raise DataError(f"{error}. Give finer groups, or leave the group column out") from error
-    return stratified_folds(pool.y, NUM_FOLDS, rng)
+        return group_folds(pool.y, pool.group, num_folds, rng)
+    return stratified_folds(pool.y, num_folds, rng)
 
 
 @dataclass(frozen=True)

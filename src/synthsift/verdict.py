@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from synthsift.numerics.choice import Chooser
+from synthsift.numerics.intervals import few_units
 from synthsift.numerics.metrics import class_balance, metric_values, row_hits, row_losses
 from synthsift.numerics.resampling import bootstrap_counts, members
 from synthsift.records import Comparison, Interval, Verdict
@@ -78,13 +79,33 @@ def metric_gains(comparison: Comparison, paired: Paired, metric: str, counts: np
     return 100 * np.mean(gains, axis=0)
 
 
+def independent_rows(comparison: Comparison) -> float:
+    """Return how many independent rows the judged ones are worth: n, or between the number of groups and n.
+
+    n is divided by the design effect of RealOnly's hits: the variance of their mean by groups over that by rows. Where
+    all hits are the same nothing shows that rows of a group differ, and each group counts as one row.
+    """
+    n = len(comparison.y)
+    if comparison.group is None:
+        return float(n)
+    member = members(comparison.group)
+    groups = int(member.max()) + 1
+    hits = row_hits(comparison.probabilities["RealOnly"][0], comparison.y)
+    apart = hits - hits.mean()
+    if not apart.any() or groups < 2:
+        return float(groups)
+    by_group = np.sum(np.bincount(member, weights=apart) ** 2) * groups / (groups - 1)
+    return n / float(np.clip(by_group / np.sum(apart**2), 1.0, n / groups))
+
+
 def one_row(comparison: Comparison, metric: str) -> float:
     """Return the error, in points, that a gain has even where no judged row shows any: that of one row more.
 
     A sample in which every row agrees does not prove that all rows do, yet its bootstrap spread is 0. As in the
     interval of Agresti and Min (2005) for paired proportions, half a win and half a loss are added: the root mean
-    square, over rows, of what the metric moves by if one of them changes sides. Rows of a group change together. The
-    log-loss moves by any change of a prediction, so it needs no such row.
+    square, over rows, of what the metric moves by if one of them changes sides. Rows of a group change together as far
+    as RealOnly is right on all or none of a group (`independent_rows`). The log-loss moves by any change of a
+    prediction, so it needs no such row.
 
     References
     ----------
@@ -93,11 +114,16 @@ def one_row(comparison: Comparison, metric: str) -> float:
     if metric == "log_loss":
         return 0.0
     n, size = len(comparison.y), np.bincount(comparison.y)
-    units = n if comparison.group is None else int(members(comparison.group).max()) + 1
+    units = independent_rows(comparison)
     if metric == "accuracy":
         return 100.0 / units
     size = size[size > 0]  # of the classes: in the other metrics each class counts the same
     return float(100.0 / len(size) * np.sqrt(np.sum(1.0 / size) / n) * n / units)
+
+
+def group_widening(comparison: Comparison) -> float:
+    """Return the factor on a spread over drawn groups (`few_units`); 1 where rows are drawn, which are many."""
+    return 1.0 if comparison.group is None else few_units(int(members(comparison.group).max()) + 1)
 
 
 def _normal(mean: float, spread: float, widen: float, metric: str) -> Interval:
@@ -111,6 +137,7 @@ def paired_interval(comparison: Comparison, paired: Paired, metric: str, policy:
     all_rows = np.ones((1, len(comparison.y)))
     mean = float(metric_gains(comparison, paired, metric, all_rows, policy)[0])
     spread = float(np.nanstd(metric_gains(comparison, paired, metric, counts, policy), ddof=1))  # one class: no AUC
+    spread *= group_widening(comparison)
     return _normal(mean, float(np.hypot(spread, one_row(comparison, metric))), WIDEN_FIXED, metric)
 
 
@@ -150,7 +177,8 @@ def bias_corrected(comparison: Comparison, paired: Paired, metric: str, counts: 
 
     def interval(values: np.ndarray, of: str) -> Interval:
         """Mean of left-out values +- 1.96 SD sqrt(.368), with `one_row`, widened."""
-        spread = np.hypot(float(values.std(ddof=1)) * np.sqrt(LEFT_OUT), one_row(comparison, of))
+        spread = float(values.std(ddof=1)) * np.sqrt(LEFT_OUT) * group_widening(comparison)
+        spread = np.hypot(spread, one_row(comparison, of))
         return _normal(float(values.mean()), float(spread), WIDEN_CHOSEN, of)
 
     return Corrected(interval(gains, metric), interval(losses, "log_loss"), interval(beyond, metric), chosen)
@@ -159,15 +187,22 @@ def bias_corrected(comparison: Comparison, paired: Paired, metric: str, counts: 
 UNDECIDED = 4.0  # points: an interval wider than this cannot tell help from harm
 
 
+def trained_share(fold: np.ndarray) -> float:
+    """Return the share of the real rows that models of these folds (s, n) train on, as the harmonic mean over rows."""
+    judged = np.array([np.bincount(one, minlength=fold.max() + 1) for one in fold]) / fold.shape[1]
+    return float(1.0 / np.mean(np.sum(judged / (1.0 - judged), axis=1)))
+
+
 def at_full_size(gain: Interval, comparison: Comparison) -> Interval:
     """Bring a gain that was measured on folds to the size of all rows.
 
     A judged fold is missing in training, so the folds measure the gain of s = (K - 1) / K of the real rows. What one
     way of training has over another shrinks as real rows become more, and as excess errors fall like 1 / n the gain is
-    s times as large with all rows. The power of n is not known: 0 (no change) to 2 is taken as its 95 % range, which
+    s times as large with all rows. Folds of groups differ in size; there 1 / s is the mean of 1 / (share of the rows
+    that stay) over the judged rows. The power of n is not known: 0 (no change) to 2 is taken as its 95 % range, which
     adds (1 - s^2) / 2 of the measured gain to the half-width, in squares.
     """
-    s = 1.0 - 1.0 / (int(comparison.fold.max()) + 1)
+    s = trained_share(comparison.fold)
     mean, law = s * gain.mean, 0.5 * (1 - s**2) * abs(gain.mean)
     return Interval(
         mean, mean - np.hypot(s * (gain.mean - gain.low), law), mean + np.hypot(s * (gain.high - gain.mean), law)
@@ -229,7 +264,7 @@ def decide(comparison: Comparison, metric: str, seeds: Seeds) -> Verdict:
         gain_over_everything=beyond,
         everything=everything,
         metric=metric,
-        num_splits=len(comparison.probabilities[name]) * 5,
+        num_splits=len(comparison.probabilities[name]) * comparison.num_folds,
     )
 
 

@@ -72,6 +72,19 @@ def with_parents() -> Loaded:
     return changed(clean(), "synth", parent=np.resize(mixture.real.ids, len(mixture.synth)))
 
 
+def kinds(part: str, *changes: tuple[slice, str]) -> Loaded:
+    """Rows of `part` have another kind; the real ones are evenly u, v and w."""
+    loaded = as_table(clean())
+    for name in ("real", "valid", "synth", "test"):
+        table = (loaded.test if name == "test" else getattr(loaded.mixture, name)).x
+        loaded = changed(loaded, name, x=replace(table, categories=(*table.categories[:-1], tuple("uvwxy"))))
+    table = getattr(loaded.mixture, part).x
+    code = table.values[-1].copy()
+    for rows, kind in changes:
+        code[rows] = table.categories[-1].index(kind)
+    return changed(loaded, part, x=replace(table, values=(*table.values[:-1], code)))
+
+
 NOTHING: dict[str, str] = {}
 TRAIN = {"saw": "train"}
 Make = Callable[[], Loaded]
@@ -144,6 +157,16 @@ CASES: dict[str, tuple[Make, str, Make]] = {
         lambda: with_labels(12),
         "of 90 texts of llm (llm:0, llm:1, llm:2 and 9 more)",
         lambda: with_labels(12, (3, 7)),
+    ),
+    "SS152": (
+        lambda: kinds("synth", (slice(30), "x"), (slice(30, 40), "y")),
+        "rows of a source: synthetic: kind 'x' (20 %), 'y' (6.7 %).",
+        lambda: changed(clean(), "synth", x=lambda x: x + 3),  # arrays have no categories
+    ),
+    "SS153": (
+        lambda: kinds("synth", (slice(2, None, 3), "v")),
+        "share of the real rows: synthetic: kind 'w' (33 %).",
+        lambda: kinds("synth", (slice(None), "v")),  # a single value is SS146
     ),
 }
 

@@ -248,7 +248,9 @@ CASES: dict[str, tuple[Build, int, str]] = {
     "no text column": (flags("--text", "story"), BAD, "no column 'story'"),
     "text without words": (flags("--text", "kind"), BAD, "no word occurs in two"),
     "no group column": (flags("--group", "patient"), BAD, "no column 'patient'"),
-    "fewer groups than folds": (flags("--group", "kind"), BAD, "there are 3 groups; 5 folds need at least as many"),
+    "a single group": (
+        lambda f: two_files(f, "--group", "who", real={**REAL, "who": ["a"] * 40}), BAD, "are of one group, a; a group"
+    ),
     "repeated ids": (flags("--id", "kind"), BAD, "ids must be unique"),
     "no synthetic file": (words("run", "--real", "{}/real.csv", "--label", "label", "--out", "{}/run"), BAD,
                           "no synthetic data is named"),

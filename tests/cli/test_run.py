@@ -128,6 +128,26 @@ def test_groups_are_judged_one_by_one(tmp_path: Path) -> None:
         )
 
 
+def test_three_groups_are_three_folds_wherever_splits_are_counted(tmp_path: Path) -> None:
+    columns = draw(60, 1)
+    columns["who"] = ["big"] * 30 + ["mid"] * 20 + ["small"] * 10
+    ended = synthsift(*two_files(tmp_path, "--group", "who", real=columns, quick=("--seeds", "2")))
+    assert ended.code == 0, ended.err
+    assert "on up to 6 paired splits" in ended.err
+    run = tmp_path / "run"
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["splits"] == 6 and "6 paired splits" in summary["verdict"]["sentence"]
+    assert {row["n"] for row in summary["policies"]} | {row["n_splits"] for row in summary["comparison"]} <= {3, 6}
+    assert "6 paired splits in all" in (run / "report.html").read_text()
+    predictions = columns_of(run / "predictions.parquet")
+    homes = set(zip(*(predictions[name] for name in ("seed", "group", "fold")), strict=True))
+    assert len(homes) == 6 and len({(seed, fold) for seed, _, fold in homes}) == 6
+    assert {row["fold"] for row in read(run / "comparison.csv")} == {"0", "1", "2"}
+    for row in summary["comparison"]:
+        low, mean, high = (row["gain"][name] for name in ("low", "mean", "high"))
+        assert -100 <= low <= mean <= high <= 100
+
+
 def test_weights_hold_each_example_once(run: Path, weights: dict[str, np.ndarray]) -> None:
     assert list(weights) == WEIGHTS
     assert Counter(weights["split"].tolist()) == {"train": 120, "valid": 30, "synthetic": 150}

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -46,8 +49,68 @@ def test_training_rows_get_the_weights_of_the_run(folder: Path, tmp_path: Path) 
     assert list(found) == ["id", "source", "row", "learned_weight"]
     of_run = dict(zip(run["id"], run["learned_weight"], strict=True))
     right = [of_run[name] for name in found["id"]]
-    np.testing.assert_allclose(found["learned_weight"], right, rtol=1e-5)
+    np.testing.assert_allclose(found["learned_weight"], right, rtol=1e-6)  # single precision in batches of another size
     assert found["row"] == [*range(60), *range(50)] and set(found["source"]) == {"good", "wrong"}
+
+
+def test_texts_of_several_sources_get_the_weights_of_the_run(tmp_path: Path) -> None:
+    rng, words = np.random.default_rng(0), np.array([f"{a}{b}" for a in "bdfgklmn" for b in ("ar", "el", "ion", "os")])
+    for name, n in (("real", 60), ("one", 50), ("two", 40)):
+        y = np.arange(n) % 2
+        stories = [" ".join(rng.choice(words[8 * k : 8 * k + 24], 9)) for k in y]
+        write(tmp_path / f"{name}.csv", {"story": stories, "label": [("no", "yes")[k] for k in y]})
+    made = [tmp_path / "one.csv", tmp_path / "two.csv"]
+    ended = synthsift(
+        *("run", "--real", tmp_path / "real.csv", "--synthetic", made[0], "--synthetic", made[1], "--text", "story"),
+        *("--label", "label", "--out", tmp_path / "run", "--seeds", "1", "--policies", "LearnedWeights"),
+    )
+    assert ended.code == 0, ended.err
+    assert score(tmp_path, tmp_path / "w.parquet", *made).code == 0
+    found, run = columns_of(tmp_path / "w.parquet"), columns_of(tmp_path / "run" / "weights.parquet")
+    of_run = dict(zip(run["id"], run["learned_weight"], strict=True))
+    assert len(set(found["id"])) == 90 and set(found["id"]) <= set(of_run)
+    np.testing.assert_allclose(found["learned_weight"], [of_run[name] for name in found["id"]], rtol=1e-6)
+
+
+def test_rows_that_repeat_one_another_get_the_weight_of_one_of_them(tmp_path: Path) -> None:
+    """`run` describes each without itself, so their features differ a little; `score` cannot tell them apart."""
+    made = draw(60, 2)
+    made = {name: [*column[:12], *column[:12], *column[12:]] for name, column in made.items()}
+    files = [write(tmp_path / "real.csv", draw(60, 1)), write(tmp_path / "made.csv", made)]
+    words = ["run", "--real", files[0], "--synthetic", files[1], "--label", "label", "--out", tmp_path / "run"]
+    assert synthsift(*words, "--seeds", "1", "--policies", "LearnedWeights").code == 0
+    assert score(tmp_path, tmp_path / "w.parquet", files[1]).code == 0
+    found = np.array(columns_of(tmp_path / "w.parquet")["learned_weight"])
+    run = np.array(columns_of(tmp_path / "run" / "weights.parquet")["learned_weight"][60:])
+    np.testing.assert_allclose(found[24:], run[24:], rtol=1e-6)
+    np.testing.assert_allclose(found[:12], found[12:24], rtol=1e-6)
+    is_one = np.isclose(found[:12], run[:12], rtol=1e-6) | np.isclose(found[:12], run[12:24], rtol=1e-6)
+    assert is_one.all()
+
+
+def test_what_a_killed_score_left_is_removed_by_the_next(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "w.parquet"
+    kill = "import os; os.replace = lambda *names: os._exit(9)\n"
+    code = kill + "from synthsift.cli.score import NewRows, execute_score\nfrom pathlib import Path\n"
+    code += (
+        f"execute_score(Path({str(folder / 'run')!r}), NewRows(({str(folder / 'good.csv')!r},)), Path({str(out)!r}))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ended.returncode == 9 and ended.stderr == ""
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith(".w.parquet.") and left.suffix == ".part"
+    others = [
+        tmp_path / f".w.parquet.{os.getppid()}.part",
+        tmp_path / ".w.parquet.part",
+        tmp_path / ".v.parquet.1.part",
+    ]
+    own = tmp_path / f".w.parquet.{os.getpid()}.part"  # a container may give every process the same number
+    for file in (*others, own):
+        file.write_text("begun")
+    assert score(folder, out, folder / "good.csv").code == 0
+    assert sorted(tmp_path.iterdir()) == sorted([*others, out]), (
+        "what a running process, or another file, has begun stays"
+    )
 
 
 def test_new_rows_and_an_unknown_source(folder: Path, tmp_path: Path) -> None:
@@ -217,3 +280,30 @@ def test_arrays_too(tmp_path: Path) -> None:
     assert "6 columns" in score(tmp_path, tmp_path / "v.parquet", tmp_path / "wide.npz").err
     np.savez(tmp_path / "nan.npz", x=np.full((4, 6), np.nan), y=np.zeros(4, int))
     assert "NaN" in score(tmp_path, tmp_path / "v.parquet", tmp_path / "nan.npz").err
+
+
+def test_own_vectors_of_several_files(tmp_path: Path) -> None:
+    rng, rows = np.random.default_rng(0), {"real": 60, "one": 40, "two": 40}
+    for seed, (name, n) in enumerate(rows.items()):
+        write(tmp_path / f"{name}.csv", draw(n, seed))
+        half = np.float16 if name == "two" else np.float64
+        np.save(tmp_path / f"{name}.npy", (rng.standard_normal((n, 5)) + (np.arange(n) % 2)[:, None]).astype(half))
+    own = {name: ("--embeddings", f"{tmp_path}/{name}.csv={tmp_path}/{name}.npy") for name in rows}
+    words = ["run", "--real", tmp_path / "real.csv", "--label", "label", "--out", tmp_path / "run", "--seeds", "1"]
+    made = ["--synthetic", tmp_path / "one.csv", "--synthetic", tmp_path / "two.csv"]
+    ended = synthsift(*words, *made, "--policies", "LearnedWeights", *own["real"], *own["one"], *own["two"])
+    assert ended.code == 0, ended.err
+    files, out = (tmp_path / "one.csv", tmp_path / "two.csv"), tmp_path / "w.parquet"
+    assert score(tmp_path, out, *files, more=own["one"] + own["two"]).code == 0
+    run = columns_of(tmp_path / "run" / "weights.parquet")["learned_weight"][60:]
+    np.testing.assert_allclose(columns_of(out)["learned_weight"], run, rtol=1e-6)
+    out.unlink()
+    for more, words in (
+        (own["one"], "two.csv has no vectors; the run had own ones"),
+        (("--embeddings", tmp_path / "one.npy"), "does not say which of 2 data files it belongs to"),
+        ((*own["one"], *own["one"], *own["two"]), "one.csv has two files of vectors"),
+        ((*own["one"], *own["real"], *own["two"]), "real.npy' names no data file before '='"),
+        ((), "the run used own vectors (--embeddings); give those of the new rows"),
+    ):
+        ended = score(tmp_path, out, *files, more=more)
+        assert ended.code == 2 and words in ended.err and not out.exists(), ended.err

@@ -114,8 +114,13 @@ def test_a_single_file_of_vectors_belongs_to_the_single_data_file(tmp_path: Path
         (("unreal.csv={0}/good.npy",), "names no data file before '='"),
         (("real.csv={0}/good.npy",), "30 of 30 rows have no embedding, for instance 'made:0'"),
         (("real.csv={0}/absent.npy",), "does not exist"),
-        (("real.csv={0}/nan.npy", "made.csv={0}/made.npy"), "1 rows hold NaN"),
-        (("real.csv={0}/wide.npy", "made.csv={0}/made.npy"), "4 and 5 dimensions"),
+        (("real.csv={0}/nan.npy", "made.csv={0}/made.npy"), "1 row hold NaN"),
+        (
+            ("real.csv={0}/wide.npy", "made.csv={0}/made.npy"),
+            r"4 dimensions \(those of .*made.csv\) and 5 \(those of .*real.csv\)",
+        ),
+        (("real.csv={0}/good.npy", "{0}/real.csv={0}/good.npy"), "real.csv has two files of vectors, the second is"),
+        (("real.csv=", "made.csv={0}/made.npy"), "names no file of vectors after '='; .*real.csv needs one"),
         (("real.csv={0}/flat.npy",), "a matrix"),
         (("real.csv={0}/objects.npy",), "pickle"),
         (("{0}/twice.parquet",), "'real:0' has several embeddings"),
@@ -145,3 +150,17 @@ def test_bad_embeddings_are_refused(tmp_path: Path, entries: tuple[str, ...], pa
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 no more")
     with pytest.raises(DataError, match=pattern):
         load(two_files(tmp_path, embeddings=tuple(entry.format(tmp_path) for entry in entries)))
+
+
+def test_vectors_of_one_of_two_files_of_the_same_name_need_its_path(tmp_path: Path) -> None:
+    from synthsift.data.vectors import entries_of, load_vectors
+
+    np.save(tmp_path / "v.npy", vectors(3))
+    files = {"a/s.csv": 3, "b/s.csv": 3}
+    with pytest.raises(DataError, match=r"may mean any of 'a/s.csv', 'b/s.csv'. Write the path"):
+        load_vectors((f"s.csv={tmp_path}/v.npy",), files, None)
+    entries = (f"b/s.csv={tmp_path}/v.npy", "ids.parquet")
+    assert entries_of(entries, "b/s.csv", list(files)) == entries and entries_of((), "a/s.csv", list(files)) == ()
+    assert entries_of(entries, "a/s.csv", list(files)) == entries[1:]
+    with pytest.raises(DataError, match=r"a/s.csv has no vectors; the run had own ones"):
+        entries_of(entries[:1], "a/s.csv", list(files))

@@ -68,6 +68,41 @@ def test_pictures_are_flattened_and_bytes_scaled() -> None:
     assert load_arrays(x, Y, SOURCE).mixture.real.x.max() == 1.0
 
 
+@pytest.mark.parametrize("missing", [None, float("nan"), ""])
+def test_a_text_that_is_missing_is_empty(missing: Any) -> None:
+    texts = [missing, *(f"text {i}" for i in range(1, N))]
+    for kind in (list, lambda some: np.array(some, dtype=object)):
+        loaded = load_arrays(kind(texts), [f"c{k}" for k in Y], SOURCE.tolist())
+        every = [text for part in loaded.mixture.parts for text in part.x]
+        assert "" in every and not {"nan", "None"} & set(every)
+        assert "SS114" in {finding.code for finding in loaded.findings}
+
+
+def test_pandas_texts_with_a_missing_one() -> None:
+    import pandas as pd
+
+    texts = pd.Series([pd.NA, *(f"text {i}" for i in range(1, N))], dtype="string")
+    assert "SS114" in {f.code for f in load_arrays(texts, [f"c{k}" for k in Y], SOURCE.tolist()).findings}
+
+
+@pytest.mark.parametrize("strange", [7, 1.5, b"bytes", ["list"], {"a": 1}])
+def test_what_is_no_text_among_texts_is_named(strange: Any) -> None:
+    texts: Any = [f"text {i}" for i in range(N)]
+    texts[3] = strange
+    array = np.empty(N, dtype=object)
+    array[:] = texts
+    with pytest.raises(DataError, match=r"X holds texts, but entry 3 is .*Give str in every place, None where"):
+        load_arrays(array, [f"c{k}" for k in Y], SOURCE.tolist())
+    with pytest.raises(DataError, match=r"X holds texts, but entry 0 is b'text' \(bytes\)"):
+        load_arrays([b"text"] * N, [f"c{k}" for k in Y], SOURCE.tolist())
+
+
+def test_half_a_surrogate_pair_is_replaced_as_in_files() -> None:
+    texts = ["\ud800 half", *(f"text {i}" for i in range(1, N))]
+    mixture = load_arrays(texts, [f"c{k}" for k in Y], SOURCE.tolist()).mixture
+    assert any("\ufffd" in text and text.endswith(" half") for text in mixture.real.x)
+
+
 @pytest.mark.parametrize("kind", [list, np.array, lambda t: np.array(t, dtype=object), pd.Series])
 def test_texts(kind: Any) -> None:
     texts = [f"text {i}" for i in range(N)]

@@ -186,8 +186,24 @@ def test_five_megabytes_are_never_passed(
     parts = {"per_class": many, "per_group": many, "importance": importance, "kept": kept}
     text = render_html({**report, **parts})
     assert len(text.encode()) < 1_500_000
-    assert "and 4600 more in summary.json" in text
+    assert "Table of the first 100 of 5000 groups" in text and "and 4900 more in summary.json" in text
     assert "and 260 more sources" in text and "and 1960 more classes" in text
+    markdown = render_markdown({**report, **parts})
+    assert markdown.count("And 4900 more in summary.json.") == 2
+    assert "And 260 more sources in weights.parquet." in markdown and "And 1960 more classes in weights" in markdown
+
+
+@pytest.mark.parametrize("num", [60, 100, 101])
+def test_page_and_markdown_show_the_same_groups(
+    report: dict[str, Any], figures: dict[str, dict[str, str]], monkeypatch: pytest.MonkeyPatch, num: int
+) -> None:
+    monkeypatch.setattr(render, "draw_figures", lambda report: figures)
+    row = {"n": 9, "real_only": 50.0, "policy": 51.0, "gain": {"mean": 1.0, "low": -1.0, "high": 3.0}}
+    many = {**report, "per_group": [{**row, "label": f"ward{k:03}x"} for k in range(num)]}
+    for text in (Page(render_html(many)).text, render_markdown(many)):
+        shown = {k for k in range(num) if f"ward{k:03}x" in text}
+        assert shown == set(range(min(num, 100)))
+        assert ("more in summary.json" in text) == (num > 100)
 
 
 def test_inputs_that_hardly_matter_are_one_line(

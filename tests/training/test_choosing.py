@@ -143,7 +143,17 @@ def test_inner_folds_keep_families_together() -> None:
     assert np.all(fold[45:] == -1), "rows that belong to nobody always train"
 
 
-def test_with_too_few_families_rows_are_folded_one_by_one() -> None:
+def test_two_families_make_two_inner_folds() -> None:
+    y, real = np.tile([0, 1], 10), np.arange(12)
+    fold = family_folds(y, real, np.r_[np.repeat([0, 1], 6), np.full(8, -1)], 3, Seeds(0))
+    assert sorted([set(fold[:6].tolist()), set(fold[6:12].tolist())], key=min) == [{0}, {1}] and np.all(fold[12:] == -1)
+    x, _ = draw(20, np.random.default_rng(0))
+    family = np.r_[np.repeat([0, 1], 6), np.full(8, -1)]
+    fit = fit_chosen(x, y, np.ones(20), np.arange(20) < 12, 2, Seeds(0), family=family)
+    assert np.allclose(fit.out_of_fold.sum(axis=1), 1) and len(fit.out_of_fold) == 12
+
+
+def test_a_single_family_is_folded_row_by_row() -> None:
     y, real = np.tile([0, 1], 10), np.arange(12)
     fold = family_folds(y, real, np.zeros(20, dtype=int), 3, Seeds(0))
     assert np.bincount(fold[real]).tolist() == [4, 4, 4] and np.all(fold[12:] == -1)

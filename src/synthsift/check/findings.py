@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from synthsift.check.categories import lacking_levels, new_levels
 from synthsift.check.classes import few_real_rows, label_shift, lacking_classes
 from synthsift.check.columns import constant_columns, frozen_columns, nonfinite_values
 from synthsift.check.contents import all_contents
@@ -52,7 +53,7 @@ def check(loaded: Loaded, seeds: Seeds, *, saw: str = "unknown", encoded: Encode
             obvious_sources(mixture, encoded.rows, parts, seeds),
             contradicted_labels(mixture, encoded.rows, seeds),
         ]
-        found += [named_labels(mixture, seeds)]
+        found += [named_labels(mixture, seeds), new_levels(mixture), lacking_levels(mixture)]
     return worst_first(finding for finding in found if finding is not None)
 
 

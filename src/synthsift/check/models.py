@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.ensemble import ExtraTreesClassifier
 
 from synthsift.check.contents import AllContents, percent, worst
+from synthsift.check.relabeling import told_relabeling
 from synthsift.numerics.intervals import auc_interval, share_difference
 from synthsift.numerics.metrics import metric_value
 from synthsift.numerics.resampling import group_folds
@@ -96,7 +97,7 @@ def contradicted_labels(mixture: Mixture, rows: np.ndarray, seeds: Seeds) -> Fin
         family=family,
     )
     base = fit.out_of_fold.argmax(axis=1) != y[real]
-    synth, seen = np.flatnonzero(mixture.is_synth), []
+    synth, seen, exchanged = np.flatnonzero(mixture.is_synth), [], False
     for name in dict.fromkeys(mixture.synth.source.tolist()):
         made = _draw(synth[mixture.source[synth] == name], MAX_JUDGED, seeds, f"made {name}")
         said = fit.model.predict_proba(rows[made]).argmax(axis=1)
@@ -114,6 +115,9 @@ def contradicted_labels(mixture: Mixture, rows: np.ndarray, seeds: Seeds) -> Fin
                 f"give {percent(usual)}: {100 * (wrong.mean() - usual):+.0f} points [{100 * low:.0f}, "
                 f"{100 * high:.0f}] ({shown})"
             )
+            halves = seeds.numpy(f"halves {name}")
+            if moves := told_relabeling(y[made], said, usual, mixture.classes, halves):
+                text, exchanged = f"{text}; its labels may be exchanged: {moves}", True
             seen.append((low, text))
     if not seen:
         return None
@@ -124,7 +128,9 @@ def contradicted_labels(mixture: Mixture, rows: np.ndarray, seeds: Seeds) -> Fin
         f"A model of {len(real):,} real rows contradicts {percent(base.mean())} of their own labels (rows are judged "
         f"by models without them), but {worst(seen)}.",
         "Either the labels are wrong more often than the real ones, or the rows lie where real rows teach nothing.",
-        "Read some of the rows named; if the labels are wrong, label anew or filter (TrustedMarginFilter).",
+        "Read some of the rows named; "
+        + ("if labels are exchanged, put them right in the file; " if exchanged else "")
+        + "if the labels are wrong, label anew or filter (TrustedMarginFilter).",
     )
 
 

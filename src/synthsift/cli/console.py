@@ -49,6 +49,7 @@ class Console:
     def describe(self, loaded: Loaded, study: Study, settings: RunSettings) -> None:
         """Say what will be compared, before it starts."""
         from synthsift.cli.estimate import estimate_seconds
+        from synthsift.splits import fold_count, pooled
 
         mixture = loaded.mixture
         sources = len({str(name) for name in mixture.synth.source})
@@ -62,12 +63,14 @@ class Console:
         told = f"about {_duration(min(full, study.budget_seconds))}"
         if full > study.budget_seconds:
             told += f" (all repetitions would take {_duration(full)}; the budget is {settings.budget_minutes:g} min)"
-        self.say(f"Comparing {len(study.policies)} policies on up to {5 * study.num_seeds} paired splits: {told}.")
+        splits = fold_count(pooled(mixture)) * study.num_seeds
+        self.say(f"Comparing {len(study.policies)} policies on up to {splits} paired splits: {told}.")
 
     def say_shortened(self, comparison: Comparison, study: Study, settings: RunSettings) -> None:
         """Say what the budget has cut, if anything."""
         done, left_out = len(comparison.seeds), sum("budget" in why for why in comparison.stopped.values())
-        cut = [f"{5 * done} of {5 * study.num_seeds} paired splits"] if done < study.num_seeds else []
+        k = comparison.num_folds
+        cut = [f"{k * done} of {k * study.num_seeds} paired splits"] if done < study.num_seeds else []
         cut += [f"{left_out} of {len(study.policies)} policies left out"] if left_out else []
         if cut:
             self.say(f"{' and '.join(cut)}: more would not fit into {settings.budget_minutes:g} min (--budget).")

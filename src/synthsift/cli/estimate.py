@@ -10,7 +10,7 @@ import numpy as np
 
 from synthsift.compare import Study
 from synthsift.seeds import Seeds
-from synthsift.splits import NUM_FOLDS
+from synthsift.splits import fold_count, pooled
 from synthsift.training.learners import Rows, fit_weighted
 
 DESCRIBE_FITS = 4.0  # describing a split costs about as much as so many fits of all rows
@@ -33,7 +33,7 @@ def estimate_seconds(study: Study) -> float:
     one = time.perf_counter() - started
     fits = len(study.policies) * (1 - REAL_SHARE) + DESCRIBE_FITS
     learned = sum("Learned" in name for name in study.policies) > 0
-    return NUM_FOLDS * (fits * one + learned * (LEARNED_SECONDS + 4 * one)) / study.workers
+    return fold_count(pooled(mixture)) * (fits * one + learned * (LEARNED_SECONDS + 4 * one)) / study.workers
 
 
 def _network_seconds(study: Study) -> float:
@@ -44,4 +44,4 @@ def _network_seconds(study: Study) -> float:
     started = time.perf_counter()
     fit_weighted(short, rows, mixture.num_classes, Seeds(0).child("estimate"))
     one = (time.perf_counter() - started) * learner.steps / short.steps
-    return NUM_FOLDS * len(study.policies) * one / study.workers
+    return fold_count(pooled(mixture)) * len(study.policies) * one / study.workers

@@ -21,7 +21,6 @@ from synthsift.records import Comparison, Examples, Features, plain_finding
 from synthsift.runs import RunFolder
 from synthsift.seeds import Seeds
 from synthsift.sentence import effective_fraction, keep_fraction, keep_mask
-from synthsift.splits import NUM_FOLDS
 from synthsift.studies.gains import class_gains, group_gains, plain_interval, policy_rows
 from synthsift.studies.road import LEARNED
 from synthsift.writing import write_csv, write_json, write_parquet, write_text
@@ -123,7 +122,7 @@ def _metric_rows(comparison: Comparison, metric: str) -> dict[str, list[Any]]:
     rows: dict[str, list[Any]] = {"policy": [], "seed": [], "fold": [], "metric": [], "value": []}
     for policy, prob in comparison.probabilities.items():
         for k in range(len(prob)):
-            for fold in range(NUM_FOLDS):
+            for fold in range(comparison.num_folds):
                 judged = comparison.fold[k] == fold
                 y, p, ones = comparison.y[judged], prob[k][judged], np.ones(int(judged.sum()))
                 for name in dict.fromkeys((metric, "log_loss")):
@@ -221,7 +220,7 @@ def _summary(finished: Finished, importance: Sequence[Importance]) -> dict[str, 
         },
         "diagnostics": _diagnostics(finished),
         "importance": [asdict(one) for one in importance],
-        "splits": len(comparison.seeds) * NUM_FOLDS,
+        "splits": len(comparison.seeds) * comparison.num_folds,
         "metric": verdict.metric,
         "versions": {**{name: version(name) for name in PACKAGES}, "python": platform.python_version()},
         "seconds": finished.seconds,

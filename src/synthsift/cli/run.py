@@ -25,7 +25,7 @@ from synthsift.represent.encoding import Encoded
 from synthsift.represent.pretrained import check_encoder
 from synthsift.runs import RunFolder
 from synthsift.seeds import Seeds
-from synthsift.splits import make_folds, pooled
+from synthsift.splits import fold_count, pooled
 from synthsift.studies.road import LEARNED, Plan, conclude, prepare
 from synthsift.training.learners import Learner, Model, find_learner
 
@@ -149,7 +149,7 @@ def _check_parts(loaded: Loaded, settings: RunSettings) -> None:
         raise DataError(
             "there is no synthetic row to judge; name the files with --synthetic, or check the source column"
         )
-    make_folds(pooled(loaded.mixture), settings.first_seed)  # refuses fewer groups than folds
+    fold_count(pooled(loaded.mixture))  # refuses a single group
 
 
 def _plan(settings: RunSettings, learner: Learner) -> Plan:

@@ -13,6 +13,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from synthsift.cli.model import RowWeigher, load_model, restored_encoder
+from synthsift.cli.whole_folder import begun_name, remove_stale
 from synthsift.data.columns import RawFile, key_texts
 from synthsift.data.files import need_column, read_file, read_folder, refuse_columns_of_images
 from synthsift.data.folders import ImageFolder, is_image_folder
@@ -22,7 +23,7 @@ from synthsift.data.notices_images import undecodable
 from synthsift.data.parts import numbered_ids
 from synthsift.data.paths import synthetic_files
 from synthsift.data.stream import read_pieces
-from synthsift.data.vectors import Vectors, load_vectors, vectors_of
+from synthsift.data.vectors import Vectors, entries_of, load_vectors, vectors_of
 from synthsift.records import DataError, Examples, Finding
 from synthsift.report.wording import printable
 from synthsift.represent.encoders import Encoder
@@ -174,7 +175,8 @@ def _write(out: Path, reader: _Reader, weigh: RowWeigher) -> None:
 
     columns = [("id", pa.string()), ("source", pa.string()), ("row", pa.int64()), ("learned_weight", pa.float64())]
     schema = pa.schema(columns)
-    begun, told = out.with_name(f".{out.name}.{os.getpid()}.part"), reader.told
+    begun, told = begun_name(out), reader.told
+    remove_stale(out)
     try:
         with open(begun, "wb") as stream:
             with parquet.ParquetWriter(stream, schema) as writer:
@@ -220,7 +222,7 @@ def _pieces_of_folder(reader: _Reader, source: str, path: Path) -> Iterator[Exam
     assert raw.folder is not None
     y = fresh_labels(raw, rows.label, reader.settings["classes"], 0)
     names, files = np.array(raw.folder.names, dtype=object), np.array(raw.folder.paths, dtype=object)
-    vectors = load_vectors(rows.embeddings, {}, None)
+    vectors = load_vectors(_own_entries(rows, path), {}, None)
     reader.told.folders.append(raw.folder)
     for places, pictures in decode_pieces(raw, source, reader.pixels, reader.told.lost):
         ids = np.array([f"{source}:{name}" for name in names[places]], dtype=str)
@@ -244,12 +246,18 @@ def _pieces_of_file(reader: _Reader, source: str, file: Path) -> Iterator[Exampl
     first = 0
     for raw in pieces:
         if rows.embeddings:
-            vectors = load_vectors(rows.embeddings, {raw.file: raw.total}, rows.id)
+            vectors = load_vectors(_own_entries(rows, file), {str(file): raw.total}, rows.id)
         y = fresh_labels(raw, rows.label, settings["classes"], first)
         place = np.arange(first, first + raw.total)
         made = _examples(raw, y, place, source, rows)
         yield replace(made, x=_encoded(raw, made, reader, vectors))
         first += raw.total
+
+
+def _own_entries(rows: NewRows, path: Path) -> tuple[str, ...]:
+    """Return the files of vectors that belong to one of the files or folders."""
+    files = [str(file) for _, file in synthetic_files(rows.synthetic) if not is_image_folder(file)]
+    return entries_of(rows.embeddings, str(path), files)
 
 
 def _whole(file: Path, keys: set[str]) -> RawFile:

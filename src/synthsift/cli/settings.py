@@ -28,7 +28,7 @@ class RunSettings:
     policies : str, optional
         Comma-separated names; all that make sense if None.
     num_seeds, first_seed : int
-        Repetitions of the 5 folds, and the number of the first.
+        Repetitions of the 5 folds (fewer where there are fewer groups), and the number of the first.
     budget_minutes : float
     metric : str, optional
         None: accuracy, or balanced accuracy where the largest real class is over three times the smallest.

@@ -30,11 +30,11 @@ def whole_folder(out: Path) -> Iterator[Path]:
             seen = "not empty" if out.is_dir() else "a file" if out.exists() else "a link that leads nowhere"
             raise DataError(f"{out} is {seen}; name a new folder for the selected data")
         place = Path(os.path.realpath(out))
-        begun = place.with_name(f".{place.name}.{os.getpid()}.part")
+        begun = begun_name(place)
         made = [parent for parent in place.parents if not parent.exists()]
         try:
             begun.parent.mkdir(parents=True, exist_ok=True)
-            _remove_stale(place)
+            remove_stale(place)
             begun.mkdir()
             yield begun
             os.replace(begun, place)
@@ -46,13 +46,23 @@ def whole_folder(out: Path) -> Iterator[Path]:
             raise
 
 
-def _remove_stale(place: Path) -> None:
-    """Remove what processes that are gone have begun for `place`."""
+def begun_name(place: Path) -> Path:
+    """Return what this process calls a file or folder that will be `place` while it is written."""
+    return place.with_name(f".{place.name}.{os.getpid()}.part")
+
+
+def remove_stale(place: Path) -> None:
+    """Remove what processes that are gone have begun for `place`: files, links and whole folders."""
     name = re.compile(rf"\.{re.escape(place.name)}\.(\d+)\.part")
     for entry in place.parent.iterdir():
         begun = name.fullmatch(entry.name)
-        if begun and not _is_running(int(begun[1])):
+        if not begun or _is_running(int(begun[1])):
+            continue
+        if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry, ignore_errors=True)
+        else:
+            with suppress(OSError):  # another process was faster, or may and this one may not
+                entry.unlink()
 
 
 def _is_running(process: int) -> bool:

@@ -129,9 +129,9 @@ def _inputs(name: str, x: Any) -> tuple[dict[str, Column], np.ndarray | None]:
         if not labels or not len(x):
             raise DataError(f"{name} has shape {x.shape}; at least one row and one column are needed.")
         return {label: _column(name, label, x.iloc[:, k]) for k, label in enumerate(labels)}, None
+    if holds_texts(name, x):
+        return {TEXT: _text(name, x)}, None
     array = np.asarray(x)
-    if array.ndim == 1 and array.dtype.kind in "UO" and all(isinstance(text, str) or text is None for text in array):
-        return {TEXT: _text(name, array)}, None
     if array.ndim == 2 and array.dtype.kind in "UO":
         return {f"x{k}": _column(name, f"x{k}", array[:, k]) for k in range(array.shape[1])}, None
     if array.dtype.kind not in NUMERIC or array.ndim < 2 or not array.size:
@@ -140,6 +140,31 @@ def _inputs(name: str, x: Any) -> tuple[dict[str, Column], np.ndarray | None]:
             "(rows,), or a data frame."
         )
     return {}, array
+
+
+def holds_texts(name: str, x: Any) -> bool:
+    """Tell whether `x` is a flat sequence of texts, some of which may be missing.
+
+    Raises
+    ------
+    DataError
+        If some entries are texts and others neither text nor missing.
+    """
+    if isinstance(x, str) or not hasattr(x, "__len__") or hasattr(x, "todense") or hasattr(x, "columns"):
+        return False
+    array = np.asarray(x, dtype=object) if isinstance(x, list | tuple) else np.asarray(x)
+    if array.ndim != 1 or array.dtype.kind not in "UOST":
+        return False
+    entries = array.tolist()
+    if not any(isinstance(entry, str | bytes) for entry in entries):
+        return False
+    for place, entry in enumerate(entries):
+        if not isinstance(entry, str) and not _is_missing(entry):
+            raise DataError(
+                f"{name} holds texts, but entry {place} is {entry!r:.40} ({type(entry).__name__}). Give str in every "
+                "place, None where a text is missing."
+            )
+    return True
 
 
 def _column(name: str, label: str, values: Any) -> Column:
@@ -165,13 +190,19 @@ def _text(name: str, values: Any) -> Column:
     array = np.asarray(values, dtype=object)
     if array.ndim != 1:
         raise DataError(f"{name} has shape {array.shape}; one entry a row is needed.")
-    texts = [None if _is_missing(value) else str(value) for value in array.tolist()]
+    texts = [None if _is_missing(value) else _whole_text(value) for value in array.tolist()]
     return text_column(pa.chunked_array([pa.array(texts, pa.string())]))
 
 
 def _is_missing(value: Any) -> bool:
     """True for None, NaN and what pandas writes for missing."""
-    return value is None or value != value or type(value).__name__ in ("NAType", "NaTType")
+    return value is None or type(value).__name__ in ("NAType", "NaTType") or bool(value != value)
+
+
+def _whole_text(value: Any) -> str:
+    """Return a value as text; halves of surrogate pairs, which UTF-8 cannot hold, are replaced as in files."""
+    text = str(value)
+    return text if text.isascii() else text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 
 def _labels(y: Any) -> Column:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,19 +55,22 @@ def load_vectors(entries: tuple[str, ...], totals: Mapping[str, int], id_column:
     by_file: dict[str, np.ndarray] = {}
     by_id: list[tuple[np.ndarray, np.ndarray]] = []
     for entry in entries:
-        if table_format(Path(entry)) == "parquet" and ("=" not in entry or Path(entry).exists()):
+        if _is_by_id(entry):
             by_id.append(_read_by_id(existing_file(entry), id_column))
         else:
-            file, path = _data_file(entry, totals)
+            file, path = _data_file(entry, list(totals))
+            if file in by_file:
+                raise DataError(f"{file} has two files of vectors, the second is {path}; name one --embeddings for it.")
             by_file[file] = _row_by_row(path, file, totals[file])
-    matrices = [*by_file.values(), *(matrix for _, matrix in by_id)]
-    widths = sorted({matrix.shape[1] for matrix in matrices})
-    if len(widths) > 1:
+    width = {matrix.shape[1]: f"those of {file}" for file, matrix in by_file.items()}
+    width |= {matrix.shape[1]: "those by id" for _, matrix in by_id}
+    if len(width) > 1:
+        (few, first), *_, (many, last) = sorted(width.items())
         raise DataError(
-            f"embeddings have {widths[0]} and {widths[-1]} dimensions; all must come from the same encoder."
+            f"embeddings have {few} dimensions ({first}) and {many} ({last}); all must come from the same encoder."
         )
     ids = np.concatenate([ids for ids, _ in by_id]) if by_id else np.empty(0, dtype="U1")
-    matrix = np.concatenate([m for _, m in by_id]) if by_id else np.empty((0, widths[0]), np.float32)
+    matrix = np.concatenate([m for _, m in by_id]) if by_id else np.empty((0, *width), np.float32)
     order = np.argsort(ids, kind="stable")
     if (ids[order][1:] == ids[order][:-1]).any():
         twice = ids[order][1:][ids[order][1:] == ids[order][:-1]][0]
@@ -75,6 +78,25 @@ def load_vectors(entries: tuple[str, ...], totals: Mapping[str, int], id_column:
             f"the id {str(twice)!r} has several embeddings; each id may occur once in the --embeddings files."
         )
     return Vectors(by_file, ids[order], matrix[order])
+
+
+def entries_of(entries: tuple[str, ...], file: str, files: Sequence[str]) -> tuple[str, ...]:
+    """Return the entries of ``--embeddings`` that hold vectors of one of several data files: by id, or its own.
+
+    Raises
+    ------
+    DataError
+        If there are none, or an entry names no file of `files` (those with rows; folders of images have none).
+    """
+    kept = tuple(entry for entry in entries if _is_by_id(entry) or _data_file(entry, files)[0] == file)
+    if entries and not kept:
+        raise DataError(f"{file} has no vectors; the run had own ones. Add --embeddings {file}=VECTORS.npy.")
+    return kept
+
+
+def _is_by_id(entry: str) -> bool:
+    """Tell whether an entry is one Parquet file of ids and vectors."""
+    return table_format(Path(entry)) == "parquet" and ("=" not in entry or Path(entry).exists())
 
 
 def vectors_of(vectors: Vectors, examples: Examples) -> np.ndarray:
@@ -104,15 +126,14 @@ def vectors_of(vectors: Vectors, examples: Examples) -> np.ndarray:
     bad, what = unsound_rows(found)
     if len(bad):
         raise DataError(
-            f"the embeddings of {len(bad):,} rows hold {what} in single precision, such as that of "
-            f"{str(examples.ids[bad[0]])!r}. They must be finite and within ±{LARGEST:g}; compute them again."
+            f"the embeddings of {len(bad):,} row{'s' * (len(bad) > 1)} hold {what} in single precision, such as that "
+            f"of {str(examples.ids[bad[0]])!r}. They must be finite and within ±{LARGEST:g}; compute them again."
         )
     return found
 
 
-def _data_file(entry: str, totals: Mapping[str, int]) -> tuple[str, Path]:
+def _data_file(entry: str, files: Sequence[str]) -> tuple[str, Path]:
     """Split ``DATAFILE=VECTORS``; a path alone belongs to the only data file."""
-    files = list(totals)
     if not files:
         raise DataError(
             f"--embeddings {entry}: images have no row numbers that vectors could follow. Give one .parquet with the "
@@ -127,11 +148,19 @@ def _data_file(entry: str, totals: Mapping[str, int]) -> tuple[str, Path]:
         return files[0], _vector_file(entry)
     for at, mark in enumerate(entry):
         if mark == "=" and (file := _same_file(entry[:at], files)):
+            if not entry[at + 1 :]:
+                raise DataError(f"--embeddings {entry!r} names no file of vectors after '='; {file} needs one.")
             return file, _vector_file(entry[at + 1 :])
+    for at, mark in enumerate(entry):
+        alike = [file for file in files if mark == "=" and Path(file).name == entry[:at]]
+        if alike:
+            raise DataError(
+                f"--embeddings {entry!r} may mean any of {describe_names(alike)}. Write the path before '='."
+            )
     raise DataError(f"--embeddings {entry!r} names no data file before '='; there are {describe_names(files)}.")
 
 
-def _same_file(name: str, files: list[str]) -> str | None:
+def _same_file(name: str, files: Sequence[str]) -> str | None:
     """Return the data file that `name` means: the same path, or the only one with this file name."""
     same = [file for file in files if Path(file).resolve() == Path(name).expanduser().resolve()]
     same = same or [file for file in files if Path(file).name == name]

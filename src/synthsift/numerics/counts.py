@@ -1,8 +1,10 @@
-"""Counts of classes: whether two samples come from one mix."""
+"""Counts of classes and of levels: whether two samples come from one mix, and whether one has levels of its own."""
 
 from __future__ import annotations
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
+from scipy.special import gammaln
 from scipy.stats import chi2
 
 
@@ -23,3 +25,56 @@ def same_mix_p_value(first: np.ndarray, second: np.ndarray) -> float:
     ratio = np.sqrt(second.sum() / first.sum())
     statistic = np.sum((ratio * first - second / ratio)[there] ** 2 / (first + second)[there])
     return float(chi2.sf(statistic, there.sum() - 1)) if there.sum() > 1 else 1.0
+
+
+def new_level_p_value(first: np.ndarray, second: np.ndarray, new: np.ndarray) -> float:
+    """Return a bound on the chance of levels that only the second of two samples has, if both follow one law.
+
+    The pooled rows of each class are dealt anew to two samples of the same sizes, as two samples of one law within
+    classes might have been; so no rarity of levels has to be guessed. A level falls into the second sample as a whole
+    with a known probability p, and levels do so negatively associated. Twice the smaller of two bounds is returned:
+
+    * of W, the rows at such levels: the moment generating function is at most the product over levels, so that
+      P(W >= w) <= min over t of exp(-t w) prod(1 - p + p exp(t c)) for levels of c rows;
+    * of the least likely level: the sum of p over all levels that are as unlikely.
+
+    Parameters
+    ----------
+    first, second : ndarray (levels, classes) of int
+        How many rows of each level and class two samples hold.
+    new : ndarray (levels,) of bool
+        Levels without a row in the first sample that are held against it.
+
+    References
+    ----------
+    Joag-Dev, Proschan 1983, Negative association of random variables, Ann. Statist. 11; Chernoff 1952.
+    """
+    pooled, into = first + second, second.sum(axis=0)
+    total, rows = pooled.sum(axis=0), int(second[new].sum())
+    fits = (pooled <= into).all(axis=1) & (pooled.sum(axis=1) > 0)  # the others are never whole in the second sample
+    if rows == 0:
+        return 1.0
+    new, pooled = new[fits], pooled[fits]
+    log_p = gammaln(total - pooled + 1) - gammaln(total + 1) + gammaln(into + 1) - gammaln(into - pooled + 1)
+    log_p = np.minimum(log_p.sum(axis=1), 0.0)
+    with np.errstate(divide="ignore"):
+        log_not = np.log(-np.expm1(log_p))
+    exponents = np.geomspace(1e-3, 50.0, 60)[:, None]  # any gives a bound
+    generated = np.logaddexp(log_not, log_p + exponents * pooled.sum(axis=1)).sum(axis=1)
+    together = np.exp(min(0.0, float((generated - exponents[:, 0] * rows).min())))
+    # rounding must not part levels that are equally likely
+    alone = np.exp(log_p[log_p <= log_p[new].min() + 1e-9]).sum()
+    return float(min(1.0, 2 * min(together, alone)))
+
+
+def best_relabeling(confusion: np.ndarray) -> np.ndarray:
+    """Return the class (c,) that each label stands for in the permutation with the most agreements.
+
+    Of equally good ones that which leaves more labels as they are.
+
+    Parameters
+    ----------
+    confusion : ndarray (c, c) of int
+        Rows of each label, by the class that a model says.
+    """
+    return linear_sum_assignment(confusion + np.eye(len(confusion)) / (2 * len(confusion)), maximize=True)[1]

@@ -12,8 +12,18 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.optimize import brentq
+from scipy.stats import t as student
 
 Z = 1.959964  # of a two-sided level of 95 %
+
+
+def few_units(units: int) -> float:
+    """Return by how much more than 1.96 times a bootstrap spread a 95 % interval takes where few units were drawn.
+
+    A bootstrap of k units is too narrow by sqrt((k - 1) / k), and the spread of k units is not known but estimated, so
+    the quantile is that of Student's t with k - 1 degrees of freedom: 9.2 times for 2 units, 2.7 for 3, 1.6 for 5.
+    """
+    return float(np.sqrt(units / (units - 1)) * student.ppf(0.975, units - 1) / Z)
 
 
 def share_interval(hits: float, n: float) -> tuple[float, float]:

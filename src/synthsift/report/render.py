@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).parent / "templates"
 MAX_ROWS = 40
+MAX_SUBSETS = 100  # classes or groups in a table
 MAX_HEAT_CLASSES = 12
 MAX_OPEN = 4
 HARMFUL = "the 95 % interval of the gain from using all synthetic rows lies below 0"
@@ -184,6 +185,7 @@ def _subsets(kind: str, rows: Sequence[Mapping[str, Any]], policy: str) -> dict[
         "measure": {"class": "recall", "group": "accuracy"}[kind],
         "figure": f"per_{kind}",
         "rows": rows,
+        "shown": rows[:MAX_SUBSETS],
         "policy": policy,
         "words": subset_words(kind, len(sure), len(up), [wording.one_line(row["label"], 40) for row in down]),
         "num_small": len(rows) - len(spoken),

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from synthsift.numerics.choice import Chooser
+from synthsift.numerics.intervals import few_units
 from synthsift.numerics.metrics import metric_value, metric_values, row_hits, row_losses
 from synthsift.records import Comparison, Interval
-from synthsift.splits import NUM_FOLDS
 from synthsift.verdict import (
     NORMAL_95,
     WIDEN_FIXED,
@@ -58,7 +58,7 @@ def policy_rows(comparison: Comparison, metric: str) -> tuple[list[dict[str, Any
         mean = float(np.mean(values))
         sign = -1.0 if metric == "log_loss" else 1.0
         low, high = sorted((sign * (mean - 1.96 * spread), sign * (mean + 1.96 * spread)))
-        splits = len(prob) * NUM_FOLDS
+        splits = len(prob) * comparison.num_folds
         own.append({"name": name, "metric": metric, "mean": sign * mean, "low": low, "high": high, "n": splits,
                     "seconds": comparison.seconds.get(name, 0.0)})  # fmt: skip
         gain = (
@@ -177,7 +177,8 @@ def mean_difference(difference: np.ndarray, group: np.ndarray | None = None) -> 
         names = np.where(group == "", np.char.add("\0row", np.arange(n).astype(str)), group.astype(str))
         member = np.unique(names, return_inverse=True)[1]
         sums = np.bincount(member, weights=difference - difference.mean())
-        error = max(error, float(np.sqrt((sums**2).sum())) / n)
+        if len(sums) > 1:
+            error = max(error, few_units(len(sums)) * float(np.sqrt((sums**2).sum())) / n)
     mean, half = float(difference.mean()), NORMAL_95 * WIDEN_FIXED * error
     low, high = max(center - half, -1.0), min(center + half, 1.0)
     return Interval(100 * mean, 100 * min(low, mean), 100 * max(high, mean))

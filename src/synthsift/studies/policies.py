@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from synthsift.baselines.scored import KNNShapley, TrustedMargin
 from synthsift.baselines.simple import Everything, RandomSubset, RealOnly, RealTimes
 from synthsift.baselines.sources import BestSources
 from synthsift.bilevel.learned import LearnedWeights
 from synthsift.bilevel.published import LearnToReweight, MetaWeightNet
 from synthsift.records import REAL, DataError, Mixture, Weigher
+from synthsift.splits import make_folds, pooled
 
-MIN_LEARNED = 20  # real rows; in each split a fifth is judged, and LearnedWeights refuses fewer than 10
+MIN_LEARNED = (
+    16  # real rows that stay while a fold is judged; LearnedWeights refuses fewer than 10, and copies leave, too
+)
 TIMES = 5  # for combinations; plain up-weighting is tried with 3, 5, 10 and 20
 
 
@@ -22,7 +27,7 @@ def policy_names(learner: str, mixture: Mixture) -> dict[str, Weigher]:
     where the learner is one.
     """
     inner = LearnedWeights(learner="mlp" if learner == "mlp" else "linear")
-    enough = len(mixture.real) + len(mixture.valid) >= MIN_LEARNED
+    enough = _enough(mixture)
     several = len({name for name in mixture.synth.source.tolist() if name != REAL}) > 1
     policies: dict[str, Weigher] = {
         "RealOnly": RealOnly(),
@@ -46,9 +51,15 @@ def policy_names(learner: str, mixture: Mixture) -> dict[str, Weigher]:
     return policies
 
 
+def _enough(mixture: Mixture) -> bool:
+    """Whether learned weights have real rows enough in every split: 20 in five even folds, more in folds of groups."""
+    pool = pooled(mixture)
+    return len(pool) - int(np.bincount(make_folds(pool, 0)).max()) >= MIN_LEARNED
+
+
 def on_request(learner: str, mixture: Mixture) -> dict[str, Weigher]:
     """Return policies that run only where they are named with --policies: published ones to compare with."""
-    if len(mixture.real) + len(mixture.valid) < MIN_LEARNED:
+    if not _enough(mixture):
         return {}
     if learner == "mlp":
         return {"MetaWeightNet": MetaWeightNet("mlp"), "LearnToReweight": LearnToReweight("mlp")}

@@ -38,7 +38,7 @@ class Plan:
     policies : str, optional
         Comma-separated names; all that make sense if None.
     num_seeds, first_seed : int
-        Repetitions of the 5 folds, and the number of the first.
+        Repetitions of the 5 folds (fewer where there are fewer groups), and the number of the first.
     budget_seconds : float
     pca : int, optional
         Directions kept of a table.

@@ -214,13 +214,13 @@ def family_folds(
 ) -> np.ndarray:
     """Return the inner fold (n,) of every row: judged ones are real, relatives of judged rows share their fold.
 
-    -1 marks rows that always train. With fewer families than folds, families are ignored.
+    -1 marks rows that always train. With fewer families than folds, so many folds are used; one alone is ignored.
     """
     fold = np.full(len(y), -1)
-    if family is None or len(np.unique(family[real])) < num_folds:
+    if family is None or (families := len(np.unique(family[real]))) < 2:
         fold[real] = stratified_folds(y[real], num_folds, seeds.numpy("inner"))
         return fold
-    fold[real] = group_folds(y[real], family[real].astype(str), num_folds, seeds.numpy("inner"))
+    fold[real] = group_folds(y[real], family[real].astype(str), min(num_folds, families), seeds.numpy("inner"))
     of_family = np.full(family.max() + 1, -1)
     of_family[family[real]] = fold[real]
     others = (family >= 0) & (fold < 0)

@@ -40,7 +40,7 @@ def run(
     ] = "logistic",
     policies: Annotated[str | None, option("Comma-separated names; all by default.", HOW)] = None,
     metric: Annotated[str | None, option("accuracy, balanced_accuracy, macro_f1, auc or log_loss.", HOW)] = None,
-    seeds: Annotated[int, option("Repetitions of the 5 folds.", HOW)] = 5,
+    seeds: Annotated[int, option("Repetitions of the 5 folds (fewer if there are fewer groups).", HOW)] = 5,
     seed: flags.FirstSeed = 0,
     budget: Annotated[float, option("Minutes.", HOW)] = 5.0,
     encoder: Annotated[
