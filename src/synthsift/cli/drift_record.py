@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from synthsift.cli.drift_files import stream_id
+from synthsift.drift.losses import name_change
 from synthsift.drift.monitor import Seen
 from synthsift.drift.outlook import Outlook
 from synthsift.drift.state import Stream
@@ -39,6 +40,7 @@ def describe_stream(
             "error": "unknown" if outlook is None else outlook.forecast.innovation.verdict,
         },
         "target": goal,
+        "accumulate": stream.accumulate,
         "alarms": {**asdict(stream.alarms), "level": stream.alarms.level},
         "reference": {
             "file": stream.schema.get("real"),
@@ -46,9 +48,13 @@ def describe_stream(
             "num_compared": len(stream.reference.rows),
             "width": int(stream.reference.rows.shape[1]),
             "modes": stream.reference.mode_shares,
+            "mode_names": stream.reference.mode_names,
             "noise": stream.reference.noise,
         },
-        "generations": [_generation(s, a, stream) for s, a in zip(stream.seen, alpha, strict=False)],
+        "generations": [
+            {**_generation(s, a, stream), "fresh_assumed": k in stream.assumed}
+            for k, (s, a) in enumerate(zip(stream.seen, alpha, strict=False))
+        ],
         "forecast": None if outlook is None else _forecast(outlook.forecast),
         "plan": None if outlook is None or outlook.plan is None else asdict(outlook.plan),
         "exchange": None if outlook is None else _exchange(outlook),
@@ -71,7 +77,10 @@ def _generation(seen: Seen, alpha: float | None, stream: Stream) -> dict[str, An
         "alarm": stream.alarms.sounds(seen),
         "lowest": seen.lowest,
         "measures": {name: asdict(measure) for name, measure in seen.measures.items()},
-        "changes": [{**asdict(change), "is_loss": change.is_loss} for change in seen.changes],
+        "changes": [
+            {**asdict(change), "is_loss": change.is_loss, "what": name_change(change, stream.reference.mode_names)}
+            for change in seen.changes
+        ],
     }
 
 
@@ -110,11 +119,14 @@ def _sentence(stream: Stream, outlook: Outlook | None, target: float | None) -> 
     forecast = outlook.forecast
     said += f" {_start(ERRORS[forecast.innovation.verdict])}"
     alpha = float(forecast.alpha[-1])
-    if math.isinf(forecast.steady):
+    if math.isinf(forecast.steady) and stream.accumulate:
+        said += "; all rows are kept but none are fresh, so what repeats of the error adds up without end."
+    elif math.isinf(forecast.steady):
         said += "; with no fresh data the drift never stops growing."
     else:
+        share = "with all rows kept and a real share" if stream.accumulate else "at a fresh fraction"
         said += (
-            f"; at a fresh fraction of {alpha:.2g} the drift heads for {forecast.steady:.3g} "
+            f"; {share} of {alpha:.2g} the drift heads for {forecast.steady:.3g} "
             f"[{forecast.steady_low:.3g}, {forecast.steady_high:.3g}]."
         )
     if outlook.plan is not None and target is not None:

@@ -47,6 +47,13 @@ class Change:
         return self.kind != "mean" and self.synth < self.real
 
 
+def name_change(change: Change, mode_names: Mapping[str, str]) -> str:
+    """Return what has changed as a reader calls it; `mode_names` are those of the reference."""
+    if change.kind == "mode":
+        return mode_names.get(change.name, f"cluster {change.name}")
+    return f"{change.kind} {change.name}"
+
+
 def _two_sided(z: float) -> float:
     """P(|N(0, 1)| > |z|), without rounding to 0 before 1e-300."""
     return min(1.0, 2 * math.exp(float(log_ndtr(-abs(z)))))
