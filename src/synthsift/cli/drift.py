@@ -69,6 +69,10 @@ def execute_drift(settings: DriftSettings, console: Console) -> int:
         For anything wrong with flags, files or the state.
     """
     started = time.perf_counter()
+    if settings.state is not None:
+        settings = replace(settings, state=settings.state.expanduser())
+    if settings.out is not None:
+        settings = replace(settings, out=settings.out.expanduser())
     _check_flags(settings)
     with threadpool_limits(max(1, min(2, os.cpu_count() or 1))):
         left_out: list[Finding] = []
@@ -82,12 +86,12 @@ def execute_drift(settings: DriftSettings, console: Console) -> int:
     findings = sorted([*find_notices(stream), *left_out], key=lambda f: -f.severity.value)
     record = describe_stream(stream, outlook, findings, settings.target)
     record["seconds"] = time.perf_counter() - started
-    with own_turn(settings.state, before):
+    with own_turn(settings.state, before, may_replace=settings.overwrite):
         # The state last: whatever stops this command, running it again makes all of its results.
         if settings.out is not None:
             write_out(settings.out, record)
         if settings.state is not None:
-            atomic_write(settings.state, pack_state(stream))
+            atomic_write(os.path.realpath(settings.state), pack_state(stream))
     console.close_drift(record, settings.out, settings.state)
     measured = stream.seen[len(begun.seen) :]
     return int(any(stream.alarms.sounds(seen) for seen in measured))
@@ -100,6 +104,11 @@ def _check_flags(settings: DriftSettings) -> None:
             "neither --real nor --state is given. Name the real rows with --real, or with --state the file that an "
             "earlier command wrote"
         )
+    for name, place in (("--state", settings.state), ("--out", settings.out)):
+        if place is not None and place.parent != place and not Path(os.path.realpath(place)).parent.is_dir():
+            raise DataError(f"the folder of {name} {place} does not exist; make it first")
+    if settings.state is not None:
+        check_writable(settings.state)
     if settings.real is None:
         fixed: dict[str, object] = {
             "label": settings.label,
@@ -123,15 +132,6 @@ def _check_flags(settings: DriftSettings) -> None:
         )
     if settings.target is not None and not (math.isfinite(settings.target) and settings.target > 0):
         raise DataError(f"--target is {settings.target}; it must be a positive number (an MMD2, between 0 and 2)")
-    for name, place in (("--state", settings.state), ("--out", settings.out)):
-        if (
-            place is not None
-            and place.parent != place
-            and not Path(os.path.realpath(place.expanduser())).parent.is_dir()
-        ):
-            raise DataError(f"the folder of {name} {place} does not exist; make it first")
-    if settings.state is not None:
-        check_writable(settings.state)
 
 
 def _begin(settings: DriftSettings, console: Console, left_out: list[Finding]) -> Stream:
@@ -160,7 +160,9 @@ def _old_state(settings: DriftSettings) -> bytes | None:
     if settings.real is not None:
         return None
     assert settings.state is not None
-    return existing_file(settings.state).read_bytes()
+    # An empty file is left to `unpack_state`, which says what a state is.
+    is_file = settings.state.is_file() and not settings.state.stat().st_size
+    return b"" if is_file else existing_file(settings.state).read_bytes()
 
 
 def _resume(settings: DriftSettings, data: bytes) -> Stream:
@@ -178,7 +180,8 @@ def _measure(settings: DriftSettings, begun: Stream, console: Console, left_out:
     left_out += found
     for sample in samples:
         if len(sample.x) < LEAST_ROWS:
-            raise DataError(f"{sample.file} has {len(sample.x)} rows; at least {LEAST_ROWS} are needed. Generate more")
+            rows = f"{len(sample.x)} row{'' if len(sample.x) == 1 else 's'}"
+            raise DataError(f"{sample.file} has {rows}; at least {LEAST_ROWS} are needed. Generate more")
     alpha, taken_over = choose_fractions(settings.fresh_fraction, begun, len(samples))
     if taken_over:
         console.say(f"No --fresh-fraction is given: taken to go on at {alpha[0]:.3g}.")

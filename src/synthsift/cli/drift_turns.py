@@ -13,7 +13,7 @@ from synthsift.writing import explained
 
 
 @contextlib.contextmanager
-def own_turn(state: Path | None, before: bytes | None) -> Iterator[None]:
+def own_turn(state: Path | None, before: bytes | None, *, may_replace: bool) -> Iterator[None]:
     """Hold the folder of `state` while results are written, if the state still is what this command began with.
 
     Measuring takes minutes and writing a moment. So nothing is held while rows are read; who comes second is told.
@@ -24,7 +24,9 @@ def own_turn(state: Path | None, before: bytes | None) -> Iterator[None]:
     state : Path, optional
         File of the state; without one nothing is held.
     before : bytes, optional
-        What it held when it was read; None where it did not exist or is to be replaced whatever it holds.
+        What it held when it was read; None for a new stream.
+    may_replace : bool
+        Whether a new stream may take the place of a state.
 
     Raises
     ------
@@ -34,11 +36,16 @@ def own_turn(state: Path | None, before: bytes | None) -> Iterator[None]:
     if state is None:
         yield
         return
-    state = Path(os.path.realpath(state.expanduser()))
+    state = Path(os.path.realpath(state))
     with explained(state.parent, 0):
         descriptor = os.open(state.parent, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if before is None and state.exists() and not may_replace:
+            raise DataError(
+                f"{state.name} was made by another command while this one measured. Nothing was written; leave --real "
+                f"out to add generations to that stream, or choose another --state"
+            )
         if before is not None and (not state.is_file() or state.read_bytes() != before):
             raise DataError(
                 f"{state.name} was changed by another command while this one measured. Nothing was written; run this "
@@ -57,7 +64,7 @@ def check_writable(state: Path) -> None:
     DataError
         If it is a folder, or its folder may not be written into.
     """
-    place = Path(os.path.realpath(state.expanduser()))
+    place = Path(os.path.realpath(state))
     if place.is_dir():
         raise DataError(f"--state {state} is a folder; name a file in it")
     if not os.access(place.parent, os.W_OK | os.X_OK):

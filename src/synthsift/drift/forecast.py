@@ -171,7 +171,9 @@ def _notes(found: Innovation, alpha: float, response: np.ndarray, *, accumulate:
     elif found.num_rounds < 4:
         notes.append(f"the forecast rests on {found.num_rounds} rounds; its interval is wide until there are 4 or more")
     if np.mean(response < 1) >= SURE:
-        notes.append(f"the trainer passes on only about {np.median(response):.0%} of the drift in its training rows")
+        notes.append(
+            f"the trainer passes on only about {100 * np.median(response):.0f} % of the drift in its training rows"
+        )
     if found.verdict == "random" and found.kappa_high > 0.25 and 0 < alpha < 0.5:
         # |bbar|^2/alpha^2 against tr Sigma/(alpha(2-alpha)), or against tr Sigma where all rows are kept.
         worst = 1 + found.kappa_high * ((1 / alpha**2 if accumulate else (2 - alpha) / alpha) - 1)

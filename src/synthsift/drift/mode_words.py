@@ -87,8 +87,8 @@ def _describe(inside: np.ndarray, classes: np.ndarray | None, marks: Sequence[Ma
     if effects and max(effects) >= LEAST_EFFECT:
         kind, name, values = marks[int(np.argmax(effects))]
         mean = float(np.nanmean(values[inside[: len(values)]]))
-        text = {"number": f"{name} about {mean:.3g}", "category": f"{name} in {100 * mean:.0f} %"}
-        found.append(text.get(kind, f'often "{name}"'))
+        share = "" if mean > 0.995 else f" in {100 * mean:.0f} %"
+        found.append({"number": f"{name} about {mean:.3g}", "category": f"{name}{share}"}.get(kind, f'often "{name}"'))
     return ", ".join(found)
 
 

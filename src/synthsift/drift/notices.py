@@ -12,6 +12,12 @@ from synthsift.drift.spread import NEAR
 from synthsift.drift.state import Stream
 from synthsift.records import Finding, Severity
 
+FITTED = {
+    "chi2_bound": "the lower bound of chi2",
+    "frechet": "the Frechet distance",
+    "tv_bound": "the lower bound of total variation",
+}
+
 
 def find_notices(stream: Stream) -> tuple[Finding, ...]:
     """What must be known about the stream, judged by its last generation; worst first."""
@@ -40,14 +46,16 @@ def find_notices(stream: Stream) -> tuple[Finding, ...]:
 
 def _alarm(seen: tuple[Seen, ...], alarms: Alarms) -> Finding:
     loud = [s for s in seen if alarms.sounds(s)]
-    over = f" and lie above the tolerated drift {alarms.tolerated:.4g}" if alarms.tolerated > 0 else ""
+    has, lies = ("has", "lies") if len(loud) == 1 else ("have", "lie")
+    over = f" and {lies} above the tolerated drift {alarms.tolerated:.4g}" if alarms.tolerated > 0 else ""
     return Finding(
         "SS401",
         Severity.error,
         "Generations differ from real data",
-        f"{len(loud)} of {len(seen)} generations {'has' if len(loud) == 1 else 'have'} a permutation p-value of at most "
+        f"{len(loud)} of {len(seen)} generations {has} a permutation p-value of at most "
         f"{alarms.level:.2g}{over}; the first is {loud[0].name} (p = {loud[0].p_value:.2g}).",
-        f"Without drift any alarm within {alarms.horizon} generations has a probability of {alarms.rate:.0%} at most.",
+        f"Without drift any alarm within {alarms.horizon} generations has a probability of {100 * alarms.rate:.3g} % "
+        "at most.",
         "See what is lost, raise the fresh fraction or mend the trainer, and do not train on the generation yet.",
     )
 
@@ -119,11 +127,11 @@ def _past_horizon(count: int, alarms: Alarms) -> Finding:
         "SS405",
         Severity.note,
         "The stream is longer than its horizon",
-        f"{count} generations were watched; the false-alarm rate of {alarms.rate:.0%} was promised for "
+        f"{count} generations were watched; the false-alarm rate of {100 * alarms.rate:.3g} % was promised for "
         f"{alarms.horizon}.",
         "Every further generation adds its own small chance of a false alarm.",
-        f"Expect a false alarm in at most {alarms.rate:.0%} of streams for each further {alarms.horizon} generations, "
-        "or start a new state with a longer --horizon.",
+        f"Expect a false alarm in at most {100 * alarms.rate:.3g} % of streams for each further {alarms.horizon} "
+        "generations, or start a new state with a longer --horizon.",
     )
 
 
@@ -145,7 +153,8 @@ def _not_measured(missing: list[str], last: Seen) -> Finding:
         "SS407",
         Severity.note,
         "Some measures need more rows",
-        f"{', '.join(missing)} could not be computed for {last.name} with {last.num_rows:,} rows.",
+        f"In {last.name} with {last.num_rows:,} rows, "
+        f"{', '.join(FITTED.get(name, name) for name in missing)} could not be computed.",
         "Held-out functions need 100 rows of each sample, the Frechet distance more rows than features.",
         "Generate more rows, or read the other measures.",
     )

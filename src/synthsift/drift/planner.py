@@ -21,7 +21,7 @@ from synthsift.seeds import Seeds, as_seeds
 MOST_DATA = 1e4  # times the present rows per round; needing more is called impossible
 NUM_DRAWS = 1000
 STEADY_WINDOW = 5  # generations that a steady loop is averaged over
-FRESH, SHARE_OF_ALL = "a fresh fraction of {:.2f}", "a real share of {:.2f} among all rows kept"
+FRESH, SHARE_OF_ALL = "a fresh fraction of {:.2f}", "a real share of {:.2f} of the whole set"
 
 
 def plan_loop(
