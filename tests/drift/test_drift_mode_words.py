@@ -43,6 +43,8 @@ def test_the_class_comes_first_and_the_rest_marks_modes_within_it() -> None:
 def test_words_of_texts() -> None:
     texts = np.array([f"the {('stone', 'river', 'cloud')[k]} {RNG.integers(99)}" for k in PLACES], dtype=object)
     assert describe(texts=texts)[:3] == ('often "stone"', 'often "river"', 'often "cloud"')
+    pairs = np.array([f"the {('grey stone', 'cold river', 'dark cloud')[k]}" for k in PLACES], dtype=object)
+    assert describe(texts=pairs)[1] == 'often "cold" and "river"'
 
 
 @pytest.mark.parametrize("values", [np.full(600, np.nan), np.full(600, 3.0), np.full(600, 1e99)])
@@ -58,4 +60,5 @@ def test_a_reference_names_its_clusters_from_one() -> None:
     assert all(name.startswith(f"cluster {int(key) + 1} (mostly class ") for key, name in reference.mode_names.items())
     change = Change("mode", "1", 0.2, 0.1, 1e-3)
     assert name_change(change, reference.mode_names) == reference.mode_names["1"]
+    assert name_change(Change("tail", "age below 3", 0.02, 0.1, 1e-3), {}) == "rows with age below 3"
     assert name_change(Change("class", "x", 0.2, 0.1, 1e-3), {}) == "class x"

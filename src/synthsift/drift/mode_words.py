@@ -86,9 +86,13 @@ def _describe(inside: np.ndarray, classes: np.ndarray | None, marks: Sequence[Ma
     effects = [_effect(inside, around, kind, values) for kind, _, values in marks]
     if effects and max(effects) >= LEAST_EFFECT:
         kind, name, values = marks[int(np.argmax(effects))]
+        if kind == "word":
+            strongest = sorted(range(len(marks)), key=lambda k: -effects[k])[:2]
+            words = [marks[k][1] for k in strongest if marks[k][0] == "word" and effects[k] >= LEAST_EFFECT]
+            return ", ".join([*found, "often " + " and ".join(f'"{word}"' for word in words)])
         mean = float(np.nanmean(values[inside[: len(values)]]))
         share = "" if mean > 0.995 else f" in {100 * mean:.0f} %"
-        found.append({"number": f"{name} about {mean:.3g}", "category": f"{name}{share}"}.get(kind, f'often "{name}"'))
+        found.append(f"{name} about {mean:.3g}" if kind == "number" else f"{name}{share}")
     return ", ".join(found)
 
 

@@ -118,7 +118,7 @@ def _taken_over(stream: Stream) -> Finding:
         f"No --fresh-fraction came with {shown}{before}: taken to go on at {stream.alpha[last - 1]:.3g}.",
         "Forecast and plan rest on this number; where the mix has changed, the change passes for an error of the "
         "trainer.",
-        "If the mix did change, go back to a copy of the state and give --fresh-fraction with the generation.",
+        "If the mix did change, start anew with --real, all generations and a --fresh-fraction for each step.",
     )
 
 
