@@ -88,23 +88,14 @@ def _lost(last: Seen, lost: list[Change], mode_names: Mapping[str, str]) -> Find
 
 
 def _no_fresh(accumulate: bool) -> Finding:
+    seen = "The last training mix had a fresh fraction of 0."
+    why = "Without fresh data drift never stops growing: N J after N rounds of random errors, N^2 J of repeated ones."
+    advice = "Add fresh real rows to every round, or keep the rows of all earlier rounds."
     if accumulate:
-        return Finding(
-            "SS404",
-            Severity.warning,
-            "No fresh data: there is no steady state",
-            "The last training set held no real rows; the rows of all rounds are kept.",
-            "Keeping all rows slows drift down, but an error that repeats still adds up like the logarithm of rounds.",
-            "Add fresh real rows to every round.",
-        )
-    return Finding(
-        "SS404",
-        Severity.warning,
-        "No fresh data: there is no steady state",
-        "The last training mix had a fresh fraction of 0.",
-        "Without fresh data drift never stops growing: N J after N rounds of random errors, N^2 J of repeated ones.",
-        "Add fresh real rows to every round, or keep the rows of all earlier rounds.",
-    )
+        seen = "The last training set held no real rows; the rows of all rounds are kept."
+        why = "Keeping all rows slows drift down, but an error that repeats still adds up like the logarithm of rounds."
+        advice = "Add fresh real rows to every round."
+    return Finding("SS404", Severity.warning, "No fresh data: there is no steady state", seen, why, advice)
 
 
 def _taken_over(stream: Stream) -> Finding:
