@@ -132,3 +132,25 @@ def test_a_quiet_stream_is_quiet(tmp_path: Path) -> None:
     np.save(tmp_path / "more.npy", draw(50)[0])
     ended = synthsift("drift", "--real", real, *generations, tmp_path / "more.npy", "--fresh-fraction", "0.3")
     assert ended.code == 0 and "No drift is proven in more" in ended.out
+
+
+def test_records_of_older_versions_still_become_pages(watched: tuple[Path, str, int], tmp_path: Path) -> None:
+    record = json.loads((watched[0] / "run" / "drift.json").read_text())
+    del record["accumulate"], record["reference"]["mode_names"], record["verdict"]["parts"]
+    for generation in record["generations"]:
+        del generation["fresh_assumed"]
+        for change in generation["changes"]:
+            del change["what"]
+    (tmp_path / "drift.json").write_text(json.dumps(record))
+    assert synthsift("report", tmp_path).code == 0
+    assert record["verdict"]["sentence"] in (tmp_path / "report.html").read_text()
+    assert re.search(r"(mode|class|tail) .*: .* % \(real ", synthsift("report", tmp_path, "--markdown").out)
+
+
+def test_infinite_cells_are_told(tmp_path: Path) -> None:
+    real = write_table(tmp_path / "real.csv", 0, n=300)
+    file = write_table(tmp_path / "g0.csv", 1)
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join([lines[0], *(f"1e300,{line.split(',', 1)[1]}" for line in lines[1:9]), *lines[9:]]))
+    ended = synthsift("drift", "--real", real, file, "--label", "label")
+    assert "SS103 warning" in ended.out and f"size of {file} (8)" in ended.out

@@ -1,4 +1,4 @@
-"""Four ways to build a training set: the formulas against the loops they stand for, and the outlook that shows them."""
+"""Five ways to build a training set: the formulas against the loops they stand for, and the outlook that shows them."""
 
 from __future__ import annotations
 
@@ -31,12 +31,13 @@ def simulate(
             "fresh": (1 - alpha) * deltas[-1],
             "fixed real": (1 - alpha) * deltas[-1] + alpha * learned,
             "accumulate": np.mean(deltas, axis=0),
+            "fresh, kept": (1 - alpha) * np.mean(deltas, axis=0),
         }[kind]
         deltas.append(mix + error)
     return float(deltas[-1] @ deltas[-1])
 
 
-@pytest.mark.parametrize("kind", ["replace", "fresh", "fixed real", "accumulate"])
+@pytest.mark.parametrize("kind", ["replace", "fresh", "fixed real", "accumulate", "fresh, kept"])
 @pytest.mark.parametrize("kappa", [0.0, 0.6])
 def test_formula_against_the_loop(kind: str, kappa: float) -> None:
     rng = np.random.default_rng(0)
@@ -49,6 +50,11 @@ def test_limits() -> None:
     got = predict_regimes(0.0, 0.02, 0.4, 5, 0.001)
     np.testing.assert_allclose(got["fresh"], got["replace"])
     np.testing.assert_allclose(got["fixed real"], got["replace"])
+    np.testing.assert_allclose(got["fresh, kept"], got["accumulate"])
+    np.testing.assert_allclose(predict_regimes(1.0, 0.02, 0.4, 5, 0.001)["fresh, kept"], 0.02)
+    got = predict_regimes(0.3, 1.0, 1.0, 9, 0.0)["fresh, kept"]  # the weights of the docstring, each by itself
+    weights = [1.0, *(0.7 / (j + 1) * np.prod([1 - 0.3 / i for i in range(j + 2, 10)]) for j in range(1, 9))]
+    assert got[-1] == pytest.approx(sum(weights) ** 2)
     np.testing.assert_allclose(predict_regimes(1.0, 0.02, 0.4, 5, 0.001)["fresh"], 0.02)
     np.testing.assert_allclose(predict_regimes(0.3, 0.02, 0.4, 5, 0.0)["fresh"], drift_law(0.3, [0.02] * 5, 0.4))
     for bad in ((1.2, 0.1, 0.0, 3, 0.1), (0.3, -0.1, 0.0, 3, 0.1), (0.3, 0.1, 2.0, 3, 0.1), (0.3, 0.1, 0.0, 0, 0.1)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -63,6 +64,35 @@ def test_states_of_tables_and_texts_return() -> None:
         assert back.columns == stream.reference.columns
 
 
+def test_how_rows_are_kept_and_which_fractions_went_on_return(packed: tuple[Stream, bytes]) -> None:
+    stream, _ = packed
+    grown = replace(stream, seen=stream.seen * 3, alpha=(0.2, 0.3), accumulate=True, announced=0.2, assumed=(2,))
+    back = unpack_state(pack_state(grown), "s")
+    assert back.accumulate and back.trace.accumulate and back.assumed == (2,) and back.last_fraction == 0.3
+    assert back.reference.mode_words == stream.reference.mode_words and any(back.reference.mode_words)
+    assert unpack_state(pack_state(replace(stream, announced=0.4)), "s").last_fraction == 0.4
+    for wrong in ({"assumed": (1,)}, {"assumed": (0,)}, {"accumulate": 1}, {"announced": 1.2}):
+        with pytest.raises(DataError):
+            replace(stream, **wrong)
+
+
+def test_a_state_of_an_older_version_still_loads(packed: tuple[Stream, bytes]) -> None:
+    from safetensors.numpy import load
+
+    stream, data = packed
+    arrays = load(data)
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+    plain = json.loads(header["state"])
+    for entry in ("mode_words", "accumulate", "announced", "assumed"):
+        del plain[entry]
+    text = json.dumps(plain)
+    old = save(arrays, metadata={**header, "state": text, "digest": fingerprint_arrays(arrays, text)})
+    back = unpack_state(old, "s")
+    assert not back.accumulate and back.last_fraction is None and back.assumed == ()
+    assert back.reference.mode_names == {str(k): f"cluster {k + 1}" for k in range(len(back.reference.space.modes))}
+    assert back.seen[0].p_value == stream.seen[0].p_value
+
+
 class Bomb:
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return (pytest.fail, ("a state was unpickled",))
@@ -106,7 +136,14 @@ def test_a_state_that_was_forged_but_does_not_fit_together_is_refused(packed: tu
     _, data = packed
     arrays = load(data)
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
-    for key, value in (("alpha", [0.5, 0.5]), ("alarms", {"horizon": -1, "rate": 1, "tolerated": 0}), ("encoder", {})):
+    for key, value in (
+        ("alpha", [0.5, 0.5]),
+        ("assumed", [1]),
+        ("accumulate", "yes"),
+        ("mode_words", ["a"]),
+        ("alarms", {"horizon": -1, "rate": 1, "tolerated": 0}),
+        ("encoder", {}),
+    ):
         plain = json.loads(header["state"]) | {key: value}
         text = json.dumps(plain)
         meta = {**header, "state": text, "digest": fingerprint_arrays(arrays, text)}

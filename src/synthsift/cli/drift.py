@@ -14,7 +14,9 @@ from threadpoolctl import threadpool_limits
 from synthsift.cli.console import Console
 from synthsift.cli.drift_exhibits import exhibit
 from synthsift.cli.drift_files import check_out, write_out
+from synthsift.cli.drift_mixes import announced_fraction, choose_accumulate, choose_fractions
 from synthsift.cli.drift_record import describe_stream
+from synthsift.cli.drift_turns import check_writable, own_turn
 from synthsift.data.generations import Rows, Shape, read_generations, read_real
 from synthsift.data.paths import existing_file
 from synthsift.drift.arguments import LEAST_ROWS
@@ -39,6 +41,7 @@ class DriftSettings:
     real: str | None = None
     state: Path | None = None
     fresh_fraction: str | None = None
+    accumulate: bool | None = None
     label: str | None = None
     text: str | None = None
     pixels: int | None = None
@@ -66,10 +69,16 @@ def execute_drift(settings: DriftSettings, console: Console) -> int:
         For anything wrong with flags, files or the state.
     """
     started = time.perf_counter()
+    if settings.state is not None:
+        settings = replace(settings, state=settings.state.expanduser())
+    if settings.out is not None:
+        settings = replace(settings, out=settings.out.expanduser())
     _check_flags(settings)
     with threadpool_limits(max(1, min(2, os.cpu_count() or 1))):
         left_out: list[Finding] = []
-        begun = _begin(settings, console, left_out) if settings.real is not None else _resume(settings)
+        before = _old_state(settings)
+        begun = _resume(settings, before) if before is not None else _begin(settings, console, left_out)
+        begun = replace(begun, accumulate=choose_accumulate(settings.accumulate, begun))
         if settings.out is not None:
             check_out(settings.out, begun, overwrite=settings.overwrite)
         stream = _measure(settings, begun, console, left_out)
@@ -77,10 +86,12 @@ def execute_drift(settings: DriftSettings, console: Console) -> int:
     findings = sorted([*find_notices(stream), *left_out], key=lambda f: -f.severity.value)
     record = describe_stream(stream, outlook, findings, settings.target)
     record["seconds"] = time.perf_counter() - started
-    if settings.state is not None:
-        atomic_write(settings.state, pack_state(stream))
-    if settings.out is not None:
-        write_out(settings.out, record)
+    with own_turn(settings.state, before, may_replace=settings.overwrite):
+        # The state last: whatever stops this command, running it again makes all of its results.
+        if settings.out is not None:
+            write_out(settings.out, record)
+        if settings.state is not None:
+            atomic_write(os.path.realpath(settings.state), pack_state(stream))
     console.close_drift(record, settings.out, settings.state)
     measured = stream.seen[len(begun.seen) :]
     return int(any(stream.alarms.sounds(seen) for seen in measured))
@@ -93,6 +104,11 @@ def _check_flags(settings: DriftSettings) -> None:
             "neither --real nor --state is given. Name the real rows with --real, or with --state the file that an "
             "earlier command wrote"
         )
+    for name, place in (("--state", settings.state), ("--out", settings.out)):
+        if place is not None and place.parent != place and not Path(os.path.realpath(place)).parent.is_dir():
+            raise DataError(f"the folder of {name} {place} does not exist; make it first")
+    if settings.state is not None:
+        check_writable(settings.state)
     if settings.real is None:
         fixed: dict[str, object] = {
             "label": settings.label,
@@ -116,13 +132,6 @@ def _check_flags(settings: DriftSettings) -> None:
         )
     if settings.target is not None and not (math.isfinite(settings.target) and settings.target > 0):
         raise DataError(f"--target is {settings.target}; it must be a positive number (an MMD2, between 0 and 2)")
-    for name, place in (("--state", settings.state), ("--out", settings.out)):
-        if (
-            place is not None
-            and place.parent != place
-            and not Path(os.path.realpath(place.expanduser())).parent.is_dir()
-        ):
-            raise DataError(f"the folder of {name} {place} does not exist; make it first")
 
 
 def _begin(settings: DriftSettings, console: Console, left_out: list[Finding]) -> Stream:
@@ -146,10 +155,19 @@ def _begin(settings: DriftSettings, console: Console, left_out: list[Finding]) -
     return Stream(reference, alarms, seed, {**shape.plain(), "real": str(settings.real)}, exhibits=shown)
 
 
-def _resume(settings: DriftSettings) -> Stream:
-    """The stream that a state holds."""
+def _old_state(settings: DriftSettings) -> bytes | None:
+    """Content of the state that generations are added to; None for a new stream."""
+    if settings.real is not None:
+        return None
     assert settings.state is not None
-    stream = unpack_state(existing_file(settings.state).read_bytes(), str(settings.state))
+    # An empty file is left to `unpack_state`, which says what a state is.
+    is_file = settings.state.is_file() and not settings.state.stat().st_size
+    return b"" if is_file else existing_file(settings.state).read_bytes()
+
+
+def _resume(settings: DriftSettings, data: bytes) -> Stream:
+    """The stream that a state holds."""
+    stream = unpack_state(data, str(settings.state))
     if settings.target is not None:
         stream = replace(stream, alarms=replace(stream.alarms, tolerated=settings.target))
     return stream if settings.gallery else replace(stream, exhibits=())
@@ -162,8 +180,11 @@ def _measure(settings: DriftSettings, begun: Stream, console: Console, left_out:
     left_out += found
     for sample in samples:
         if len(sample.x) < LEAST_ROWS:
-            raise DataError(f"{sample.file} has {len(sample.x)} rows; at least {LEAST_ROWS} are needed. Generate more")
-    alpha = _fractions(settings.fresh_fraction, len(begun.seen), len(samples))
+            rows = f"{len(sample.x)} row{'' if len(sample.x) == 1 else 's'}"
+            raise DataError(f"{sample.file} has {rows}; at least {LEAST_ROWS} are needed. Generate more")
+    alpha, taken_over = choose_fractions(settings.fresh_fraction, begun, len(samples))
+    if taken_over:
+        console.say(f"No --fresh-fraction is given: taken to go on at {alpha[0]:.3g}.")
     _refuse_repeats(samples, begun)
     names, stream = _names([s.file for s in samples], [s.name for s in begun.seen]), begun
     for k, (sample, name) in enumerate(zip(samples, names, strict=True)):
@@ -178,14 +199,16 @@ def _measure(settings: DriftSettings, begun: Stream, console: Console, left_out:
             alarms=stream.alarms,
         )
         step = () if not stream.seen else (alpha[k - (not begun.seen)],)
+        assumed = (len(stream.seen),) if taken_over else ()
         shown = (exhibit(sample, shape, name, stream.seed),) if stream.exhibits else ()
         stream = replace(
             stream,
             seen=(*stream.seen, seen),
             alpha=(*stream.alpha, *step),
             exhibits=(*stream.exhibits, *shown),
+            assumed=(*stream.assumed, *assumed),
         )
-    return stream
+    return replace(stream, announced=announced_fraction(settings.fresh_fraction, begun))
 
 
 def _known_labels(sample: Rows, shape: Shape, reference: Reference, console: Console) -> np.ndarray | None:
@@ -195,40 +218,6 @@ def _known_labels(sample: Rows, shape: Shape, reference: Reference, console: Con
         return sample.labels
     console.say(f"No folder in {sample.file} is named like a class of the real images, so classes are not compared.")
     return None
-
-
-def _fractions(text: str | None, num_seen: int, num_new: int) -> list[float]:
-    """Fresh fractions of the steps that the new generations make.
-
-    Raises
-    ------
-    DataError
-        If one is no number in [0, 1], or their number does not fit.
-    """
-    steps = num_new if num_seen else num_new - 1
-    if text is None:
-        if steps == 0:
-            return []
-        raise DataError(
-            f"--fresh-fraction is missing: {steps} training mix(es) lie between these generations. Give the real "
-            "share of each, or one number for all (0 = own samples only)"
-        )
-    try:
-        values = [float(part) for part in text.split(",")]
-    except ValueError as error:
-        raise DataError(
-            f"--fresh-fraction {text!r} is no list of numbers; write 0.3 or 0.3,0.5 (a decimal point, not a comma)"
-        ) from error
-    if not all(0 <= value <= 1 for value in values):
-        raise DataError(f"--fresh-fraction {text}: every fraction must lie in [0, 1]; write 0.3 for 30 %")
-    if len(values) == 1:
-        return values * steps
-    if len(values) != steps:
-        raise DataError(
-            f"--fresh-fraction has {len(values)} numbers for {steps} training mix(es) between the generations; give "
-            "one, or one for each step"
-        )
-    return values
 
 
 def _names(files: list[str], taken: list[str]) -> list[str]:

@@ -10,7 +10,7 @@ from synthsift.drift.monitor import digest_rows
 from synthsift.drift.state import Stream
 from synthsift.records import DataError
 from synthsift.report.drift_page import RECORD, read_drift, render_files
-from synthsift.writing import write_csv, write_json, write_text
+from synthsift.writing import TEMPORARY, write_csv, write_json, write_text
 
 FILES = (RECORD, "drift.csv", "drift.svg", "report.html")
 
@@ -26,7 +26,9 @@ def check_out(path: Path, stream: Stream, *, overwrite: bool) -> None:
     if path.exists() and not path.is_dir():
         raise DataError(f"{path} is a file and a folder is needed. Choose another --out")
     if path.is_dir():
-        strange = sorted(entry.name for entry in path.iterdir() if entry.name not in FILES)
+        # What a killed command left half written is no file of the user's.
+        names = (entry.name for entry in path.iterdir() if not entry.name.startswith(TEMPORARY))
+        strange = sorted(name for name in names if name not in FILES)
         if strange:
             raise DataError(
                 f"{path} holds files that are not of `synthsift drift` ({', '.join(strange[:3])}). Choose a new folder"

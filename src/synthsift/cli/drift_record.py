@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from synthsift.cli.drift_files import stream_id
+from synthsift.drift.losses import name_change
 from synthsift.drift.monitor import Seen
 from synthsift.drift.outlook import Outlook
 from synthsift.drift.state import Stream
@@ -27,18 +28,21 @@ def describe_stream(
     """Everything that was found, as plain values; floats may be NaN or infinite."""
     alpha = (None, *stream.alpha)
     goal = target or (stream.alarms.tolerated or None)
+    parts = _sentences(stream, outlook, goal)
     return {
         "schema": 1,
         "tool": "synthsift",
         "kind": "drift",
         "stream": stream_id(stream),
         "verdict": {
-            "sentence": _sentence(stream, outlook, goal),
+            "sentence": " ".join(parts),
+            "parts": parts,
             "alarm": stream.alarms.sounds(stream.seen[-1]),
             "alarms": [s.name for s in stream.seen if stream.alarms.sounds(s)],
             "error": "unknown" if outlook is None else outlook.forecast.innovation.verdict,
         },
         "target": goal,
+        "accumulate": stream.accumulate,
         "alarms": {**asdict(stream.alarms), "level": stream.alarms.level},
         "reference": {
             "file": stream.schema.get("real"),
@@ -46,9 +50,13 @@ def describe_stream(
             "num_compared": len(stream.reference.rows),
             "width": int(stream.reference.rows.shape[1]),
             "modes": stream.reference.mode_shares,
+            "mode_names": stream.reference.mode_names,
             "noise": stream.reference.noise,
         },
-        "generations": [_generation(s, a, stream) for s, a in zip(stream.seen, alpha, strict=False)],
+        "generations": [
+            {**_generation(s, a, stream), "fresh_assumed": k in stream.assumed}
+            for k, (s, a) in enumerate(zip(stream.seen, alpha, strict=False))
+        ],
         "forecast": None if outlook is None else _forecast(outlook.forecast),
         "plan": None if outlook is None or outlook.plan is None else asdict(outlook.plan),
         "exchange": None if outlook is None else _exchange(outlook),
@@ -71,7 +79,10 @@ def _generation(seen: Seen, alpha: float | None, stream: Stream) -> dict[str, An
         "alarm": stream.alarms.sounds(seen),
         "lowest": seen.lowest,
         "measures": {name: asdict(measure) for name, measure in seen.measures.items()},
-        "changes": [{**asdict(change), "is_loss": change.is_loss} for change in seen.changes],
+        "changes": [
+            {**asdict(change), "is_loss": change.is_loss, "what": name_change(change, stream.reference.mode_names)}
+            for change in seen.changes
+        ],
     }
 
 
@@ -90,8 +101,8 @@ def _exchange(outlook: Outlook) -> list[dict[str, float]]:
     ]
 
 
-def _sentence(stream: Stream, outlook: Outlook | None, target: float | None) -> str:
-    """The verdict in one or two sentences."""
+def _sentences(stream: Stream, outlook: Outlook | None, target: float | None) -> list[str]:
+    """The verdict in up to three sentences: what is, where it leads, and what keeps the target."""
     last, alarms = stream.seen[-1], stream.alarms
     drift = last.measures["mmd2"]
     size = f"drift {drift.value:.3g} [{drift.low:.3g}, {drift.high:.3g}]"
@@ -106,20 +117,23 @@ def _sentence(stream: Stream, outlook: Outlook | None, target: float | None) -> 
         before = f"; earlier alarms: {', '.join(earlier[-3:])}" if earlier else ""
         said = f"No drift is proven in {last.name} ({size}, p = {last.p_value:.2g}{before})."
     if outlook is None:
-        return f"{said} One generation allows no forecast; add the next with --state."
+        return [said, "One generation allows no forecast; add the next with --state."]
     forecast = outlook.forecast
-    said += f" {_start(ERRORS[forecast.innovation.verdict])}"
+    then = _start(ERRORS[forecast.innovation.verdict])
     alpha = float(forecast.alpha[-1])
-    if math.isinf(forecast.steady):
-        said += "; with no fresh data the drift never stops growing."
+    if math.isinf(forecast.steady) and stream.accumulate:
+        then += "; all rows are kept but none are fresh, so what repeats of the error adds up without end."
+    elif math.isinf(forecast.steady):
+        then += "; with no fresh data the drift never stops growing."
     else:
-        said += (
-            f"; at a fresh fraction of {alpha:.2g} the drift heads for {forecast.steady:.3g} "
+        share = "with all rows kept and a real share" if stream.accumulate else "at a fresh fraction"
+        then += (
+            f"; {share} of {alpha:.2g} the drift heads for {forecast.steady:.3g} "
             f"[{forecast.steady_low:.3g}, {forecast.steady_high:.3g}]."
         )
-    if outlook.plan is not None and target is not None:
-        said += f" Target {target:.3g}: {outlook.plan.alpha_reason}."
-    return said
+    if outlook.plan is None or target is None:
+        return [said, then]
+    return [said, then, f"Target {target:.3g}: {outlook.plan.alpha_reason}."]
 
 
 def _start(text: str) -> str:

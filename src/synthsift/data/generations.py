@@ -18,6 +18,7 @@ from synthsift.data.columns import Column, NumberColumn, RawFile, describe_names
 from synthsift.data.files import need_column, read_file, refuse_columns_of_images
 from synthsift.data.folders import list_sample
 from synthsift.data.images import decode_parts
+from synthsift.data.notices import infinite_numbers
 from synthsift.data.parts import Part, numbered_ids
 from synthsift.data.paths import existing_file
 from synthsift.data.spec import PIXELS
@@ -125,23 +126,22 @@ def read_real(
         return rows, shape, left_out
     if pixels is not None:
         raise DataError(f"--pixels {pixels} is given, but {path} is no folder of images. Leave it out.")
-    rows, shape = _read_rows(path, label, text)
-    return rows, shape, []
+    return _read_rows(path, label, text)
 
 
-def _read_rows(path: str | Path, label: str | None, text: str | None) -> tuple[Rows, Shape]:
-    """The real rows of a file and their shape."""
+def _read_rows(path: str | Path, label: str | None, text: str | None) -> tuple[Rows, Shape, list[Finding]]:
+    """The real rows of a file, their shape, and what is strange about its columns."""
     raw = _read(path, label, text)
     if raw.x is not None:
         shape = Shape("array", label, None, (), tuple(raw.x.shape[1:]), raw.x.dtype == np.uint8)
-        return _array_rows(raw, shape), shape
+        return _array_rows(raw, shape), shape, []
     if text is not None:
         shape = Shape("text", label, text)
-        return _text_rows(raw, shape), shape
+        return _text_rows(raw, shape), shape, []
     part = Part("real", "real", raw, np.arange(raw.total), numbered_ids("real", np.arange(raw.total)))
-    table = build_tables([part], frozenset({label} if label else ()))[0][0]
+    (table,), found = build_tables([part], frozenset({label} if label else ()))
     numbers = [(name, categories is None) for name, categories in zip(table.names, table.categories, strict=True)]
-    return Rows(raw.file, table, _labels(raw, label)), Shape("table", label, None, tuple(numbers))
+    return Rows(raw.file, table, _labels(raw, label)), Shape("table", label, None, tuple(numbers)), found
 
 
 def read_generations(paths: Sequence[str | Path], shape: Shape) -> tuple[list[Rows], list[Finding]]:
@@ -166,7 +166,9 @@ def read_generations(paths: Sequence[str | Path], shape: Shape) -> tuple[list[Ro
     """
     if shape.kind == "image":
         return _read_folders(paths, shape.pixels)
-    return [_read_generation(path, shape) for path in paths], []
+    infinite: dict[str, int] = {}
+    samples = [_read_generation(path, shape, infinite) for path in paths]
+    return samples, [infinite_numbers(infinite)] if infinite else []
 
 
 def _read_folders(paths: Sequence[str | Path], pixels: int) -> tuple[list[Rows], list[Finding]]:
@@ -185,8 +187,8 @@ def _read_folders(paths: Sequence[str | Path], pixels: int) -> tuple[list[Rows],
     return found, left_out
 
 
-def _read_generation(path: str | Path, shape: Shape) -> Rows:
-    """One generation that is a file."""
+def _read_generation(path: str | Path, shape: Shape, infinite: dict[str, int]) -> Rows:
+    """One generation that is a file; cells that count as missing are added to `infinite`, by file and column."""
     if Path(path).expanduser().is_dir():
         raise DataError(f"{path} is a folder but the real rows are {shape.kind}s of a file; give all in one kind")
     raw = _read(path, shape.label, shape.text)
@@ -205,7 +207,9 @@ def _read_generation(path: str | Path, shape: Shape) -> Rows:
         )
     values, categories = [], []
     for name, is_number in shape.columns:
-        cells, names = _cells(raw.file, name, raw.columns[name], is_number)
+        cells, names, lost = _cells(raw.file, name, raw.columns[name], is_number)
+        if lost:
+            infinite[f"{name} of {raw.file}"] = lost
         values.append(cells)
         categories.append(names)
     table = Table(tuple(name for name, _ in shape.columns), tuple(values), tuple(categories))
@@ -276,17 +280,18 @@ def _text_rows(raw: RawFile, shape: Shape) -> Rows:
     return Rows(raw.file, key_texts(column), _labels(raw, shape.label))
 
 
-def _cells(file: str, name: str, column: Column, is_number: bool) -> tuple[np.ndarray, tuple[str, ...] | None]:
-    """Cells of one column as the real rows have them; infinite numbers count as missing."""
+def _cells(file: str, name: str, column: Column, is_number: bool) -> tuple[np.ndarray, tuple[str, ...] | None, int]:
+    """Cells of one column as the real rows have them; infinite numbers count as missing, and how many there are."""
     if not is_number:
         codes, names = column.as_codes()
-        return codes, tuple(names)
+        return codes, tuple(names), 0
     if not column.is_number:
         raise DataError(
             f"column {name!r} of {file} holds text such as {column.odd!r} but is numeric in the real rows; give all "
             "files one type of cells, or mend the generator"
         )
-    return finite_cells(column)[0], None
+    values, lost = finite_cells(column)
+    return values, None, lost
 
 
 def _labels(raw: RawFile, label: str | None) -> np.ndarray | None:

@@ -31,6 +31,10 @@ SURE = 0.9  # posterior probability from which on rho < 1 is told
 NO_STEADY_STATE = (
     "alpha = 0 has no steady state: without fresh data drift never stops growing; add fresh data to every round"
 )
+KEPT_BUT_NOT_FRESH = (
+    "alpha = 0 has no steady state: all rows are kept but none are fresh, and an error that repeats then adds up like "
+    "the logarithm of the rounds; add fresh data to every round"
+)
 
 
 def measure_innovation(trace: DriftTrace, *, seeds: Seeds | int, level: float = 0.9, size: float = 0.05) -> Innovation:
@@ -144,24 +148,35 @@ def forecast_drift(
         steady=float(steady[1]),
         steady_low=float(steady[0]),
         steady_high=float(steady[2]),
-        memory=memory_rounds(float(ahead[-1])),
-        notes=_notes(found, float(ahead[-1]), draws.response),
+        memory=math.inf if trace.accumulate and ahead[-1] < 1 else memory_rounds(float(ahead[-1])),
+        notes=_notes(found, float(ahead[-1]), draws.response, accumulate=trace.accumulate),
     )
 
 
-def _notes(found: Innovation, alpha: float, response: np.ndarray) -> tuple[str, ...]:
+def _notes(found: Innovation, alpha: float, response: np.ndarray, *, accumulate: bool) -> tuple[str, ...]:
     """What a reader of a forecast must know."""
-    notes = [NO_STEADY_STATE] if alpha == 0 else []
+    notes = []
+    if alpha == 0:
+        notes.append(KEPT_BUT_NOT_FRESH if accumulate else NO_STEADY_STATE)
+    elif accumulate and alpha < 1:
+        notes.append(
+            f"all rows are kept, so an old error fades slowly (like the rounds to the power {-alpha:.2g} or a little "
+            f"faster): the steady drift is reached long after the generations that are forecast"
+        )
     if found.verdict == "unknown":
         notes.append(
-            f"{found.num_rounds} round(s) show no measurable pattern: whether the training error repeats is unknown"
+            f"{found.num_rounds} {'round shows' if found.num_rounds == 1 else 'rounds show'} no measurable pattern: "
+            f"whether the training error repeats is unknown"
         )
     elif found.num_rounds < 4:
         notes.append(f"the forecast rests on {found.num_rounds} rounds; its interval is wide until there are 4 or more")
     if np.mean(response < 1) >= SURE:
-        notes.append(f"the trainer passes on only about {np.median(response):.0%} of the drift in its training rows")
+        notes.append(
+            f"the trainer passes on only about {100 * np.median(response):.0f} % of the drift in its training rows"
+        )
     if found.verdict == "random" and found.kappa_high > 0.25 and 0 < alpha < 0.5:
-        worst = 1 + found.kappa_high * ((2 - alpha) / alpha - 1)
+        # |bbar|^2/alpha^2 against tr Sigma/(alpha(2-alpha)), or against tr Sigma where all rows are kept.
+        worst = 1 + found.kappa_high * ((1 / alpha**2 if accumulate else (2 - alpha) / alpha) - 1)
         notes.append(
             f"a repeating error is not proven but not excluded; it could make the steady drift {worst:.1f} times larger"
         )

@@ -17,6 +17,12 @@ from synthsift.drift.columns import Column, ColumnSummary
 
 SIGNIFICANT = 0.01
 MOST_SHOWN = 12
+CALLED = {
+    "tail": "rows with {}",
+    "missing": "missing cells of {}",
+    "mean": "mean of {}",
+    "spread": "spread of {}",
+}
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,13 @@ class Change:
     def is_loss(self) -> bool:
         """Whether there is less of it than there should be."""
         return self.kind != "mean" and self.synth < self.real
+
+
+def name_change(change: Change, mode_names: Mapping[str, str]) -> str:
+    """Return what has changed as a reader calls it; `mode_names` are those of the reference."""
+    if change.kind == "mode":
+        return mode_names.get(change.name, f"cluster {change.name}")
+    return CALLED.get(change.kind, f"{change.kind} {{}}").format(change.name)
 
 
 def _two_sided(z: float) -> float:

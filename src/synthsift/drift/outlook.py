@@ -31,9 +31,10 @@ class Outlook:
     exchange : dict of float to dict of float to float
         Steady drift (posterior median) by fresh fraction, then by rows per round in multiples of the present number.
     regimes : dict of str to tuple of float
-        Drift after 1, 2, ... rounds for four ways to build the training set, from a start without drift.
+        Drift after 1, 2, ... rounds for five ways to build the training set, from a start without drift.
     fresh_weight, pooled_weight : float or None
-        Best weight of the fresh rows' mean, and the one that pooling gives; None at alpha 0 or 1.
+        Best weight of the fresh rows' mean, and the one that pooling gives; None at alpha 0 or 1, and where all rows
+        are kept, as the formula is that of generations that replace one another.
     """
 
     forecast: Forecast
@@ -81,7 +82,7 @@ def look_ahead(trace: DriftTrace, horizon: int, *, seeds: Seeds | int, target: f
     }
     found = forecast.innovation
     regimes = predict_regimes(alpha, found.J, found.kappa, horizon, float(trace.noise[-1]))
-    inside = 0 < alpha < 1
+    inside = 0 < alpha < 1 and not trace.accumulate
     return Outlook(
         forecast=forecast,
         plan=None if target is None else plan_loop(trace, target, seeds=node),

@@ -21,6 +21,7 @@ from synthsift.seeds import Seeds, as_seeds
 MOST_DATA = 1e4  # times the present rows per round; needing more is called impossible
 NUM_DRAWS = 1000
 STEADY_WINDOW = 5  # generations that a steady loop is averaged over
+FRESH, SHARE_OF_ALL = "a fresh fraction of {:.2f}", "a real share of {:.2f} of the whole set"
 
 
 def plan_loop(
@@ -71,8 +72,9 @@ def plan_loop(
         means = _window_means(shrunk, alpha, window, node.numpy("plan"))
         return float(np.quantile(means, confidence)) <= target
 
-    alpha, alpha_reason = _plan_alpha(reaches, target, confidence)
-    factor, data_reason = _plan_data(reaches, present, target)
+    kept = trace.accumulate
+    alpha, alpha_reason = _plan_alpha(reaches, target, confidence, SHARE_OF_ALL if kept else FRESH)
+    factor, data_reason = _plan_data(reaches, present, target, accumulate=kept)
     return Plan(target, confidence, alpha, alpha_reason, factor, data_reason)
 
 
@@ -102,7 +104,9 @@ def _window_means(
     return simulate_ahead(settled, np.full(STEADY_WINDOW, alpha), rng).mean(axis=1)
 
 
-def _plan_alpha(reaches: Callable[[float, float], bool], target: float, confidence: float) -> tuple[float | None, str]:
+def _plan_alpha(
+    reaches: Callable[[float, float], bool], target: float, confidence: float, share: str
+) -> tuple[float | None, str]:
     """Smallest fresh fraction that reaches the target, to 0.002, with its sentence."""
     if not reaches(1.0, 1.0):
         return None, (
@@ -117,20 +121,27 @@ def _plan_alpha(reaches: Callable[[float, float], bool], target: float, confiden
         low, high = (low, middle) if reaches(middle, 1.0) else (middle, high)
     return (
         high,
-        f"a fresh fraction of {high:.2f} keeps the mean drift under {target:.4g} with probability {confidence:.0%}",
+        f"{share.format(high)} keeps the mean drift under {target:.4g} with probability {100 * confidence:.0f} %",
     )
 
 
-def _plan_data(reaches: Callable[[float, float], bool], alpha: float, target: float) -> tuple[float | None, str]:
+def _plan_data(
+    reaches: Callable[[float, float], bool], alpha: float, target: float, *, accumulate: bool
+) -> tuple[float | None, str]:
     """Smallest factor on the rows per round that reaches the target at the present fraction, with its sentence."""
     if alpha == 0:
-        return None, "no amount of data replaces fresh data: alpha = 0 has no steady state"
+        return None, "no amount of data replaces fresh data: " + (
+            "at alpha = 0 a repeating error, which is never excluded, grows without end even where all rows are kept"
+            if accumulate
+            else "alpha = 0 has no steady state"
+        )
+    share = SHARE_OF_ALL if accumulate else FRESH
     if reaches(alpha, 1.0):
         return 1.0, f"the present number of rows per round keeps the drift under {target:.4g} already"
     if not reaches(alpha, MOST_DATA):
         return None, (
-            f"impossible, because the part of the error that may repeat exceeds {target:.4g} by itself at a fresh "
-            f"fraction of {alpha:.2f}; more rows do not shrink it, a better model or more fresh data does"
+            f"impossible, because the part of the error that may repeat exceeds {target:.4g} by itself at "
+            f"{share.format(alpha)}; more rows do not shrink it, a better model or more fresh data does"
         )
     low, high = 0.0, math.log(MOST_DATA)
     while high - low > 0.02:
@@ -139,5 +150,5 @@ def _plan_data(reaches: Callable[[float, float], bool], alpha: float, target: fl
     factor = math.exp(high)
     return (
         factor,
-        f"{factor:.1f} times the rows per round keep the drift under {target:.4g} at a fresh fraction of {alpha:.2f}",
+        f"{factor:.1f} times the rows per round keep the drift under {target:.4g} at {share.format(alpha)}",
     )

@@ -17,6 +17,7 @@ from synthsift.drift.arguments import LEAST_ROWS, check_features
 from synthsift.drift.columns import Column, ColumnSummary, name_columns, summarize
 from synthsift.drift.innovation import covariance_rank
 from synthsift.drift.measures import MAX_ROWS
+from synthsift.drift.mode_words import describe_modes
 from synthsift.drift.modes import assign_modes
 from synthsift.drift.space import FeatureSpace, learn_space
 from synthsift.records import DataError, Images
@@ -47,6 +48,8 @@ class Reference:
         Rows those shares rest on.
     num_real : int
         Rows that were given.
+    mode_words : tuple of str
+        What marks the rows of each mode, "" where nothing does; empty in states of older versions.
     """
 
     encoder: Encoder
@@ -56,6 +59,11 @@ class Reference:
     class_shares: dict[str, float] | None
     num_labelled: int
     num_real: int
+    mode_words: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.mode_words and len(self.mode_words) != len(self.space.modes):
+            raise ValueError(f"{len(self.mode_words)} descriptions for {len(self.space.modes)} modes")
 
     @cached_property
     def blocks(self) -> list[np.ndarray]:
@@ -78,6 +86,12 @@ class Reference:
         place = assign_modes(self.compact, self.space.modes)
         counts = np.bincount(place, minlength=len(self.space.modes))
         return {str(k): float(c / len(place)) for k, c in enumerate(counts)}
+
+    @cached_property
+    def mode_names(self) -> dict[str, str]:
+        """What a reader is told for each mode, as in ``cluster 3 (mostly class cat)``."""
+        words = self.mode_words or ("",) * len(self.space.modes)
+        return {str(k): f"cluster {k + 1}" + (f" ({text})" if text else "") for k, text in enumerate(words)}
 
     @cached_property
     def noise(self) -> float:
@@ -128,14 +142,24 @@ def learn_reference(x: Any, labels: np.ndarray | None, *, seeds: Seeds | int, en
     if not (learned.std(axis=0) > 0).any():
         raise DataError("all real rows are the same; there is nothing to compare with. Check the file")
     shares = None if labels is None else _shares(labels)
+    space, columns = learn_space(learned, node.child("space")), name_columns(x)
+    rows = check_features("the real sample", fitted.transform(x[keep])).astype(np.float32)
+    kept = [Column(column.name, column.values[keep]) for column in columns]
     return Reference(
         fitted,
-        learn_space(learned, node.child("space")),
-        check_features("the real sample", fitted.transform(x[keep])).astype(np.float32),
-        summarize(name_columns(x)),
+        space,
+        rows,
+        summarize(columns),
         shares,
         0 if labels is None else n,
         n,
+        describe_modes(
+            assign_modes(space.compact(rows), space.modes),
+            len(space.modes),
+            classes=None if labels is None else labels[keep],
+            texts=x[keep] if isinstance(x, np.ndarray) and x.dtype == object else None,
+            columns=kept,
+        ),
     )
 
 

@@ -1,4 +1,4 @@
-"""Replace, mix in fresh data, reuse one real set, or keep everything: where the same trainer would end.
+"""Replace, mix in fresh data, reuse one real set, keep everything, or both: where the same trainer would end.
 
 Mean features obey linear laws, so each way of building the next training set has an exact answer for a trainer that
 adds J a round, a share kappa of it the same every time, from a start without drift:
@@ -7,6 +7,9 @@ adds J a round, a share kappa of it the same every time, from a start without dr
     fresh        D_t = J [(1-kappa) (1-r^(2t))/(1-r^2) + kappa ((1-r^t)/alpha)^2],  r = 1-alpha
     fixed real   the same, plus (1-r^t)^2 v/alpha: the real set's own sampling error, learned by heart
     accumulate   D_t = J [(1-kappa) sum_{j<=t} 1/j^2 + kappa (sum_{j<=t} 1/j)^2]
+    fresh, kept  the law delta_t = (1-alpha) mean(delta_0 .. delta_{t-1}) + b_t: a fresh share, and everything kept;
+                 D_t = J [(1-kappa) sum_j w_tj^2 + kappa (sum_j w_tj)^2] with w_tt = 1 and, for j < t,
+                 w_tj = (1-alpha)/(j+1) prod_{i=j+2..t} (1 - alpha/i)
 
 References
 ----------
@@ -28,7 +31,7 @@ def predict_regimes(alpha: float, J: float, kappa: float, num_rounds: int, row_n
     Parameters
     ----------
     alpha : float
-        Real share of every training set, for "fresh" and "fixed real".
+        Real share of every training set, for "fresh", "fixed real" and "fresh, kept".
     J, kappa : float
         Energy of each round's error and the share of it that repeats.
     num_rounds : int
@@ -39,7 +42,8 @@ def predict_regimes(alpha: float, J: float, kappa: float, num_rounds: int, row_n
     Returns
     -------
     dict of str to ndarray (t,)
-        "replace", "fresh", "fixed real", "accumulate"; lower is better. At alpha = 0 the first three are the same.
+        "replace", "fresh", "fixed real", "accumulate", "fresh, kept"; lower is better. At alpha = 0 the first three
+        are the same, and so are the last two.
 
     Raises
     ------
@@ -60,4 +64,14 @@ def predict_regimes(alpha: float, J: float, kappa: float, num_rounds: int, row_n
         "fresh": fresh,
         "fixed real": fresh + learned,
         "accumulate": size * ((1 - share) * np.cumsum(1 / t**2.0) + share * np.cumsum(1 / t) ** 2),
+        "fresh, kept": size * _kept_energy(a, share, num_rounds),
     }
+
+
+def _kept_energy(alpha: float, kappa: float, num_rounds: int) -> np.ndarray:
+    """Drift (t,) in units of J where everything is kept beside a real share."""
+    errors = np.zeros((num_rounds + 1, num_rounds))  # how each round's error enters delta_0 .. delta_t
+    for i in range(num_rounds):
+        errors[i + 1] = (1 - alpha) * errors[: i + 1].mean(axis=0)
+        errors[i + 1, i] += 1.0
+    return (1 - kappa) * (errors[1:] ** 2).sum(axis=1) + kappa * errors[1:].sum(axis=1) ** 2

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,12 @@ class Stream:
         Fresh fraction of the mix between each generation and the next (one fewer than generations).
     exhibits : tuple of mapping
         Raw rows to look at, JSON-safe: of the real data, then of each generation. Empty where none are kept.
+    accumulate : bool
+        Whether every training set keeps the rows of all generations before it, as in `DriftTrace`.
+    announced : float, optional
+        Fresh fraction that was given before there was a step it could belong to.
+    assumed : tuple of int
+        Places of generations whose fresh fraction was not given but taken over from the step before.
     """
 
     reference: Reference
@@ -58,10 +64,20 @@ class Stream:
     seen: tuple[Seen, ...] = ()
     alpha: tuple[float, ...] = ()
     exhibits: tuple[Mapping[str, Any], ...] = ()
+    accumulate: bool = False
+    announced: float | None = None
+    assumed: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.alpha:
             check_alpha(self.alpha)
+        if self.announced is not None:
+            check_alpha(self.announced)
+        if not isinstance(self.accumulate, bool) or not all(0 < k < len(self.seen) for k in self.assumed):
+            raise DataError(
+                f"accumulate = {self.accumulate!r} must be True or False, and the generations {self.assumed} whose "
+                f"fresh fraction was taken over must be among the {len(self.seen)} seen, from the second on"
+            )
         if len(self.alpha) != max(0, len(self.seen) - 1):
             raise DataError(
                 f"{len(self.seen)} generations have {max(0, len(self.seen) - 1)} training mixes between them but "
@@ -71,7 +87,13 @@ class Stream:
     @property
     def trace(self) -> DriftTrace:
         """The stream as a trace."""
-        return trace_of(self.reference, self.seen, np.array(self.alpha), self.alarms)
+        trace = trace_of(self.reference, self.seen, np.array(self.alpha), self.alarms)
+        return replace(trace, accumulate=self.accumulate)
+
+    @property
+    def last_fraction(self) -> float | None:
+        """Fresh fraction that was given last; None where none ever was."""
+        return self.alpha[-1] if self.alpha else self.announced
 
 
 def pack_state(stream: Stream) -> bytes:
@@ -93,12 +115,16 @@ def pack_state(stream: Stream) -> bytes:
         "class_shares": reference.class_shares,
         "num_labelled": reference.num_labelled,
         "num_real": reference.num_real,
+        "mode_words": reference.mode_words,
         "alarms": asdict(stream.alarms),
         "seed": stream.seed,
         "schema": dict(stream.schema),
         "alpha": list(stream.alpha),
         "seen": [_plain_seen(s) for s in stream.seen],
         "exhibits": list(stream.exhibits),
+        "accumulate": stream.accumulate,
+        "announced": stream.announced,
+        "assumed": stream.assumed,
     }
     text = json.dumps(plain)  # Python's own NaN and Infinity, which Python reads back
     return save(
@@ -178,6 +204,7 @@ def _rebuild(arrays: Mapping[str, np.ndarray], plain: Mapping[str, Any]) -> Stre
         plain["class_shares"],
         plain["num_labelled"],
         plain["num_real"],
+        tuple(plain.get("mode_words", ())),  # this and the last three entries came later: older files lack them
     )
     seen = tuple(
         Seen(
@@ -191,7 +218,18 @@ def _rebuild(arrays: Mapping[str, np.ndarray], plain: Mapping[str, Any]) -> Stre
         for record, delta in zip(plain["seen"], arrays.get("delta", np.empty((0, 1))), strict=True)
     )
     alarms, alpha = Alarms(**plain["alarms"]), tuple(plain["alpha"])
-    return Stream(reference, alarms, plain["seed"], plain["schema"], seen, alpha, tuple(plain["exhibits"]))
+    return Stream(
+        reference,
+        alarms,
+        plain["seed"],
+        plain["schema"],
+        seen,
+        alpha,
+        tuple(plain["exhibits"]),
+        plain.get("accumulate", False),
+        plain.get("announced"),
+        tuple(plain.get("assumed", ())),
+    )
 
 
 def _measured(value: Mapping[str, Any]) -> Measured:

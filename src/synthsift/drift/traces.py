@@ -191,7 +191,8 @@ class Forecast:
     steady, steady_low, steady_high : float
         Mean drift in the long run at the last alpha; infinite at alpha = 0.
     memory : float
-        Mean age of the data a generation has learned from, in rounds.
+        Mean age of the data a generation has learned from, in rounds; infinite where all rows are kept, as it then
+        grows with the rounds unless alpha is 1.
     notes : tuple of str
         What a reader must know.
     """

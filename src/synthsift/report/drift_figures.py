@@ -1,4 +1,4 @@
-"""The pictures of a drift page: the drift and its forecast, the other measures, four ways to build a training set."""
+"""The pictures of a drift page: the drift and its forecast, the other measures, ways to build a training set."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ PANELS = {
     "widest": "variance, widest direction",
     "narrowest": "variance, narrowest direction",
 }
-REGIMES = {"replace": WARM, "fresh": ACCENT, "fixed real": INK, "accumulate": MUTED}
+REGIMES = {"replace": WARM, "fresh": ACCENT, "fixed real": INK, "accumulate": MUTED, "fresh, kept": ACCENT}
+DASHED = {"fresh, kept"}
 MAX_TICKS = 12
 
 
@@ -54,7 +55,7 @@ def draw_drift_figures(record: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     drawers: dict[str, tuple[str, Callable[[Mapping[str, Any], float], Any]]] = {
         "drift": ("Drift of each generation with its interval, and the forecast", draw_drift),
         "measures": ("Other measures of every generation beside what they would be without drift", draw_measures),
-        "regimes": ("Drift by rounds for four ways to build the training set", draw_regimes),
+        "regimes": ("Drift by rounds for five ways to build the training set", draw_regimes),
     }
     figures: dict[str, dict[str, str]] = {}
     for name, (title, draw) in drawers.items():
@@ -148,7 +149,8 @@ def draw_regimes(record: Mapping[str, Any], width: float) -> Any:
     finite = {n: v for n, v in regimes.items() if v and all(wording.is_number(x) for x in v)}
     ends = []
     for name, values in finite.items():
-        axes.plot(range(1, len(values) + 1), values, color=REGIMES.get(name, MUTED), linewidth=1.6)
+        style = (0, (4, 2)) if name in DASHED else "solid"
+        axes.plot(range(1, len(values) + 1), values, color=REGIMES.get(name, MUTED), linewidth=1.6, linestyle=style)
         ends.append((values[-1], len(values), name))
     axes.set_yscale("log")
     low, high = axes.get_ylim()

@@ -27,10 +27,15 @@ def drift_text(record: Mapping[str, Any]) -> str:
     ]
     alarms = record["alarms"]
     text.append("")
+    above = f" and drift proven above the target {small(alarms['tolerated'])}" if alarms["tolerated"] else ""
     text.append(
-        f"* alarm: p at most {alarms['level']:.2g}, so that {alarms['horizon']} quiet generations give one with "
+        f"* alarm: p at most {alarms['level']:.2g}{above}, so that {alarms['horizon']} quiet generations give one with "
         f"probability {wording.percent(alarms['rate'])} at most"
     )
+    if record.get("accumulate"):
+        text.append("Training sets keep the rows of all rounds: fresh is the real share of the whole set.")
+    if any(change["kind"] == "mode" for generation in record["generations"] for change in _losses(generation)[:1]):
+        text.append("Clusters are groups of alike real rows, numbered from the largest.")
     text += [f"{f['code']} {f['severity']}: {wording.one_line(f['seen'])}" for f in record["findings"]]
     text += ["", wording.one_line(record["verdict"]["sentence"])]
     return "\n".join(line.rstrip() for line in text)
@@ -40,7 +45,7 @@ def _cells(generation: Mapping[str, Any]) -> Sequence[str]:
     """One line of the table."""
     drift, coverage = generation["measures"]["mmd2"], generation["measures"]["coverage"]
     fresh = generation["fresh_fraction"]
-    losses = [change for change in generation["changes"] if change["is_loss"]]
+    losses = _losses(generation)
     return (
         wording.one_line(generation["name"], 24) + (" *" if generation["alarm"] else ""),
         wording.count(generation["num_rows"]),
@@ -53,6 +58,11 @@ def _cells(generation: Mapping[str, Any]) -> Sequence[str]:
     )
 
 
+def _losses(generation: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Changes of a generation that are losses, the most certain first."""
+    return [change for change in generation["changes"] if change["is_loss"]]
+
+
 def small(value: Any) -> str:
     """Return a number with three significant digits, as in 0.0123 or 1.2e-05."""
     if not wording.is_number(value):
@@ -62,7 +72,7 @@ def small(value: Any) -> str:
 
 def change_text(change: Mapping[str, Any]) -> str:
     """Return one loss or gain in words, as in ``class 7: 4.9 % (real 10 %)``."""
-    name = f"{change['kind']} {wording.one_line(change['name'], 40)}"
+    name = wording.one_line(change.get("what") or f"{change['kind']} {change['name']}", 60)
     if change["kind"] in ("mean", "spread"):
         return f"{name}: {small(change['synth'])} (real {small(change['real'])})"
     return f"{name}: {100 * change['synth']:.2g} % (real {100 * change['real']:.2g} %)"

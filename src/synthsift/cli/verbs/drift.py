@@ -24,7 +24,17 @@ def drift(
         Path | None, option("File that remembers the stream. Without --real, generations are added to it.", DATA)
     ] = None,
     fresh_fraction: Annotated[
-        str | None, option("Real share of the mix between each generation and the next: one, or one a step.", DATA)
+        str | None,
+        option("Real share of each training mix: one, or one a step; with --state the last one goes on.", DATA),
+    ] = None,
+    accumulate: Annotated[
+        bool | None,
+        option(
+            "Training sets keep the rows of all generations, or of the last one only. Stays as the stream began. "
+            "[--replace]",
+            DATA,
+            "--accumulate/--replace",
+        ),
     ] = None,
     label: Annotated[str | None, option("Column of classes (y in .npz), to see which ones are lost.", DATA)] = None,
     text: flags.Text = None,
@@ -60,6 +70,7 @@ def drift(
         real=real,
         state=state,
         fresh_fraction=fresh_fraction,
+        accumulate=accumulate,
         label=label,
         text=text,
         pixels=pixels,
