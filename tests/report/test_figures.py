@@ -191,3 +191,11 @@ def test_gains_that_are_all_zero_are_drawn_without_a_warning() -> None:
     classes = [{"label": str(k), "n": 5, "gain": {"mean": 0.0, "low": 0.0, "high": 0.0}} for k in range(3)]
     figures = draw_figures({**EMPTY, "per_class": classes})
     assert texts(figures["per_class"]["wide"]).count("0.0") >= 3
+
+
+def test_ticks_of_a_logarithmic_panel_are_numbers() -> None:
+    """Signs of mathematics are switched off, because a user's name may hold them; a power would show its source."""
+    curves = {"batch_rows": [1650.0, 1650.0], "rows_wanted": [5000.0, 23.0], "gsnr": [0.2, 73.0]}
+    svg = draw_figures({**EMPTY, "history": {"step": [0.0, 10.0], "curves": curves}})["history"]["wide"]
+    assert "mathdefault" not in svg and "$" not in svg
+    assert ">1000<" in svg and ">10<" in svg

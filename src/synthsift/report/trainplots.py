@@ -106,8 +106,10 @@ def draw_history(report: Mapping[str, Any], width: float) -> Any:
             )
         if title in TOGETHER and any(value for _, values in curves for value in values):
             axes.set_yscale("symlog", linthresh=1.0)  # a ratio may be 0
-            axes.margins(y=0.4)  # room for the legend
-            axes.set_ylim(bottom=max(axes.get_ylim()[0], 0))
+            axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")  # powers would need signs of mathematics
+            axes.margins(y=0.1)
+            low, high = max(axes.get_ylim()[0], 0), axes.get_ylim()[1]
+            axes.set_ylim(low, high * (max(high, 10) / max(low, 1)) ** 0.6)  # room above for the legend
         axes.tick_params(labelcolor=MUTED)
         axes.grid(axis="y", color=GRID, linewidth=0.6, alpha=0.5)
         axes.set_title(title if len(curves) > 1 else wording.title(curves[0][0]), pad=6)
@@ -115,7 +117,8 @@ def draw_history(report: Mapping[str, Any], width: float) -> Any:
         if axes.get_yscale() == "linear":
             axes.yaxis.set_major_locator(few_ticks(4))
         if len(curves) > 1:
-            axes.legend(frameon=False, handlelength=1.6, borderpad=0, labelcolor=MUTED)
+            place = "upper right" if axes.get_yscale() != "linear" else "best"
+            axes.legend(frameon=False, handlelength=1.6, borderpad=0, labelcolor=MUTED, loc=place)
     return figure
 
 
