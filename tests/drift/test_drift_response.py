@@ -109,7 +109,7 @@ def test_long_streams_reveal_what_is_passed_on() -> None:
         assert np.median(draws.response) == pytest.approx(rho, abs=0.11)  # the grid has steps of .1
         assert np.median(draws.J) == pytest.approx(J, rel=0.25)  # its steps are 21 %
         notes = " ".join(forecast_drift(trace, 2, seeds=0).notes)
-        assert ("passes on only about 40%" in notes) == (rho == 0.4) and ("passes on" in notes) == (rho < 1)
+        assert ("passes on only about 40 %" in notes) == (rho == 0.4) and ("passes on" in notes) == (rho < 1)
 
 
 @pytest.mark.parametrize("accumulate", [False, True])
