@@ -118,8 +118,12 @@ def test_both_predictions_are_compared_over_the_seeds_they_share() -> None:
     assert points["by_rows_error"].abs().max() < 1e-9
     assert points["predicted_error"].tolist() == pytest.approx([100 * (0.8 / 1.1 - 1)] * 2)
     text = "\n".join(theory_page_rows.row_section(measured, by_rows))
-    assert "| features | 2 | 2 | 27.3 % | 27.3 % | 0 of 2 | 0.0 % | 0.0 % | 2 of 2 |" in text
-    assert theory_page_rows.row_section(measured, by_rows.iloc[:0]) == []
+    assert "| features; fewer features than rows | 2 | 2 | 27.3 % | 27.3 % | 0 of 2 | 0.0 % | 0.0 % | 2 of 2 |" in text
+    assert theory_page_rows.row_section(measured, by_rows.iloc[:0]) == [] and "overstates" not in text
+    wide = [rows.assign(width=rows["rows"] + 50) for rows in (measured, by_rows.assign(by_rows=2.2))]
+    assert "With more features than rows the second prediction overstates" in "\n".join(
+        theory_page_rows.row_section(*wide)
+    )
 
 
 def test_the_stored_page_belongs_to_this_list() -> None:

@@ -11,7 +11,9 @@ rows x_i as the population, n rows drawn from it, and averages E over it,
     error = E[e_real] + E[b ((1 - p_2) e_real + p_2 e_synth)]
 
 b_i is the price of a row: by how much of its misfit the error grows. For rows of equal leverage it is u = df2/(n - df2)
-and the formula is that of `collapse_equal`.
+and the formula is that of `collapse_equal`. With more features than rows it overstates the error of real features, up
+to twice just beyond the interpolation threshold (docs/results/theory.md); there the covariance tells more
+(`collapse_width`).
 
 Equation: C14 of docs/methods/theory.md.
 
