@@ -117,8 +117,9 @@ def draw_history(report: Mapping[str, Any], width: float) -> Any:
         if axes.get_yscale() == "linear":
             axes.yaxis.set_major_locator(few_ticks(4))
         if len(curves) > 1:
-            place = "upper right" if axes.get_yscale() != "linear" else "best"
-            axes.legend(frameon=False, handlelength=1.6, borderpad=0, labelcolor=MUTED, loc=place)
+            legend = axes.legend(frameon=False, handlelength=1.6, borderpad=0, labelcolor=MUTED)
+            if axes.get_yscale() != "linear":
+                legend.set_loc("upper right")
     return figure
 
 
