@@ -84,7 +84,8 @@ SENTENCES = {
     "unweighted: -0.2 [-1.1, 0.7] points accuracy against real data alone (25 paired splits).",
     "everything": "Use 75 % of the synthetic rows with TrustedMargin filter: +2.4 [1.2, 3.6] points accuracy over real "
     "data alone (proven; 25 paired splits).",
-    "harmful": "Do not use this synthetic data: it is harmful. All of it unweighted: -5.0 [-6.5, -3.5] points accuracy "
+    "harmful": "Do not use this synthetic data: as a whole it is harmful, and no part of it was shown to help. All of "
+    "it unweighted: -5.0 [-6.5, -3.5] points accuracy "
     "against real data alone (25 paired splits).",
     "useless": "Do not use this synthetic data: no way of using it was shown to be better. All of it unweighted: "
     "-0.2 [-1.1, 0.7] points accuracy against real data alone (25 paired splits).",

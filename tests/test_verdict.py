@@ -86,6 +86,12 @@ def test_real_only_is_no_simplest_policy() -> None:
 def test_nobody_better_means_real_only() -> None:
     assert recommend(gains_like([0, -0.1, -0.5], 0.2), np.ones(100)) == 0
     assert near_best(gains_like([0, -0.1, -0.5], 0.2), np.ones(100)).tolist() == [True, False, False]
+
+
+def test_a_policy_behind_real_only_is_never_recommended() -> None:
+    """The simplest that cannot be told from the best may be behind RealOnly, where the best is hardly ahead of it."""
+    loss = gains_like([0, -0.02, 0.02, 0.1], 1.0)
+    assert near_best(loss, np.ones(100)).tolist() == [False, False, True, True] and recommend(loss, np.ones(100)) == 2
     assert recommend(np.zeros((20, 3)), np.ones(20)) == 0
 
 

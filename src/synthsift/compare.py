@@ -154,7 +154,8 @@ def compare(study: Study, *, store: CellStore | None = None, progress: Progress 
         Finished cells are taken from here and new ones kept here.
     progress : callable, optional
         Called as ``progress(what, done, of, seconds_left)`` after every split, with "splits", and within a split after
-        every policy, with how many of them are done in words: where a learner is slow, the first split takes long.
+        every policy, with how many of them are done in words: where a learner is slow, the first split takes long. The
+        seconds are infinite before the first split is done.
 
     Returns
     -------

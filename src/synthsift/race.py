@@ -89,7 +89,7 @@ class Race:
         """Estimate of the time left, final fits included, within the budget."""
         allowed = self.study.budget_seconds - self.spent()
         if not self.splits:  # nothing is known before the first split
-            return max(0.0, allowed)
+            return float("inf")
         left = (self.study.num_seeds - done / self.num_folds) * self.per_repetition() + self.final()
         return max(0.0, min(left, allowed))
 

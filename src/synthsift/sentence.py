@@ -70,7 +70,9 @@ def _sentence(verdict: Verdict, real_times: float, num_real: int, words: str) ->
     if verdict.policy == "RealOnly":
         told = f"{unweighted} {metric} against real data alone ({basis})."
         if verdict.reason == "harmful":
-            return f"Do not use this synthetic data: it is harmful. {told}"
+            return (
+                f"Do not use this synthetic data: as a whole it is harmful, and no part of it was shown to help. {told}"
+            )
         if verdict.reason == "copies":
             return f"Do not use this synthetic data: every row of it copies a real row, so it holds nothing new. {told}"
         if verdict.reason == "useless":

@@ -54,6 +54,13 @@ def fold_count(pool: Examples) -> int:
     return min(NUM_FOLDS, groups)
 
 
+def distinct_repetitions(pool: Examples, wanted: int) -> int:
+    """Return how many of the wanted repetitions differ: where every group is a fold of its own, none does."""
+    if pool.group is None or not np.any(pool.group != ""):
+        return wanted
+    return 1 if int(members(pool.group).max()) + 1 <= NUM_FOLDS else wanted
+
+
 def make_folds(pool: Examples, seed: int) -> np.ndarray:
     """Return the fold (n,) that judges each pooled row in repetition `seed`, below `fold_count`."""
     rng, num_folds = Seeds(seed).child("folds").numpy("rows"), fold_count(pool)

@@ -41,9 +41,10 @@ def check_export(run: Path, out: Path) -> None:
     weights = columns_of(run / "weights.parquet")
     rows = list(zip(*(weights[name] for name in ("file", "row", "keep", "weight")), strict=True))
     files = {file for file, _, keep, _ in rows if keep}
+    mean = np.mean([weight for _, _, keep, weight in rows if keep])
     assert {file.name for file in out.iterdir()} == {Path(file).name for file in files}
     for file in files:
         kept = sorted((row, weight) for name, row, keep, weight in rows if name == file and keep)
         before, after = rows_of(Path(file)), rows_of(out / Path(file).name)
-        assert [float(row.pop("weight")) for row in after] == [weight for _, weight in kept]
+        assert [float(row.pop("weight")) for row in after] == pytest.approx([weight / mean for _, weight in kept])
         assert after == [before[row] for row, _ in kept]

@@ -41,7 +41,7 @@ def test_the_lines_for_a_table_train_on_the_kept_rows_with_their_weights(tmp_pat
     seen = model.x.assign(y=model.y, weight=model.weight)
     assert list(model.x.columns) == ["a", "b"]
     assert sorted(zip(seen.a, seen.y, seen.weight, strict=True)) == sorted(
-        zip(weights.row, weights.label, weights.weight, strict=True)
+        zip(weights.row, weights.label, weights.weight / weights.weight.mean(), strict=True)
     )
 
 
@@ -58,7 +58,7 @@ def test_the_lines_for_a_table_keep_a_feature_that_is_called_weight(tmp_path: Pa
     report = {**EMPTY, "run": str(tmp_path), "settings": {"data": {"label": "y"}}, "files": {"suffixes": [".csv"]}}
     pasted(write_snippets(report)["sklearn"], model=model)
     assert model.x.to_dict("list") == {"weight": [91, 72], "size": [2, 3]}
-    assert model.y.tolist() == [1, 0] and model.weight.tolist() == [2.0, 0.5]
+    assert model.y.tolist() == [1, 0] and model.weight.tolist() == [1.6, 0.4]
 
 
 def test_the_lines_for_arrays(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_the_lines_for_arrays(tmp_path: Path) -> None:
     report = {**EMPTY, "run": str(tmp_path), "files": {"suffixes": [".npz"]}}
     pasted(write_snippets(report)["sklearn"], model=model)
     assert model.x[:, 0].tolist() == [103.0, 101.0, 4.0, 0.0]
-    assert model.y.tolist() == [130, 110, 40, 0] and model.weight.tolist() == [2.0, 3.0, 1.0, 4.0]
+    assert model.y.tolist() == [130, 110, 40, 0] and model.weight.tolist() == [0.8, 1.2, 0.4, 1.6]
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int64", "float32", "bool"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from dataclasses import dataclass, field
@@ -82,7 +83,8 @@ class Console:
         if self.quiet or (now - self.last < (1 if terminal else 10) and done < of):
             return
         self.last = now
-        text = f"{done} of {of} {what}, at most {_duration(seconds_left)} left"
+        left = f", at most {_duration(seconds_left)} left" if math.isfinite(seconds_left) else ""
+        text = f"{done} of {of} {what}{left}"
         sys.stderr.write(f"\r\x1b[K{text}" if terminal and done < of else f"{self._over()}{text}\n")
         sys.stderr.flush()
 

@@ -13,10 +13,11 @@ from synthsift.seeds import Seeds
 from synthsift.splits import fold_count, pooled
 from synthsift.training.learners import Rows, fit_weighted
 
-DESCRIBE_FITS = 4.0  # describing a split costs about as much as so many fits of all rows
-LEARNED_SECONDS = 0.6  # of one meta-training
+# Fitted to runs of 1,800 to 9,700 rows on two cores.
+DESCRIBE_FITS = 25.0  # describing a split and the meta-training cost about as much as so many fits of all rows
+POLICY_FITS = 4.0  # a policy weighs its rows, some by models of their own, before it fits them
+LEARNED_SECONDS = 0.6  # of one meta-training, however few rows there are
 SAMPLED = 20  # a network is timed for one step in so many; a whole training just for an estimate would take too long
-REAL_SHARE = 0.4  # a policy's fit costs less than one of all rows, since many drop rows
 
 
 def estimate_seconds(study: Study) -> float:
@@ -31,9 +32,9 @@ def estimate_seconds(study: Study) -> float:
     rows = Rows(study.embedding, mixture.y, np.ones(len(mixture.y)), ~mixture.is_synth, mixture.family)
     fit_weighted(study.learner, rows, mixture.num_classes, Seeds(0).child("estimate"))
     one = time.perf_counter() - started
-    fits = len(study.policies) * (1 - REAL_SHARE) + DESCRIBE_FITS
-    learned = sum("Learned" in name for name in study.policies) > 0
-    return fold_count(pooled(mixture)) * (fits * one + learned * (LEARNED_SECONDS + 4 * one)) / study.workers
+    fits = len(study.policies) * POLICY_FITS + DESCRIBE_FITS
+    learned = any("Learned" in name for name in study.policies)
+    return fold_count(pooled(mixture)) * (fits * one + learned * LEARNED_SECONDS) / study.workers
 
 
 def _network_seconds(study: Study) -> float:

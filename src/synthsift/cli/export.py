@@ -71,9 +71,13 @@ def _read_weights(file: Path) -> dict[str, np.ndarray]:
 
 
 def _write_files(columns: dict[str, np.ndarray], folder: Path, out: Path) -> list[str]:
-    """Write the kept rows of every file into `folder`, which will be called `out`; return what to tell of each."""
+    """Write the kept rows of every file into `folder`, which will be called `out`; return what to tell of each.
+
+    Weights have mean 1 over the rows that are written: a learner with a penalty would take larger ones for more rows.
+    """
     names: set[str] = set()
     told = []
+    mean = columns["weight"][columns["keep"]].mean() if columns["keep"].any() else 1.0
     is_image = np.array([table_format(Path(file)) is None for file in columns["file"].tolist()])
     if is_image.all():
         return _copy_images(columns, folder, out)
@@ -83,7 +87,7 @@ def _write_files(columns: dict[str, np.ndarray], folder: Path, out: Path) -> lis
             told.append(f"{file}: nothing kept")
             continue
         name = _free_name(Path(file).name, names)
-        write_selected(file, columns["row"][rows], columns["weight"][rows], folder / name)
+        write_selected(file, columns["row"][rows], columns["weight"][rows] / mean, folder / name)
         told.append(f"{file}: {int(rows.sum()):,} rows -> {out / name}")
     return told
 
@@ -91,6 +95,8 @@ def _write_files(columns: dict[str, np.ndarray], folder: Path, out: Path) -> lis
 def _copy_images(columns: dict[str, np.ndarray], folder: Path, out: Path) -> list[str]:
     """Copy the kept images; validation images get a folder of their own."""
     kept = {name: column[columns["keep"]] for name, column in columns.items()}
+    if len(kept["weight"]):
+        kept["weight"] = kept["weight"] / kept["weight"].mean()
     kept["source"] = np.where(kept["split"] == "valid", "valid", kept["source"])
     return [f"{count:,} images -> {out / name}" for name, count in copy_selected(kept, folder).items()]
 

@@ -18,8 +18,8 @@ def near_best(loss: np.ndarray, counts: np.ndarray, size: np.ndarray | None = No
     """Return which policies may be recommended (p,): those that these rows cannot tell from the best.
 
     The reference (place 0, RealOnly) is left only if the best policy by log-loss is better by more than `LEAVE_REAL`
-    standard errors of the paired difference; else it stands alone. Otherwise all others are meant that are within
-    `NEAR` standard errors of the best.
+    standard errors of the paired difference; else it stands alone. Otherwise all are meant that are ahead of it and
+    within `NEAR` standard errors of the best.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def near_best(loss: np.ndarray, counts: np.ndarray, size: np.ndarray | None = No
     gap = mean[best] - mean
     error = np.sqrt(counts @ (loss[:, [best]] - loss - size[:, None] * gap) ** 2 / total / total)
     is_real = np.arange(loss.shape[1]) == 0
-    return is_real if gap[0] <= LEAVE_REAL * error[0] else (gap <= NEAR * error) & ~is_real
+    return is_real if gap[0] <= LEAVE_REAL * error[0] else (gap <= NEAR * error) & (mean > 0)
 
 
 def recommend(loss: np.ndarray, counts: np.ndarray, size: np.ndarray | None = None) -> int:

@@ -38,6 +38,9 @@ def write_snippets(report: Mapping[str, Any]) -> dict[str, str]:
     """
     file = f"{report['run']}/weights.parquet"
     kept = f"w = pd.read_parquet({file!r}).query('weight > 0').sort_values('file', kind='stable', ignore_index=True)"
+    kept += (
+        ".assign(weight=lambda w: w['weight'] / w['weight'].mean())"  # a penalty would take larger ones for more rows
+    )
     return {
         "export": f"{command_name()} export {shlex.quote(report['run'])} --out curated",
         "sklearn": "\n".join(_sklearn_lines(report, kept)),

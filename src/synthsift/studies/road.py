@@ -18,7 +18,7 @@ from synthsift.represent.encoding import Encoded, encode
 from synthsift.represent.table import FeatureTable
 from synthsift.seeds import Seeds
 from synthsift.sentence import with_weights
-from synthsift.splits import all_copies
+from synthsift.splits import all_copies, distinct_repetitions, pooled
 from synthsift.studies.policies import pick_policies, with_diagnostics, words_of
 from synthsift.training.learners import Learner, Model
 from synthsift.verdict import decide, only_copies, verdict_seeds
@@ -85,7 +85,7 @@ def prepare(loaded: Loaded, plan: Plan) -> tuple[Encoded, Study]:
         embedding=embedding,
         describe=FeatureTable(embedding, {name: k for k, name in enumerate(mixture.ids)}),
         learner=plan.learner,
-        num_seeds=plan.num_seeds,
+        num_seeds=distinct_repetitions(pooled(mixture), plan.num_seeds),
         first_seed=plan.first_seed,
         budget_seconds=plan.budget_seconds,
         workers=max(1, min(2, os.cpu_count() or 1)),
