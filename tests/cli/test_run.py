@@ -64,7 +64,7 @@ def test_the_folder_holds_every_file_and_nothing_else(run: Path) -> None:
     assert sorted(str(file.relative_to(run)) for file in run.rglob("*")) == sorted([*tables, *records, *model])
 
 
-def test_summary(summary: dict[str, Any]) -> None:
+def test_summary(run: Path, summary: dict[str, Any]) -> None:
     verdict = summary["verdict"]
     assert summary["schema"] == 1
     assert set(verdict) >= {"policy", "use", "evidence", "sentence", "gain", "keep_fraction", "effective_fraction"}
@@ -88,6 +88,7 @@ def test_summary(summary: dict[str, Any]) -> None:
     )
     assert {"gsnr", "mean_weight", "largest_share", "effective_batch", "loss", "temper", "step"} <= set(diagnostics)
     assert diagnostics["outcome"] == diagnostics["learned_outcome"] == "finished as intended"
+    assert diagnostics["noise"] in (run / "log.txt").read_text(), "page and terminal say the same"
     assert {"synthsift", "numpy", "torch", "python"} <= set(summary["versions"])
     assert {"load", "encode", "compare", "final", "total"} == set(summary["seconds"])
 

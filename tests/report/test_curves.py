@@ -29,17 +29,9 @@ def test_concentration(share: float, words: str) -> None:
     assert words in text and f"{100 * share:.0f} % of a batch" in text and "holds 50 % of its batch" in text
 
 
-def test_signal_and_noise_by_the_second_half() -> None:
-    assert "12 times its noise: the trusted rows, not chance" in told({"gsnr": [0.0, 0.0, 12.0, 12.0]})
-    assert "0.3 times its noise: chance shaped" in told({"gsnr": [90.0, 90.0, 0.3, 0.3]})
-
-
-def test_sizes_that_would_do() -> None:
-    curves: dict[str, list[Any]] = {"trusted_wanted": [9.0, None, 40.0, 60.0], "rows_wanted": [1.0, None, 700.0, 900.0]}
-    curves |= {"trusted_rows": [200.0] * 4, "batch_rows": [8192.0] * 4}
-    assert "about 60 trusted rows (here 200) and 900 rows of a batch (here 8,192)." in told(curves)
-    nowhere = [None] * 4
-    assert "would do" not in told({**curves, "trusted_wanted": nowhere, "rows_wanted": nowhere})
+def test_the_noise_is_told_in_the_words_of_the_terminal() -> None:
+    assert told({"gsnr": [2.0, 3.0]}, noise="The meta-gradient has a ratio of 3.").count("ratio of 3.") == 1
+    assert "ratio" not in told({"gsnr": [2.0, 3.0]}), "an older run does not say"
 
 
 def test_losses_fall_and_rise_but_the_objective_is_left_alone() -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from synthsift.bilevel.importance import Importance, log_weights_of, weigh_inputs
 from synthsift.bilevel.inputs import source_names
+from synthsift.bilevel.live import Noise
 from synthsift.cli.gallery import make_gallery
 from synthsift.cli.model import save_model
 from synthsift.cli.settings import RunSettings
@@ -244,6 +245,8 @@ def _diagnostics(finished: Finished) -> dict[str, Any]:
         "learned_keep_fraction": keep_fraction(synth),
         "learned_outcome": learned.outcome.value,
     }
+    if len(learned.history.get("gsnr", ())):
+        numbers["noise"] = Noise.of_history(learned.history).sentence()
     last = {name: values[-1] for name, values in learned.history.items() if len(values) and name not in numbers}
     return numbers | {name: float(value) for name, value in last.items() if np.isfinite(value)}
 

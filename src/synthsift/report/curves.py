@@ -53,7 +53,7 @@ def explain_curves(history: Mapping[str, Any] | None, diagnostics: Mapping[str, 
     history : dict or None
         ``step`` and ``curves`` from `collect`.
     diagnostics : dict
-        Those of summary.json; ``temper`` and ``learned_outcome`` are used.
+        Those of summary.json; ``temper``, ``learned_outcome`` and ``noise`` (what the terminal said) are used.
     """
     if not history:
         return []
@@ -62,8 +62,7 @@ def explain_curves(history: Mapping[str, Any] | None, diagnostics: Mapping[str, 
     told = [
         _ended(history["step"], diagnostics),
         _concentration(curves),
-        _signal(curves),
-        _advice(curves),
+        str(diagnostics.get("noise") or ""),
         *_losses(curves),
     ]
     return [words for words in [*told, _temper(diagnostics.get("temper"))] if words]
@@ -92,35 +91,6 @@ def _concentration(curves: Mapping[str, Sequence[float]]) -> str:
     largest = curves.get("largest_share")
     heaviest = f" The heaviest row holds {100 * largest[-1]:.2g} % of its batch." if largest else ""
     return f"At the end {wording.percent(share)} of a batch really counts{rows}, {judged}.{heaviest}"
-
-
-def _signal(curves: Mapping[str, Sequence[float]]) -> str:
-    """Whether the meta-gradient stood out of its noise in the second half."""
-    values = curves.get("gsnr")
-    if not values:
-        return ""
-    late = sorted(values[len(values) // 2 :])
-    middle = late[len(late) // 2]
-    judged = (
-        "the trusted rows, not chance, shaped the weights"
-        if middle > 1
-        else "chance shaped the weights at least as much as the trusted rows did: more trusted rows are needed"
-    )
-    times = f"{middle:.0f}" if middle >= 10 else f"{middle:.1f}"
-    return f"In the second half the signal of the meta-gradient was {times} times its noise: {judged}."
-
-
-def _advice(curves: Mapping[str, Sequence[float]]) -> str:
-    """How many trusted rows and rows of a batch would do, by the second half; "" where no signal showed there."""
-    names = ("trusted_wanted", "rows_wanted", "trusted_rows", "batch_rows")
-    if not all(curves.get(name) for name in names):
-        return ""
-    late = [sorted(curves[name][len(curves[name]) // 2 :]) for name in names]
-    trusted, rows, used, batch = (wording.count(values[len(values) // 2]) for values in late)
-    return (
-        f"A signal as strong as the noise takes about {trusted} trusted rows (here {used}) and {rows} rows of a batch "
-        f"(here {batch})."
-    )
 
 
 def _losses(curves: Mapping[str, Sequence[float]]) -> list[str]:
