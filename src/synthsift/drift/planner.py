@@ -215,8 +215,8 @@ def _plan_data(asked: _Asked, alpha: float, *, accumulate: bool) -> _Answer:
     if typical is not None:
         rows = "the present number of" if typical == 1 else f"{_up(typical, 1):.1f} times the"
         reason = (
-            f"{_no_promise(asked, most)} with any number of rows at {share}; the median forecast reaches it with {rows} "
-            f"rows per round (there with probability {_percent(chance(alpha, typical))}); {why}"
+            f"{_no_promise(asked, most)} with any number of rows at {share}; the median forecast reaches it with "
+            f"{rows} rows per round (there with probability {_percent(chance(alpha, typical))}); {why}"
         )
     elif most >= HARDLY:
         reason = (
@@ -239,7 +239,7 @@ def _least_factor(holds: Callable[[float], bool]) -> float:
 def _no_promise(asked: _Asked, chance: float) -> str:
     """Start of the sentence of a target that may be met but cannot be relied on."""
     return (
-        f"cannot be promised with {_percent(asked.confidence)}: it holds with probability {_percent(chance)} at most,"
+        f"cannot be promised with {_percent(asked.confidence)}; it holds with probability {_percent(chance)} at most,"
     )
 
 
