@@ -40,6 +40,12 @@ def test_record_holds_everything(watched: tuple[Path, str, int]) -> None:
     assert [g["alarm"] for g in record["generations"]] == [False, False, True]
     assert record["verdict"]["alarms"] == ["gen2"] and record["alarms"]["level"] == pytest.approx(0.0025)
     assert len(record["forecast"]["drift"]) == 17 and record["plan"]["target"] == 0.0001
+    plan, page = record["plan"], (watched[0] / "run" / "report.html").read_text()
+    assert (
+        plan["alpha_chance"] < 0.05 and plan["alpha_reason"].startswith("impossible") and plan["alpha_median"] is None
+    )
+    assert f"Target 0.0001: {plan['alpha_reason']}." in watched[1]  # one wording in record, page and terminal
+    assert plan["alpha_reason"] in page and plan["data_reason"] in page
     assert {e["kind"] for e in record["gallery"]} == {"rows"} and len(record["gallery"]) == 4
     table = (watched[0] / "run" / "drift.csv").read_text().splitlines()
     assert len(table) == 1 + 3 * 12 and table[0].startswith("generation,fresh_fraction,p_value,alarm,measure,value")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -97,6 +98,15 @@ def test_guarantees_are_those_of_the_theory() -> None:
     with pytest.raises(DataError, match="0 rounds"):
         found.loop_tv(0.5, 0)
     assert isinstance(found, ScoreAudit)
+
+
+def test_a_bound_of_more_than_one_is_clipped_and_said_to_say_nothing() -> None:
+    found = audit_score(pushed, ROWS, exact, reference_is_exact=True)
+    assert "says nothing" not in str(found) and found.tv < 1
+    loop = found.loop_tv(0.05, 60)
+    assert loop[0] == found.tv and loop[-1] == found.steady_tv(0.05) == 1.0 and np.all(np.diff(loop) >= 0)
+    far = replace(found, high=9.0)
+    assert far.tv == 1.0 and "TV <= 1 (says nothing)" in str(far)
 
 
 @pytest.mark.parametrize(

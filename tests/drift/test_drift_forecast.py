@@ -7,12 +7,13 @@ import math
 import numpy as np
 import pytest
 
-from synthsift.drift.forecast import forecast_drift, what_if
+from synthsift.drift.forecast import forecast_drift, learn_errors, what_if
 from synthsift.drift.laws import feature_drift, next_delta
 from synthsift.drift.planner import plan_loop
 from synthsift.drift.posterior import draw_posterior, simulate_ahead, steady_draws
 from synthsift.drift.traces import DriftTrace, Forecast, Innovation
 from synthsift.records import DataError
+from synthsift.seeds import Seeds
 
 WIDTH = 24
 
@@ -165,6 +166,55 @@ def test_plans_that_cannot_work_say_why() -> None:
     assert more.data_factor is not None and more.data_factor > 1.0 and more.alpha is not None
     zero, _, _ = make_loop(np.random.default_rng(13), np.zeros(6), 7, share=0.0)
     assert "alpha = 0" in plan_loop(zero, 0.05, seeds=0).data_reason
+
+
+def short_trace() -> DriftTrace:
+    """Two noisy rounds: the target of .01 is within reach of the median and far from sure."""
+    return make_loop(np.random.default_rng(17), np.full(2, 0.3), 3, share=0.5, J=0.006, noise=0.001)[0]
+
+
+def test_a_target_that_the_median_reaches_is_not_called_impossible() -> None:
+    trace = short_trace()
+    target = what_if(trace, seeds=0, alpha=0.6)
+    plan = plan_loop(trace, target, seeds=0)
+    assert plan.alpha is None and plan.alpha_median is not None and plan.alpha_chance is not None
+    # The median is the one of the table beside it: it reaches the target there, and not much below.
+    assert plan.alpha_median == pytest.approx(0.6, abs=2e-3)
+    assert what_if(trace, seeds=0, alpha=plan.alpha_median) <= target
+    assert 0.5 < plan.alpha_chance < 0.9
+    # One round on fresh rows only, five times, by a simulation of its own.
+    draws, rng = learn_errors(trace, Seeds(0))[1], np.random.default_rng(18)
+    wander = rng.standard_normal((5, *draws.bias.shape)) * np.sqrt(draws.random_trace / draws.bias.shape[1])[:, None]
+    slow = ((draws.bias + wander) ** 2).sum(axis=2).mean(axis=0)
+    assert plan.alpha_chance == pytest.approx(np.mean(slow <= target), abs=4 * 0.5 / math.sqrt(1000))
+    assert (
+        plan.alpha_reason.startswith("cannot be promised with 90 %") and "a fresh fraction of 0.6" in plan.alpha_reason
+    )
+    assert "impossible" not in plan.alpha_reason + plan.data_reason
+    assert plan.data_factor is None and plan.data_median is not None and "times the rows per round" in plan.data_reason
+    reached = what_if(trace, seeds=0, alpha=0.3, data_factor=plan.data_median)
+    missed = what_if(trace, seeds=0, alpha=0.3, data_factor=plan.data_median / 1.03)
+    assert reached <= target < missed
+
+
+def test_a_target_below_the_median_is_unlikely_before_it_is_impossible() -> None:
+    trace = short_trace()
+    least = what_if(trace, seeds=0, alpha=1.0)
+    unlikely, impossible = plan_loop(trace, 0.5 * least, seeds=0), plan_loop(trace, 0.01 * least, seeds=0)
+    assert unlikely.alpha is unlikely.alpha_median is None and unlikely.alpha_chance is not None
+    assert 0.05 <= unlikely.alpha_chance < 0.5 and f"the median forecast is {least:.3g}" in unlikely.alpha_reason
+    assert impossible.alpha_chance is not None and impossible.alpha_chance < 0.05
+    assert impossible.alpha_reason.startswith("impossible, because one round")
+
+
+@pytest.mark.parametrize("window", [None, (2, 4)])
+def test_even_odds_need_less_than_a_promise(window: tuple[int, int] | None) -> None:
+    trace, _, _ = make_loop(np.random.default_rng(12), np.full(8, 0.2), 9, share=0.0, noise=1e-4)
+    plan = plan_loop(trace, 0.02, seeds=0, window=window)
+    assert plan.alpha is not None and plan.alpha_median is not None and plan.alpha_median < plan.alpha
+    assert plan.data_factor is not None and plan.data_median is not None and plan.data_median < plan.data_factor
+    assert plan.alpha_chance is not None and plan.alpha_chance >= 0.9
+    assert "with probability 90 %" in plan.alpha_reason
 
 
 def test_a_plan_from_the_present_state_needs_more_while_old_drift_remains() -> None:

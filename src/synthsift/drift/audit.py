@@ -68,25 +68,29 @@ class ScoreAudit:
 
     @property
     def tv(self) -> float:
-        """Most that TV(phat, q_{t0}) is, eps/2 at the upper end of the interval."""
-        return one_round_tv(max(self.high, 0.0))
+        """Most that TV(phat, q_{t0}) is, eps/2 at the upper end of the interval; 1, which says nothing, if beyond."""
+        return min(one_round_tv(max(self.high, 0.0)), 1.0)
 
     def loop_tv(self, alpha: float, num_rounds: int) -> np.ndarray:
-        """TV(phat_N, p_data) after N = 1..num_rounds rounds whose models all have this error (num_rounds,), Eq. 13."""
+        """TV(phat_N, p_data) after N = 1..num_rounds rounds whose models all have this error (num_rounds,), Eq. 13.
+
+        Clipped at 1, where the bound says nothing: no two laws are further apart.
+        """
         if num_rounds < 1:
             raise DataError(f"{num_rounds} rounds were asked for; at least 1 is needed")
-        return tv_guarantee(alpha, np.full(num_rounds, math.sqrt(max(self.high, 0.0))))
+        return np.minimum(tv_guarantee(alpha, np.full(num_rounds, math.sqrt(max(self.high, 0.0)))), 1.0)
 
     def steady_tv(self, alpha: float) -> float:
-        """The same in the long run, eps/(2 alpha); 1 or more says nothing."""
-        return steady_tv(alpha, math.sqrt(max(self.high, 0.0)))
+        """The same in the long run, eps/(2 alpha), clipped at 1, where it says nothing."""
+        return min(steady_tv(alpha, math.sqrt(max(self.high, 0.0))), 1.0)
 
     def __str__(self) -> str:
         kind = "" if self.is_exact else " at least (the reference is not the true score: no guarantee)"
         said = f"eps^2 = {self.eps2:.3g} [{self.low:.3g}, {self.high:.3g}]{kind}, from {self.num_rows:,} noised rows"
         if not self.is_exact and self.high <= 0:
             return f"{said}; the reference is worse than the model: use a larger or longer-trained one"
-        return f"{said}; one round: TV <= {self.tv:.3g}, KL <= {self.kl:.3g}" if self.is_exact else said
+        nothing = " (says nothing)" if self.tv == 1 else ""
+        return f"{said}; one round: TV <= {self.tv:.3g}{nothing}, KL <= {self.kl:.3g}" if self.is_exact else said
 
 
 def audit_score(

@@ -247,13 +247,18 @@ class Plan:
     confidence : float
         Probability with which the recommendation is to hold.
     alpha : float or None
-        Smallest fresh fraction that does it; None when none does.
+        Smallest fresh fraction that does it with that probability; None when none does.
     alpha_reason : str
         One sentence.
     data_factor : float or None
         Times the rows per round that do it at the present fresh fraction; None when no amount does.
     data_reason : str
         One sentence.
+    alpha_median, data_median : float or None
+        The same for the median forecast, that is for even odds; None when no fraction, or no number of rows, does.
+    alpha_chance, data_chance : float or None
+        Probability of keeping the target on fresh data only, and with 10,000 times the rows at the present fraction;
+        None for rows without fresh data. Below 0.05 the reasons say impossible.
     """
 
     target: float
@@ -262,3 +267,7 @@ class Plan:
     alpha_reason: str
     data_factor: float | None
     data_reason: str
+    alpha_median: float | None
+    alpha_chance: float | None
+    data_median: float | None
+    data_chance: float | None
