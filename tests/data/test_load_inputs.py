@@ -107,7 +107,7 @@ def test_files_that_share_no_column_need_none_beside_vectors(tmp_path: Path, nam
         assert all(isinstance(x, Table) and x.names == ("a",) for x in found)
     else:
         np.testing.assert_array_equal(np.concatenate(found), loaded.embeddings)
-        with pytest.raises(DataError, match="no column beside|shares no feature"):
+        with pytest.raises(DataError, match=r"no column beside|shares no feature"):
             load(spec)
 
 
