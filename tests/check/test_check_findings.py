@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from planted import as_table, changed, clean, found, texts, with_rows
 
+from synthsift.check.contents import worst
 from synthsift.records import Loaded, Severity
 
 
@@ -234,3 +235,8 @@ def test_a_lacking_class_is_worse_when_no_source_has_it() -> None:
     assert found(two_sources(clean(), 75))["SS144"].severity is Severity.note
     alone = changed(clean(), "synth", y=lambda y: np.where(y == 2, 0, y))
     assert found(alone)["SS144"].severity is Severity.warning
+
+
+@pytest.mark.parametrize(("count", "tail"), [(5, "4"), (6, "4; and 1 more source"), (7, "4; and 2 more sources")])
+def test_of_many_sources_the_first_five_are_told(count: int, tail: str) -> None:
+    assert worst([(-float(k), str(k)) for k in range(count)]) == f"0; 1; 2; 3; {tail}"

@@ -33,6 +33,7 @@ def test_clean_files(tmp_path: Path) -> None:
     ended = synthsift(*check_words(tmp_path))
     assert (ended.code, ended.out) == (0, "Nothing found.\n")
     assert "40 real + 0 validation + 0 test rows, 40 synthetic rows from 1 source, 2 classes" in ended.err
+    assert re.search(r"Looked for (less than a second|[1-9]\d* s)\.$", ended.err, re.MULTILINE), ended.err
     assert json.loads(synthsift(*check_words(tmp_path), "--json").out) == []
 
 

@@ -250,8 +250,10 @@ def test_a_run_holds_a_plan_and_can_be_planned_from(tmp_path: Path) -> None:
     assert synthsift(*two_files(tmp_path, real=real, synthetic=made)).code == 0
     inside = json.loads((tmp_path / "run" / "plan.json").read_text())
     assert inside["num_synth"] == 120 and inside["curves"]["none"] and inside["check"]["sentence"]
-    plan = planned("mixing", tmp_path / "run", "--draws", 20)
+    plan = planned("mixing", tmp_path / "run")
     assert plan["from"] == "run" and plan["num_synth"] == 120 and plan["ridge"] == inside["ridge"]
+    same = ("curves", "at_hand", "worth", "weight", "check", "num_draws", "sizes")  # the page and the screen agree
+    assert {name: plan[name] for name in same} == {name: inside[name] for name in same}
     assert planned("collapse", tmp_path / "run")["from"] == "run"
 
 

@@ -11,7 +11,6 @@ import numpy as np
 from synthsift.cli.plan_mixing import MixingAsk, plan_mixing
 from synthsift.cli.plan_reading import target_direction
 from synthsift.cli.plan_rows import PlanRows, binary_rows
-from synthsift.cli.plan_run import CHECK, NUM_DRAWS, NUM_SIZES
 from synthsift.cli.plan_sources import rows_report
 from synthsift.cli.plan_words import mixing_sentences
 from synthsift.cli.plan_worlds import NumberWorld, RowWorld
@@ -40,8 +39,8 @@ def world(seed: int, real: int, synth: int, dim: int, apart: float, wrong: float
 
 
 def planned(rows: PlanRows, **changes: Any) -> dict[str, Any]:
-    asked = {"knows_noise": False, "num_draws": NUM_DRAWS, "num_sizes": NUM_SIZES, "num_synth": float(len(rows.t))}
-    return rows_report(rows, MixingAsk(**{**asked, **changes}), Seeds(0), {}, kind="run", check=CHECK)
+    asked = {"knows_noise": False, "num_synth": float(len(rows.t))}
+    return rows_report(rows, MixingAsk(**{**asked, **changes}), Seeds(0), {}, kind="run")
 
 
 @cache

@@ -257,6 +257,34 @@ def test_hostile_names_and_a_circle_of_links(folder: Path, tmp_path: Path) -> No
     assert ended.code == 2 and "cannot be written" in ended.err, ended.err
 
 
+def test_only_parquet_is_written(folder: Path, tmp_path: Path) -> None:
+    for name in ("w.csv", "w", "w.parquet.gz"):
+        ended = score(folder, tmp_path / name, folder / "good.csv", run="nothing")  # refused before the run is read
+        assert ended.code == 2 and "does not end in .parquet" in ended.err, ended.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_weights_that_say_nothing_and_harmful_sources_are_told(folder: Path, tmp_path: Path) -> None:
+    from synthsift.cli.model import load_model, save_model
+
+    for start, name in ((False, "power"), (True, "start")):
+        shutil.copytree(folder / "run", tmp_path / name)
+        arrays, settings = load_model(folder / "run" / "model")
+        blank = [key for key in arrays if key.endswith(".last.weight")] if start else ["metanet.temper"]
+        assert blank
+        save_model(tmp_path / name / "model", arrays | {key: 0 * arrays[key] for key in blank}, settings)
+        ended = score(tmp_path, tmp_path / f"{name}.parquet", f"good={folder / 'good.csv'}", run=name)
+        assert ended.code == 0 and ended.err.splitlines() == [
+            "The run's meta-network found nothing to go by: all rows get the same weight."
+        ]
+        assert np.ptp(columns_of(tmp_path / f"{name}.parquet")["learned_weight"]) < 1e-12
+    file = tmp_path / "power" / "summary.json"
+    record = json.loads(file.read_text())
+    file.write_text(json.dumps({**record, "verdict": {**record["verdict"], "reason": "harmful"}}))
+    ended = score(tmp_path, tmp_path / "h.parquet", f"good={folder / 'good.csv'}", run="power")
+    assert ended.code == 0 and len(ended.err.splitlines()) == 2 and "advises against using" in ended.err, ended.err
+
+
 def test_a_run_without_learned_weights_cannot_weigh(folder: Path, tmp_path: Path) -> None:
     words = ["run", "--real", folder / "real.csv", "--synthetic", folder / "good.csv", "--label", "label"]
     assert synthsift(*words, "--out", tmp_path / "run", "--seeds", "1", "--policies", "RealOnly").code == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from small_files import one_table, rows, two_files, write, write_npz
 
 from synthsift.data.load import DataSpec, load
-from synthsift.records import DataError
+from synthsift.records import DataError, Table
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
@@ -85,6 +86,29 @@ def test_embeddings_row_by_row_follow_the_rows_that_were_drawn(tmp_path: Path) -
     assert loaded.embeddings[:12, 0].tolist() == (4.0 * loaded.mixture.real.row).tolist()
     assert loaded.embeddings[12:, 0].tolist() == [1000 + 4.0 * row for row in range(30) if row != 4]
     assert loaded.test_embeddings[:, 0].tolist() == [5000 + 4.0 * row for row in range(9)]
+
+
+@pytest.mark.parametrize("names", [("label",), ("label", "a"), ("label", "c")])
+def test_files_that_share_no_column_need_none_beside_vectors(tmp_path: Path, names: tuple[str, ...]) -> None:
+    """The vectors are the inputs; with a column that all files have, the tables stay the inputs."""
+    cells: dict[str, Callable[[int], object]] = {"label": lambda i: "ab"[i % 2], "a": lambda i: i, "c": lambda i: i}
+    made = [{name: cells[name](i) for name in names} for i in range(30)]
+    real = [{name: cells[name](i) for name in ("label", "a")} for i in range(20)]
+    files = {"real": real if len(names) > 1 else [{"label": row["label"]} for row in real], "made": made}
+    paths = {name: write(tmp_path / f"{name}.csv", some) for name, some in files.items()}
+    for name, some in files.items():
+        np.save(tmp_path / f"{name}.npy", vectors(len(some), start=7 * len(some)))
+    entries = tuple(f"{paths[name]}={tmp_path}/{name}.npy" for name in files)
+    spec = DataSpec((paths["real"],), synthetic=(paths["made"],), label="label")
+    loaded = load(replace(spec, embeddings=entries))
+    assert loaded.embeddings is not None
+    found = [part.x for part in loaded.mixture.parts if len(part)]
+    if "a" in names:
+        assert all(isinstance(x, Table) and x.names == ("a",) for x in found)
+    else:
+        np.testing.assert_array_equal(np.concatenate(found), loaded.embeddings)
+        with pytest.raises(DataError, match=r"no column beside|shares no feature"):
+            load(spec)
 
 
 @pytest.mark.parametrize("as_list", [False, True])

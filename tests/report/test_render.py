@@ -190,6 +190,9 @@ def test_five_megabytes_are_never_passed(
     assert "and 260 more sources" in text and "and 1960 more classes" in text
     markdown = render_markdown({**report, **parts})
     assert markdown.count("And 4900 more in summary.json.") == 2
+    one_more = {**report, **parts, "kept": {**kept, "sources": kept["sources"][:41]}}
+    assert "and 1 more source in weights" in render_html(one_more)
+    assert "And 1 more source in weights" in render_markdown(one_more)
     assert "And 260 more sources in weights.parquet." in markdown and "And 1960 more classes in weights" in markdown
 
 

@@ -156,7 +156,8 @@ def examples(ids: np.ndarray, limit: int = 3) -> str:
 def worst(seen: Sequence[tuple[float, str]], limit: int = 5) -> str:
     """Join what was seen of several sources, the largest number first; of many only the first ones are told."""
     told = [text for _, text in sorted(seen, key=lambda item: -item[0])]
-    return "; ".join(told[:limit]) + (f"; and {len(told) - limit} more sources" if len(told) > limit else "")
+    more = len(told) - limit
+    return "; ".join(told[:limit]) + (f"; and {more} more source{'s' * (more > 1)}" if more > 0 else "")
 
 
 def percent(share: float) -> str:

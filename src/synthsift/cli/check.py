@@ -57,7 +57,9 @@ def execute_check(spec: DataSpec, saw: str, out: Path | None, console: Console) 
         sys.stdout.write(json.dumps(plain, indent=1) + "\n")
     else:
         _print(findings)
-    console.say(f"Looked for {time.perf_counter() - started:.0f} s.{f' Findings: {out}' if out else ''}")
+    seconds = time.perf_counter() - started
+    took = f"{seconds:.0f} s" if seconds >= 1 else "less than a second"
+    console.say(f"Looked for {took}.{f' Findings: {out}' if out else ''}")
     return int(any(finding.severity is Severity.error for finding in findings))
 
 

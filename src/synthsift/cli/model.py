@@ -107,6 +107,12 @@ class RowWeigher:
         describe = RowDescriber.restore(part_of(arrays, "features"))
         return RowWeigher(describe, inputs, network, float(learned["temper"][0]), float(learned["shift"][0]))
 
+    @property
+    def says_nothing(self) -> bool:
+        """Whether all rows get the same weight: the power is 0, or no network has left its start."""
+        last = [value for name, value in self.network.state_dict().items() if name.endswith("last.weight")]
+        return self.temper == 0 or not any(bool(value.any()) for value in last)
+
     def __call__(self, x: np.ndarray, y: np.ndarray, source: np.ndarray) -> np.ndarray:
         """Return the learned weight (n,) of encoded rows `x` (n, d) with label codes and sources (n,)."""
         import torch

@@ -130,9 +130,10 @@ def binary_rows(
     subject = _subject(names[code], negative, len(present), signs, is_named=positive is not None)
     few = int(min((signs == 1).sum(), (signs == -1).sum()))
     if few < LEAST_CLASS_ROWS:
+        other, advice = (REST, "choose another --positive, or ") if len(present) > 2 else (repr(negative), "")
         raise DataError(
-            f"{names[code]!r} against {negative} leaves {few} real rows on one side; at least {LEAST_CLASS_ROWS} are "
-            "needed to plan from rows: choose another --positive, or plan from numbers"
+            f"{names[code]!r} against {other} leaves {few} real rows on one side; at least {LEAST_CLASS_ROWS} are "
+            f"needed to plan from rows: {advice}plan from numbers"
         )
     x, z = real.astype(float), synth.astype(float)
     middle = (x[signs == 1].mean(axis=0) + x[signs == -1].mean(axis=0)) / 2.0

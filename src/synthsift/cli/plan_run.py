@@ -1,7 +1,8 @@
 """plan.json of a run: what more of its synthetic data would do, from its own rows.
 
-Small, because it comes with every run: fewer amounts and draws than `plan mixing`, no search for a ridge. A run without
-an audit does not know how many labels are wrong, so that verifiers are not compared; `plan mixing RUN --audit` does.
+As `plan mixing RUN` without flags, so that both give the same numbers, but without the search for a ridge. A run
+without an audit does not know how many labels are wrong, so that verifiers are not compared; `plan mixing RUN --audit`
+does.
 """
 
 from __future__ import annotations
@@ -17,10 +18,6 @@ from synthsift.records import DataError
 from synthsift.seeds import Seeds
 from synthsift.writing import write_json
 
-NUM_SIZES = 16
-NUM_DRAWS = 100
-CHECK = {"max_rows": 2000, "draws": 3}
-
 
 def write_plan(path: Path, study: Study) -> None:
     """Write plan.json into the run folder: the plan, or the reason why the theory does not apply."""
@@ -32,14 +29,8 @@ def plan_of(study: Study) -> dict[str, Any]:
     mixture = study.mixture
     try:
         rows = mixture_rows(study.embedding, mixture.y, mixture.is_synth, mixture.classes)
-        ask = MixingAsk(
-            knows_noise=False,
-            num_synth=float(len(rows.t)),
-            num_draws=NUM_DRAWS,
-            num_sizes=NUM_SIZES,
-            retune=False,
-        )
-        seeds = Seeds(study.first_seed).child("plan mixing")
-        return rows_report(rows, ask, seeds, {}, kind="run", check=CHECK)
+        ask = MixingAsk(knows_noise=False, num_synth=float(len(rows.t)), retune=False)
+        seeds = Seeds(0).child("plan mixing")  # that of the command, whatever the seed of the run
+        return rows_report(rows, ask, seeds, {}, kind="run")
     except (DataError, ArithmeticError) as error:
         return {"schema": 1, "plan": "mixing", "curves": None, "reason": f"{error}."}

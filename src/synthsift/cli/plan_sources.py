@@ -88,11 +88,8 @@ def rows_report(
     numbers: Mapping[str, Any],
     *,
     kind: str,
-    check: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """Plan from rows: with synthetic ones by their moments, else by the geometry of the real ones.
-
-    `check` limits the trained classifiers that the plan is checked by (see `RowWorld.check`).
 
     Raises
     ------
@@ -127,7 +124,7 @@ def rows_report(
     notes += overlap_note(rows)
     row_world = RowWorld(x, rows.y, z, rows.t, ridge, seeds, ask.num_draws)
     ask = ask if ask.num_synth else replace(ask, num_synth=float(len(rows.t)))
-    return _assembled(row_world, ask, seeds, kind, notes, row_world.check(**(check or {})), rows)
+    return _assembled(row_world, ask, seeds, kind, notes, row_world.check(), rows)
 
 
 def _assembled(

@@ -21,7 +21,8 @@ from synthsift.theory.mixing_curve import LARGEST_NOISE, JudgedRows, Questions, 
 from synthsift.theory.mixing_sources import pilot_source
 
 RIDGES = np.geomspace(1e-4, 1e3, 29)
-CHECK_DRAWS = 10
+CHECK_DRAWS = 10  # trained classifiers for each amount and fold of the check,
+CHECK_ROWS = 20_000  # on at most so many synthetic rows
 FOLDS = 5
 
 
@@ -189,15 +190,8 @@ class RowWorld:
         alone, mixed = right[judged].T @ counts / counts.sum(axis=0)
         return alone, mixed
 
-    def check(self, *, max_rows: int = 20_000, draws: int = CHECK_DRAWS) -> list[dict[str, float]]:
+    def check(self) -> list[dict[str, float]]:
         """Train on part of the synthetic rows and compare with the prediction from the other part.
-
-        Parameters
-        ----------
-        max_rows : int
-            Train on at most so many synthetic rows.
-        draws : int
-            Trained classifiers for each amount and fold.
 
         Returns
         -------
@@ -212,10 +206,10 @@ class RowWorld:
         place = half.fold
         judged = place >= 0
         found = []
-        most = min(len(drawn), max_rows)
+        most = min(len(drawn), CHECK_ROWS)
         for size in np.unique(np.geomspace(max(10, most // 16), most, 3).astype(int)):
             predicted = float(accuracy_curve(half, [float(size)], self.ridge, Questions.of_rates(0.0))[0, 0])
-            right = self._measured(drawn, int(size), place, draws)
+            right = self._measured(drawn, int(size), place)
             error = float(right[judged].std(ddof=1) / np.sqrt(judged.sum()))
             measured = float(right[judged].mean())
             found.append(
@@ -224,18 +218,18 @@ class RowWorld:
             )  # fmt: skip
         return found
 
-    def _measured(self, pool: np.ndarray, size: int, place: np.ndarray, draws: int) -> np.ndarray:
+    def _measured(self, pool: np.ndarray, size: int, place: np.ndarray) -> np.ndarray:
         """Share of trained classifiers (n,) that are right on each judging row."""
         right = np.zeros(len(self.y))
         for fold in range(FOLDS):
             train, judge = place != fold, place == fold
             gram, pull = self.x[train].T @ self.x[train], self.x[train].T @ self.y[train]
             penalty = self.ridge * (int(train.sum()) + size) * np.eye(len(gram))
-            for repeat in range(draws):
+            for repeat in range(CHECK_DRAWS):
                 taken = self.seeds.numpy(f"check-{size}-{repeat}").permutation(pool)[:size]
                 z, t = self.z[taken], self.t[taken]
                 w = np.linalg.solve(gram + z.T @ z + penalty, pull + z.T @ t)
-                right[judge] += (self.y[judge] * (self.x[judge] @ w) > 0) / draws
+                right[judge] += (self.y[judge] * (self.x[judge] @ w) > 0) / CHECK_DRAWS
         return right
 
 

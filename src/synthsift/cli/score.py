@@ -113,12 +113,14 @@ def execute_score(run: Path, rows: NewRows, out: Path, *, overwrite: bool = Fals
     ------
     DataError
         If the run has no meta-network, its model is of another version or changed, a column or class is unknown, or
-        `out` is there already.
+        `out` is there already or does not end in .parquet.
     """
     import torch
 
     torch.set_num_threads(1)
-    read_summary(run)  # refuses a run that is not finished
+    if out.suffix.lower() != ".parquet":
+        raise DataError(f"--out {out} does not end in .parquet, the only format that is written; name a .parquet file")
+    verdict = read_summary(run)["verdict"]  # refuses a run that is not finished
     if out.exists() and not overwrite:
         raise DataError(f"{out} is there already; name another file, or say --overwrite")
     if out.is_dir() or not Path(os.path.realpath(out)).parent.is_dir():
@@ -145,8 +147,20 @@ def execute_score(run: Path, rows: NewRows, out: Path, *, overwrite: bool = Fals
                 f"{name} is no source of the run ({', '.join(known)}): its rows were weighed as of an unknown source.\n"
             )
             sys.stderr.write(printable(seen))
+        for line in _warnings(weigh, verdict):
+            sys.stderr.write(f"{line}\n")
         sys.stdout.write(f"{told.count:,} rows -> {out}\n")
     return 0
+
+
+def _warnings(weigh: RowWeigher, verdict: Mapping[str, Any]) -> list[str]:
+    """Say where the weights tell no rows apart, and where the run found that these sources do harm."""
+    lines = []
+    if weigh.says_nothing:
+        lines.append("The run's meta-network found nothing to go by: all rows get the same weight.")
+    if verdict.get("reason") == "harmful":
+        lines.append("The run advises against using its synthetic sources: its verdict is that they are harmful.")
+    return lines
 
 
 def _completed(rows: NewRows, spec: Mapping[str, Any], settings: Mapping[str, Any]) -> NewRows:

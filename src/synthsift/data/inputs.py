@@ -10,6 +10,7 @@ import numpy as np
 from synthsift.data import notices
 from synthsift.data.arrays import SOUND, flat_inputs, unsound_rows
 from synthsift.data.columns import NumberColumn, key_texts
+from synthsift.data.files import is_unnamed
 from synthsift.data.parts import Part
 from synthsift.data.spec import DataSpec
 from synthsift.data.tables import build_tables
@@ -47,6 +48,15 @@ def build_inputs(parts: Sequence[Part], spec: DataSpec) -> tuple[list[Any], list
     if "arrays" in kinds:
         return _arrays(parts)
     return _documents(parts, spec.text, spec.keys) if spec.text else build_tables(parts, spec.keys)
+
+
+def share_columns(parts: Sequence[Part], spec: DataSpec) -> bool:
+    """Whether every file has inputs to learn from: arrays, images, texts, or a column that the real rows have too."""
+    if spec.text or any(part.raw.x is not None for part in parts):
+        return True
+    real = {name for part in parts if part.role == "real" for name in part.raw.names}
+    features = {name for name in real - spec.keys if not is_unnamed(name)}
+    return all(features & set(part.raw.names) for part in parts)
 
 
 def _kind(part: Part) -> str:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from synthsift.data.folders import list_images
-from synthsift.data.inputs import build_inputs
+from synthsift.data.inputs import build_inputs, share_columns
 from synthsift.data.labels import UNKNOWN, encode_labels
 from synthsift.data.origins import find_groups, find_parents
 from synthsift.data.parts import Part
@@ -48,9 +48,15 @@ def load(spec: DataSpec) -> Loaded:
 
 
 def assemble(reading: Reading, spec: DataSpec) -> Loaded:
-    """Return the rows of all parts, inputs and labels brought to one form."""
+    """Return the rows of all parts, inputs and labels brought to one form.
+
+    Beside own vectors no input column is needed: where the tables share none, the vectors are the inputs, and rows are
+    copies of one another if their vectors are equal.
+    """
     parts = reading.parts
-    inputs, about_inputs = build_inputs(parts, spec)
+    only_vectors = bool(spec.embeddings) and not share_columns(parts, spec)
+    none = [np.zeros((len(part), 0), np.float32) for part in parts]
+    inputs, about_inputs = (none, list[Finding]()) if only_vectors else build_inputs(parts, spec)
     codes, classes, about_labels = encode_labels(parts, spec.label_column)
     parents, about_parents = find_parents(parts, reading.real_ids, spec)
     groups, about_groups = find_groups(parts, spec.group)
@@ -59,6 +65,8 @@ def assemble(reading: Reading, spec: DataSpec) -> Loaded:
     findings = [*reading.findings, *about_inputs, *about_labels, *about_parents, *about_groups]
     totals = {part.raw.file: part.raw.total for part in parts if part.raw.folder is None}
     vectors = load_vectors(spec.embeddings, totals, spec.id)
+    if only_vectors and vectors is not None:
+        examples = [(role, replace(some, x=vectors_of(vectors, some))) for role, some in examples]
     return _loaded(examples, classes, findings, vectors)
 
 

@@ -14,7 +14,7 @@ from synthsift.cli.flags import DATA, MORE, OUTPUT, option
 def score(
     run_folder: Annotated[Path, option("Finished run folder.", DATA, "--run", metavar="RUN")],
     synthetic: Annotated[list[str], option("[NAME=]FILE of new labelled rows, or a folder of images.", DATA)],
-    out: Annotated[Path, option("Parquet file to write: id, source, row, learned_weight.", OUTPUT)],
+    out: Annotated[Path, option(".parquet file to write: id, source, row, learned_weight.", OUTPUT)],
     label: flags.Label = None,
     text: flags.Text = None,
     id_column: flags.IdColumn = None,
