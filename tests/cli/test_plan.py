@@ -150,7 +150,7 @@ def test_collapse_from_numbers_is_the_formula() -> None:
     for words in (
         "do not pool them",
         "worth at most 400 real",
-        "the floor is reached at about 620",
+        "ends at a floor of 0.32, however many rows there are: beyond about 7,000 rows of this mix it changes by less",
         "Pool at most about 400",
     ):
         assert words in said(plan), words
@@ -172,9 +172,48 @@ def test_a_bigger_model_hurts_where_the_mismatch_is_large() -> None:
     assert "A bigger model helps here" in said(planned("collapse", *numbers, "--mismatch", 1))
 
 
+@pytest.mark.parametrize(
+    ("num_real", "num_synth", "dim", "mismatch", "ridge"),
+    [
+        (20_000, 200_000, 300, 0.3, 0), (1000, 100_000, 200, 0.05, 0), (36, 54, 20, 0.5, 0.3),
+        (300, 700, 100, 40, 0.01), (1e6, 1e3, 50, 1, 0),
+    ],
+)  # fmt: skip
+def test_rows_near_the_floor(num_real: float, num_synth: float, dim: int, mismatch: float, ridge: float) -> None:
+    """From these rows on the error of the same mix is within a tenth of its floor, and at half of them it is not."""
+    asked = ("--num-real", num_real, "--num-synth", num_synth, "--dim", dim, "--mismatch", mismatch, "--ridge", ridge)
+    plan = planned("collapse", *asked)
+    rows = plan["near_floor_rows"] * np.array([0.5, 1.0, 2.0, 100.0])
+    share = plan["synth_fraction"]
+    error = predict_error((1 - share) * rows, share * rows, dim, mismatch=mismatch, ridge=ridge).mean / plan["floor"]
+    assert error[0] > 1.15 and error[1] == pytest.approx(1.1, abs=0.005)
+    assert 1 < error[3] < error[2] < 1.06
+    assert plan["mix"]["rows"][-1] > rows[1]  # the picture shows it
+
+
+def test_a_floor_out_of_reach_is_not_told() -> None:
+    plan = planned("collapse", "--num-real", 10_000, "--num-synth", 1, "--dim", 100, "--mismatch", 1e-6)
+    assert plan["floor"] > 0 and plan["near_floor_rows"] is None and "floor" not in said(plan)
+
+
+def test_a_best_width_is_told_only_where_both_ends_are_worse() -> None:
+    noisy = ("--num-real", 300, "--num-synth", 300, "--dim", 400, "--mismatch", 0.5, "--real-noise-variance", 0.3)
+    plan = planned("collapse", *noisy, "--ridge", 0.01)
+    best, errors = plan["size"]["best"], plan["size"]["error"]
+    assert min(errors[0], errors[-1]) > 1.05 * best["error"] and "The best width is about" in said(plan)
+    assert "at ridge" not in said(plan)
+    assert "(at ridge 0.001)" in said(planned("collapse", *noisy))  # without ridge a width curve has a pole
+    flat = planned("collapse", "--num-real", 20_000, "--num-synth", 200_000, "--dim", 300, "--mismatch", 0.3)
+    assert flat["size"]["best"]["is_interior"] and "best width" not in said(flat)  # 1.5 % at the wide end
+    at_hand = planned("collapse", *noisy, "--ridge", 0.01, "--width", 20_000)
+    assert "hardly matters here" in said(at_hand) and "best width" not in said(at_hand)
+
+
 def test_no_mismatch_has_no_floor() -> None:
     plan = planned("collapse", "--num-real", 500, "--num-synth", 500, "--dim", 20, "--mismatch", 0)
-    assert plan["onset_rows"] is None and plan["floor"] == 0 and "never falls below" not in said(plan)
+    assert plan["near_floor_rows"] is None and plan["floor"] == 0 and "floor" not in said(plan)
+    ridged = planned("collapse", "--num-real", 500, "--num-synth", 500, "--dim", 20, "--mismatch", 0, "--ridge", 0.1)
+    assert ridged["floor"] > 0 and "floor" not in said(ridged)  # the ridge's own, no matter of the mix
     assert "nothing limits" in said(plan)
 
 
