@@ -136,7 +136,7 @@ def draw_mix(axes: Axes, plan: Mapping[str, Any]) -> None:
     _line(axes, rows, mix["mixed"], WARM, f"{100 * plan['synth_fraction']:.3g} % synthetic")
     _line(axes, rows, mix["clean"], INK, "without mismatch")
     if plan["floor"] > 0:
-        label = "floor (within 10 % right of the line)" if plan["near_floor_rows"] else "floor"
+        label = "floor (10 % off at line)" if plan["near_floor_rows"] else "floor"
         axes.axhline(plan["floor"], color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), label=label)
     if plan["near_floor_rows"]:
         _mark(axes, plan["near_floor_rows"])
