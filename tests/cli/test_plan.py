@@ -196,6 +196,11 @@ def test_a_floor_out_of_reach_is_not_told() -> None:
     assert plan["floor"] > 0 and plan["near_floor_rows"] is None and "floor" not in said(plan)
 
 
+def test_few_rows_of_many_features_have_a_curve_of_the_mix() -> None:
+    plan = planned("collapse", "--num-real", 1, "--num-synth", 1, "--dim", 2000, "--mismatch", 1)  # 1,000 n is the pole
+    assert np.all(np.diff(plan["mix"]["rows"]) > 0) and plan["near_floor_rows"] < plan["mix"]["rows"][-1]
+
+
 def test_a_best_width_is_told_only_where_both_ends_are_worse() -> None:
     noisy = ("--num-real", 300, "--num-synth", 300, "--dim", 400, "--mismatch", 0.5, "--real-noise-variance", 0.3)
     plan = planned("collapse", *noisy, "--ridge", 0.01)
@@ -284,6 +289,20 @@ def test_collapse_from_files(files: tuple[str, str]) -> None:
     assert any(note.startswith("real rows alone: squared error") for note in plan["notes"])
 
 
+def test_collapse_from_files_with_an_audit(files: tuple[str, str], tmp_path: Path) -> None:
+    """The audited share of wrong labels takes the place of the fitted mismatch, and the check judges it."""
+    asked = ("collapse", "--real", files[0], "--synthetic", files[1], "--label", "label")
+    audit = write(tmp_path / "a.csv", {"right": [1, 0, 1, 1, 1] * 20, "kept": [1, 0, 1, 1, 1] * 20})
+    plan, fitted = planned(*asked, "--audit", audit), planned(*asked)
+    assert plan["mismatch"]["value"] == pytest.approx(4 * 0.2) and plan["mismatch"]["low"] < 0.8
+    assert any("used instead: c^2 = 4 x 20/100" in note for note in plan["notes"])
+    assert fitted["mismatch"]["value"] < 0.4  # the flips are random: they shrink the rule and do not turn it
+    last = [found["check"]["points"][-1] for found in (fitted, plan)]
+    assert last[0]["rows"] == last[1]["rows"] == 400 and last[0]["measured"] == last[1]["measured"]
+    assert last[1]["predicted"] > last[0]["predicted"]  # so the audit is the upper end, as its note says
+    assert plan["check"]["grade"] == "bad" and "do not believe" in plan["check"]["sentence"].lower()
+
+
 def test_a_run_holds_a_plan_and_can_be_planned_from(tmp_path: Path) -> None:
     real, made = draw(90, 1), draw(120, 2, flipped=0.2)
     assert synthsift(*two_files(tmp_path, real=real, synthetic=made)).code == 0
@@ -292,6 +311,9 @@ def test_a_run_holds_a_plan_and_can_be_planned_from(tmp_path: Path) -> None:
     plan = planned("mixing", tmp_path / "run", "--draws", 20)
     assert plan["from"] == "run" and plan["num_synth"] == 120 and plan["ridge"] == inside["ridge"]
     assert planned("collapse", tmp_path / "run")["from"] == "run"
+    audit = write(tmp_path / "a.csv", {"right": [1] * 95 + [0] * 5})
+    audited = planned("collapse", tmp_path / "run", "--audit", audit)
+    assert audited["from"] == "run" and audited["mismatch"]["value"] == pytest.approx(0.2)
 
 
 def test_a_run_that_the_theory_does_not_fit_says_so(tmp_path: Path) -> None:

@@ -197,7 +197,7 @@ def _nearest(sizes: np.ndarray, ask: CollapseAsk) -> int:
 def _mix_curve(ask: CollapseAsk, c2_draws: np.ndarray, floor: float) -> dict[str, Any]:
     """Error against all rows at this synthetic share, beside the same rows without mismatch; it ends at the floor."""
     total = ask.num_real + ask.num_synth
-    ends = 1e3 * total * 10.0 ** np.arange(20)
+    ends = max(1e3 * total, 1e2 * ask.dim) * 10.0 ** np.arange(20)
     ends = ends[: max(1, int((ends <= MOST_ROWS).sum()))]
     at_ends = predict_error((1 - ask.fraction) * ends, ask.fraction * ends, ask.dim, mismatch=ask.c2, **ask.options)
     near = np.abs(at_ends.mean - floor) <= NEAR_FLOOR * floor
