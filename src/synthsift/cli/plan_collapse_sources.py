@@ -165,8 +165,8 @@ def _ask_rows(rows: PlanRows, numbers: Mapping[str, Any], audit: Audit | None = 
         synth_noise = max(synth_noise + max(fitted.mismatch.value, 0.0) - mismatch.value, 0.0)
         notes.append(
             f"used instead: c^2 = 4 x {audit.wrong}/{audit.num_rows} (share of all audited labels that are wrong, kept "
-            f"or not, since the rows are pooled as they are) and synthetic noise {synth_noise:.3g}, as if all of it were "
-            "a wrong rule; what is random averages out and costs less"
+            f"or not, since the rows are pooled as they are) and synthetic noise {synth_noise:.3g}, as if all of it "
+            "were a wrong rule; what is random averages out and costs less"
         )
     ask = CollapseAsk(
         float(len(rows.y)),
