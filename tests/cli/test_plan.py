@@ -150,7 +150,7 @@ def test_collapse_from_numbers_is_the_formula() -> None:
     for words in (
         "do not pool them",
         "worth at most 400 real",
-        "the floor is reached at about 620",
+        "ends at a floor of 0.32, however many rows there are: beyond about 7,000 rows of this mix it changes by less",
         "Pool at most about 400",
     ):
         assert words in said(plan), words
@@ -172,9 +172,53 @@ def test_a_bigger_model_hurts_where_the_mismatch_is_large() -> None:
     assert "A bigger model helps here" in said(planned("collapse", *numbers, "--mismatch", 1))
 
 
+@pytest.mark.parametrize(
+    ("num_real", "num_synth", "dim", "mismatch", "ridge"),
+    [
+        (20_000, 200_000, 300, 0.3, 0), (1000, 100_000, 200, 0.05, 0), (36, 54, 20, 0.5, 0.3),
+        (300, 700, 100, 40, 0.01), (1e6, 1e3, 50, 1, 0),
+    ],
+)  # fmt: skip
+def test_rows_near_the_floor(num_real: float, num_synth: float, dim: int, mismatch: float, ridge: float) -> None:
+    """From these rows on the error of the same mix is within a tenth of its floor, and at half of them it is not."""
+    asked = ("--num-real", num_real, "--num-synth", num_synth, "--dim", dim, "--mismatch", mismatch, "--ridge", ridge)
+    plan = planned("collapse", *asked)
+    rows = plan["near_floor_rows"] * np.array([0.5, 1.0, 2.0, 100.0])
+    share = plan["synth_fraction"]
+    error = predict_error((1 - share) * rows, share * rows, dim, mismatch=mismatch, ridge=ridge).mean / plan["floor"]
+    assert error[0] > 1.15 and error[1] == pytest.approx(1.1, abs=0.005)
+    assert 1 < error[3] < error[2] < 1.06
+    assert plan["mix"]["rows"][-1] > rows[1]  # the picture shows it
+
+
+def test_a_floor_out_of_reach_is_not_told() -> None:
+    plan = planned("collapse", "--num-real", 10_000, "--num-synth", 1, "--dim", 100, "--mismatch", 1e-6)
+    assert plan["floor"] > 0 and plan["near_floor_rows"] is None and "floor" not in said(plan)
+
+
+def test_few_rows_of_many_features_have_a_curve_of_the_mix() -> None:
+    plan = planned("collapse", "--num-real", 1, "--num-synth", 1, "--dim", 2000, "--mismatch", 1)  # 1,000 n is the pole
+    assert np.all(np.diff(plan["mix"]["rows"]) > 0) and plan["near_floor_rows"] < plan["mix"]["rows"][-1]
+
+
+def test_a_best_width_is_told_only_where_both_ends_are_worse() -> None:
+    noisy = ("--num-real", 300, "--num-synth", 300, "--dim", 400, "--mismatch", 0.5, "--real-noise-variance", 0.3)
+    plan = planned("collapse", *noisy, "--ridge", 0.01)
+    best, errors = plan["size"]["best"], plan["size"]["error"]
+    assert min(errors[0], errors[-1]) > 1.05 * best["error"] and "The best width is about" in said(plan)
+    assert "at ridge" not in said(plan)
+    assert "(at ridge 0.001)" in said(planned("collapse", *noisy))  # without ridge a width curve has a pole
+    flat = planned("collapse", "--num-real", 20_000, "--num-synth", 200_000, "--dim", 300, "--mismatch", 0.3)
+    assert flat["size"]["best"]["is_interior"] and "best width" not in said(flat)  # 1.5 % at the wide end
+    at_hand = planned("collapse", *noisy, "--ridge", 0.01, "--width", 20_000)
+    assert "hardly matters here" in said(at_hand) and "best width" not in said(at_hand)
+
+
 def test_no_mismatch_has_no_floor() -> None:
     plan = planned("collapse", "--num-real", 500, "--num-synth", 500, "--dim", 20, "--mismatch", 0)
-    assert plan["onset_rows"] is None and plan["floor"] == 0 and "never falls below" not in said(plan)
+    assert plan["near_floor_rows"] is None and plan["floor"] == 0 and "floor" not in said(plan)
+    ridged = planned("collapse", "--num-real", 500, "--num-synth", 500, "--dim", 20, "--mismatch", 0, "--ridge", 0.1)
+    assert ridged["floor"] > 0 and "floor" not in said(ridged)  # the ridge's own, no matter of the mix
     assert "nothing limits" in said(plan)
 
 
@@ -245,6 +289,20 @@ def test_collapse_from_files(files: tuple[str, str]) -> None:
     assert any(note.startswith("real rows alone: squared error") for note in plan["notes"])
 
 
+def test_collapse_from_files_with_an_audit(files: tuple[str, str], tmp_path: Path) -> None:
+    """The audited share of wrong labels takes the place of the fitted mismatch, and the check judges it."""
+    asked = ("collapse", "--real", files[0], "--synthetic", files[1], "--label", "label")
+    audit = write(tmp_path / "a.csv", {"right": [1, 0, 1, 1, 1] * 20, "kept": [1, 0, 1, 1, 1] * 20})
+    plan, fitted = planned(*asked, "--audit", audit), planned(*asked)
+    assert plan["mismatch"]["value"] == pytest.approx(4 * 0.2) and plan["mismatch"]["low"] < 0.8
+    assert any("used instead: c^2 = 4 x 20/100" in note for note in plan["notes"])
+    assert fitted["mismatch"]["value"] < 0.4  # the flips are random: they shrink the rule and do not turn it
+    last = [found["check"]["points"][-1] for found in (fitted, plan)]
+    assert last[0]["rows"] == last[1]["rows"] == 400 and last[0]["measured"] == last[1]["measured"]
+    assert last[1]["predicted"] > last[0]["predicted"]  # so the audit is the upper end, as its note says
+    assert plan["check"]["grade"] == "bad" and "do not believe" in plan["check"]["sentence"].lower()
+
+
 def test_a_run_holds_a_plan_and_can_be_planned_from(tmp_path: Path) -> None:
     real, made = draw(90, 1), draw(120, 2, flipped=0.2)
     assert synthsift(*two_files(tmp_path, real=real, synthetic=made)).code == 0
@@ -255,6 +313,9 @@ def test_a_run_holds_a_plan_and_can_be_planned_from(tmp_path: Path) -> None:
     same = ("curves", "at_hand", "worth", "weight", "check", "num_draws", "sizes")  # the page and the screen agree
     assert {name: plan[name] for name in same} == {name: inside[name] for name in same}
     assert planned("collapse", tmp_path / "run")["from"] == "run"
+    audit = write(tmp_path / "a.csv", {"right": [1] * 95 + [0] * 5})
+    audited = planned("collapse", tmp_path / "run", "--audit", audit)
+    assert audited["from"] == "run" and audited["mismatch"]["value"] == pytest.approx(0.2)
 
 
 def test_a_run_that_the_theory_does_not_fit_says_so(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ COLLAPSE: dict[str, Any] = {
     "mix": {"rows": [*SIZES[1:], 1e4], "mixed": ERROR, "clean": ERROR},
     "synth_fraction": 0.1,
     "floor": 0.0,
-    "onset_rows": None,
+    "near_floor_rows": None,
     "size": {"widths": [1, 2, 4, 8], "error": ERROR["mean"], "collapse": [0.0] * 4, "clean": ERROR["mean"], "at": None},
 }
 

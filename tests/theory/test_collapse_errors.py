@@ -68,6 +68,7 @@ BAD: list[tuple[tuple[Any, ...], dict[str, Any], str]] = [
     ((10, 10, 2.5), {}, "whole number"),
     ((np.nan, 10, 5), {}, "not finite"),
     ((10, np.inf, 5), {}, "not finite"),
+    ((np.inf, 10, 5), {}, "num_real holds numbers that are not finite; give finite numbers"),
     (([10, 20], [1, 2, 3], 5), {}, "do not fit one grid"),
     ((10, 10, 5), {"ridge": -0.1}, "ridge is -0.1"),
     ((10, 10, 5), {"synth_weight": -1.0}, "synth_weight is -1"),
@@ -84,7 +85,7 @@ BAD: list[tuple[tuple[Any, ...], dict[str, Any], str]] = [
     ((10, 10, 5), {"cross": np.ones(5)}, "cross is larger"),
     ((10, 10, 5), {"cross": np.ones(4)}, "cross has shape"),
     ((10, 10, 5), {"width": 0}, "width is 0"),
-    ((10, 10, 5), {"width": np.inf}, "width holds"),
+    ((10, 10, 5), {"width": np.inf}, "width holds .*leave it out for no limit"),
     ((10, 10, 5), {"projection_variance": 1.0}, "without width"),
     ((10, 10, 5), {"width": 3, "projection_variance": 0.0}, "projection_variance is 0"),
 ]

@@ -16,7 +16,7 @@ from synthsift.records import DataError
 from synthsift.seeds import Seeds
 from synthsift.theory.collapse import predict_error
 from synthsift.theory.collapse_advice import first_rows_limit, helpful_fractions
-from synthsift.theory.collapse_closed import error_floor, onset_size
+from synthsift.theory.collapse_closed import error_floor
 from synthsift.theory.collapse_inputs import PoleError
 from synthsift.theory.collapse_stages import rank_remedies
 from synthsift.theory.collapse_weights import best_weight, marginal_values, worth_in_real_rows
@@ -26,6 +26,9 @@ from synthsift.theory.measure import Estimate
 NUM_WIDTHS = 60
 #: A width curve without ridge has a pole; this share of the mean variance of a feature rounds it off.
 WIDTH_RIDGE = 1e-3
+#: The error counts as at its floor where it is within this share of it, looked for up to so many rows.
+NEAR_FLOOR = 0.1
+MOST_ROWS = 1e12
 #: Amounts at which the best weight is looked for, and how far from a pole a curve keeps.
 NUM_WEIGHTED = 14
 POLE = 0.03
@@ -111,6 +114,8 @@ def plan_collapse(ask: CollapseAsk, seeds: Seeds) -> dict[str, Any]:
     curves["perfect"] = _linear_curve(ask, np.full(len(sizes), ask.num_real), sizes, np.zeros(1))
     curves["weighted"] = _weighted_curve(ask, sizes, c2_draws)
     place = _nearest(sizes, ask)
+    floor = error_floor(ask.fraction, ask.dim, mismatch=ask.c2, **ask.options)
+    mix = _mix_curve(ask, c2_draws, floor)
     return {
         "num_real": ask.num_real,
         "num_synth": ask.num_synth,
@@ -125,12 +130,12 @@ def plan_collapse(ask: CollapseAsk, seeds: Seeds) -> dict[str, Any]:
         "here": {name: float(here.terms[name]) for name in ("total", "bias", "variance", "collapse")},
         "real_only": real_only,
         "curves": curves,
-        "mix": _mix_curve(ask, c2_draws),
+        "mix": mix,
         "size": _size_curve(ask),
         "remedies": _remedies(ask),
         "weight": vars(best_weight(ask.num_real, ask.num_synth, ask.dim, mismatch=ask.c2, **ask.options)),
-        "floor": error_floor(ask.fraction, ask.dim, mismatch=ask.c2, **ask.options),
-        "onset_rows": _finite(onset_size(ask.fraction, ask.dim, ask.c2, ask.noise)),
+        "floor": floor,
+        "near_floor_rows": _near_floor(mix, floor),
         "worth": _worth(ask),
         "helpful": _helpful(ask),
         "marginal": _marginal(ask),
@@ -189,10 +194,14 @@ def _nearest(sizes: np.ndarray, ask: CollapseAsk) -> int:
     return int(np.argmin(np.abs(sizes - ask.num_synth)))
 
 
-def _mix_curve(ask: CollapseAsk, c2_draws: np.ndarray) -> dict[str, Any]:
-    """Error against all rows at this synthetic share, beside the same rows without mismatch."""
+def _mix_curve(ask: CollapseAsk, c2_draws: np.ndarray, floor: float) -> dict[str, Any]:
+    """Error against all rows at this synthetic share, beside the same rows without mismatch; it ends at the floor."""
     total = ask.num_real + ask.num_synth
-    top = max(1e3 * total, 10.0 * min(onset_size(ask.fraction, ask.dim, ask.c2, ask.noise), 1e9))
+    ends = max(1e3 * total, 1e2 * ask.dim) * 10.0 ** np.arange(20)
+    ends = ends[: max(1, int((ends <= MOST_ROWS).sum()))]
+    at_ends = predict_error((1 - ask.fraction) * ends, ask.fraction * ends, ask.dim, mismatch=ask.c2, **ask.options)
+    near = np.abs(at_ends.mean - floor) <= NEAR_FLOOR * floor
+    top = float(ends[int(near.argmax())] if near.any() and floor > 0 else ends[0])
     rows = np.geomspace(max(total / 20.0, 1.1 * ask.dim if ask.ridge == 0 else 2.0), top, 40)
     rows = _off_pole(ask, rows, np.zeros(len(rows)))
     real, synth = (1 - ask.fraction) * rows, ask.fraction * rows
@@ -201,6 +210,21 @@ def _mix_curve(ask: CollapseAsk, c2_draws: np.ndarray) -> dict[str, Any]:
         "mixed": _linear_curve(ask, real, synth, c2_draws),
         "clean": _linear_curve(ask, real, synth, np.zeros(1)),
     }
+
+
+def _near_floor(mix: dict[str, Any], floor: float) -> float | None:
+    """Rows of this mix from which on its error is within a tenth of its floor; None where that is out of reach."""
+    rows, error = np.array(mix["rows"]), np.array(mix["mixed"]["mean"])
+    outside = np.flatnonzero(np.abs(error - floor) > NEAR_FLOOR * floor)
+    if floor <= 0 or len(outside) == len(rows) or (len(outside) and outside[-1] == len(rows) - 1):
+        return None
+    if not len(outside):
+        return float(rows[0])
+    # What is above the floor falls like a power of the rows, a straight line of its logarithm.
+    here = slice(outside[-1], outside[-1] + 2)
+    distance = np.log(np.maximum(np.abs(error[here] / floor - 1), 1e-12))
+    share = (distance[0] - math.log(NEAR_FLOOR)) / (distance[0] - distance[1])
+    return float(rows[here][0] * (rows[here][1] / rows[here][0]) ** share)
 
 
 def _size_curve(ask: CollapseAsk) -> dict[str, Any]:

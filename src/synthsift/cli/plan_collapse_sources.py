@@ -20,6 +20,7 @@ from synthsift.seeds import Seeds
 from synthsift.theory.collapse import predict_error
 from synthsift.theory.collapse_master import ASSUMPTIONS
 from synthsift.theory.measure import Estimate
+from synthsift.theory.measure_audit import Audit
 from synthsift.theory.measure_curve import fit_power_law, measure_learning_curve
 from synthsift.theory.measure_mismatch import mismatch_by_fit, mismatch_from_disagreement
 from synthsift.theory.measure_spectrum import measure_spectrum
@@ -54,10 +55,9 @@ def collapse_report(source: PlanSource, numbers: Mapping[str, Any]) -> dict[str,
         notes: list[str] = []
         ask = _ask_numbers(source, numbers, notes)
         return _assembled(ask, seeds, "numbers", notes, [], None)
-    if source.audit is not None:
-        raise DataError("--audit is for a collapse plan from numbers; from rows the mismatch is measured by fits")
+    audit = None if source.audit is None else read_audit(source.audit)
     rows = load_run(source.run, positive=source.positive) if source.run else _loaded(source)
-    ask, notes = _ask_rows(rows, numbers)
+    ask, notes = _ask_rows(rows, numbers, audit)
     curve, note = _learning_curve(rows, seeds)
     report = _assembled(ask, seeds, source.kind, [*notes, note], _check(rows, ask, seeds), rows)
     return {**report, "learning_curve": curve}
@@ -138,8 +138,11 @@ def _ask_numbers(source: PlanSource, numbers: Mapping[str, Any], notes: list[str
     )
 
 
-def _ask_rows(rows: PlanRows, numbers: Mapping[str, Any]) -> tuple[CollapseAsk, list[str]]:
-    """Measure mismatch, noises, spectrum and signal from the rows, in as many directions as least squares can bear."""
+def _ask_rows(rows: PlanRows, numbers: Mapping[str, Any], audit: Audit | None = None) -> tuple[CollapseAsk, list[str]]:
+    """Measure mismatch, noises, spectrum and signal from the rows, in as many directions as least squares can bear.
+
+    An audit replaces the measured mismatch; what it calls a wrong rule is then no noise any more.
+    """
     x, z, notes = least_squares_rows(rows)
     notes = [rows.subject, *rows.notes, *notes, *overlap_note(rows)]
     fitted = mismatch_by_fit(x, rows.y, z, rows.t)
@@ -156,14 +159,23 @@ def _ask_rows(rows: PlanRows, numbers: Mapping[str, Any]) -> tuple[CollapseAsk, 
         f"linear rule leaves over (noise) {fitted.real_noise_variance:.3g} on real and "
         f"{fitted.synth_noise_variance:.3g} on synthetic labels"
     )
+    mismatch, synth_noise = fitted.mismatch, fitted.synth_noise_variance
+    if audit is not None:
+        mismatch = mismatch_from_disagreement(audit.wrong, audit.num_rows)
+        synth_noise = max(synth_noise + max(fitted.mismatch.value, 0.0) - mismatch.value, 0.0)
+        notes.append(
+            f"used instead: c^2 = 4 x {audit.wrong}/{audit.num_rows} (share of all audited labels that are wrong, kept "
+            f"or not, since the rows are pooled as they are) and synthetic noise {synth_noise:.3g}, as if all of it "
+            "were a wrong rule; what is random averages out and costs less"
+        )
     ask = CollapseAsk(
         float(len(rows.y)),
         float(len(rows.t)),
         fitted.dim,
-        fitted.mismatch,
+        mismatch,
         {
             "real_noise_variance": fitted.real_noise_variance,
-            "synth_noise_variance": fitted.synth_noise_variance,
+            "synth_noise_variance": synth_noise,
             "spectrum": spectrum,
             "signal": np.full(fitted.dim, signal / spectrum.sum()),
         },

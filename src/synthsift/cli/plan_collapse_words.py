@@ -8,6 +8,8 @@ from typing import Any
 from synthsift.cli.plan_phrases import about
 from synthsift.report.wording import signed
 
+#: A best width is told where the smallest and the biggest model looked at are worse by more than this share.
+WORSE_WIDTH = 0.05
 #: Part of the error below which a difference is not worth a sentence.
 NOTABLE = 0.01
 
@@ -63,12 +65,12 @@ def _pooling(plan: Mapping[str, Any]) -> list[str]:
 
 def _floor(plan: Mapping[str, Any]) -> list[str]:
     """Where more of this mix stops helping."""
-    if plan["onset_rows"] is None or plan["floor"] == 0:
+    if plan["near_floor_rows"] is None or plan["mismatch"]["value"] <= 0:
         return []
     share = 100 * plan["synth_fraction"]
     return [
-        f"With {share:.2g} % synthetic rows the error never falls below {plan['floor']:.2g}; the floor is reached at "
-        f"about {about(plan['onset_rows'])} rows: beyond that more of this mix is wasted."
+        f"With {share:.2g} % synthetic rows the error ends at a floor of {plan['floor']:.2g}, however many rows there "
+        f"are: beyond about {about(plan['near_floor_rows'])} rows of this mix it changes by less than a tenth of that."
     ]
 
 
@@ -89,27 +91,35 @@ def _size(plan: Mapping[str, Any]) -> list[str]:
     """Whether a bigger model helps."""
     size, told = plan["size"], []
     at, best = size["at"], size["best"]
-    if at is not None:
-        change = at["double"] / at["error"] - 1
-        if change > NOTABLE:
-            told.append(
-                f"A bigger model hurts here: doubling the width of {at['width']:,} raises the error by "
-                f"{100 * change:.0f} %."
-            )
-        elif change < -NOTABLE:
-            told.append(
-                f"A bigger model helps here: doubling the width of {at['width']:,} lowers the error by "
-                f"{-100 * change:.0f} %."
-            )
-        else:
-            told.append(f"Model size hardly matters here: doubling the width of {at['width']:,} changes the error "
-                        f"by {signed(100 * change)} %.")  # fmt: skip
-    if best["is_interior"]:
+    ridge = f" (at ridge {size['ridge']:.2g})" if size["ridge"] != plan["ridge"] else ""
+    change = 0.0 if at is None else at["double"] / at["error"] - 1
+    if change > NOTABLE:
         told.append(
-            f"The best width is about {about(best['width'])}; both much smaller and much bigger models are worse, and "
-            f"{100 * best['collapse_share']:.0f} % of the error there is due to the mismatch."
+            f"A bigger model hurts here{ridge}: doubling the width of {at['width']:,} raises the error by "
+            f"{100 * change:.0f} %."
+        )
+    elif change < -NOTABLE:
+        told.append(
+            f"A bigger model helps here{ridge}: doubling the width of {at['width']:,} lowers the error by "
+            f"{-100 * change:.0f} %."
+        )
+    elif at is not None:
+        return [
+            f"Model size hardly matters here{ridge}: doubling the width of {at['width']:,} changes the error by "
+            f"{signed(100 * change)} %."
+        ]
+    smallest, biggest = size["error"][0], size["error"][-1]
+    if best["is_interior"] and min(smallest, biggest) > (1 + WORSE_WIDTH) * best["error"]:
+        told.append(
+            f"The best width is about {about(best['width'])}{ridge}: the error is {_worse(smallest, best)} larger at "
+            f"width {size['widths'][0]:,} and {_worse(biggest, best)} larger at width {size['widths'][-1]:,}; "
+            f"{100 * best['collapse_share']:.0f} % of it at the best width is due to the mismatch."
         )
     return told
+
+
+def _worse(error: float, best: Mapping[str, Any]) -> str:
+    return f"{100 * (error / best['error'] - 1):.0f} %"
 
 
 def _next_row(plan: Mapping[str, Any]) -> list[str]:

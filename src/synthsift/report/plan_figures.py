@@ -131,14 +131,15 @@ def draw_error(axes: Axes, plan: Mapping[str, Any]) -> None:
 
 
 def draw_mix(axes: Axes, plan: Mapping[str, Any]) -> None:
-    """Excess error against all rows at this share of synthetic ones: the floor and where it is reached."""
+    """Excess error against all rows at this share of synthetic ones: the floor, and the rows that come near it."""
     mix, rows = plan["mix"], np.array(plan["mix"]["rows"])
     _line(axes, rows, mix["mixed"], WARM, f"{100 * plan['synth_fraction']:.3g} % synthetic")
     _line(axes, rows, mix["clean"], INK, "without mismatch")
     if plan["floor"] > 0:
-        axes.axhline(plan["floor"], color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), label="floor")
-    if plan["onset_rows"]:
-        _mark(axes, plan["onset_rows"])
+        label = "floor (10 % off at line)" if plan["near_floor_rows"] else "floor"
+        axes.axhline(plan["floor"], color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), label=label)
+    if plan["near_floor_rows"]:
+        _mark(axes, plan["near_floor_rows"])
     axes.set_yscale("log")
     _finish(axes, rows, "all rows of this mix", "predicted excess error")
 

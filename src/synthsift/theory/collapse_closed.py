@@ -191,9 +191,10 @@ def best_ridge_floor(synth_fraction: float, mismatch: float, signal_size: float 
 
 
 def onset_size(synth_fraction: float, dim: float, mismatch: float, noise_variance: float = 1.0) -> float:
-    """Rows n = sigma^2 d / (p_2^2 c^2) from which on more data of this mix is wasted; infinite without a floor.
+    """Rows n = sigma^2 d / (p_2^2 c^2) from which on the mismatch makes half of the error; infinite without a floor.
 
-    There the clean error sigma^2 d/n has come down to the floor p_2^2 c^2; below that size the curve looks healthy.
+    There the clean error sigma^2 d/n has come down to the floor p_2^2 c^2, so that the error of the mix is about twice
+    the floor (more where n is not far above d or p_2 is large); below that size the curve looks healthy.
 
     Raises
     ------

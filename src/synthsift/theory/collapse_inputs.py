@@ -255,7 +255,8 @@ def _finite(values: ArrayLike, name: str) -> np.ndarray:
     """Numbers that are all finite, or an error that says so."""
     array = np.asarray(values, dtype=float)
     if not np.isfinite(array).all():
-        raise DataError(f"{name} holds numbers that are not finite; leave it out for no limit")
+        needed = "leave it out for no limit" if name == "width" else "give finite numbers"
+        raise DataError(f"{name} holds numbers that are not finite; {needed}")
     return array
 
 
