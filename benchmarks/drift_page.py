@@ -206,7 +206,7 @@ def plan_section(loops: pd.DataFrame, rows: pd.DataFrame) -> list[str]:
     lines = [
         "## Plans",
         "",
-        f'After generation 4 of each replace loop the planner is asked for half of the present drift. It says "impossible" in {len(refused)} of',
+        f"After generation 4 of each replace loop the planner is asked for half of the present drift. It promises no fraction in {len(refused)} of",
         f"{len(plans)} loops; in {int(np.sum(refused))} of these the sister loop with the most fresh rows indeed stays above the target (mean of",
         f"generations {LATE[0]} to {LATE[1]}). Where it names a fraction, 90 % are promised; the sister loop with the next larger tested fraction stays",
         f"under the target in {_of(kept[True])} plans made in a loop with fresh rows, and in {_of(kept[False])} made in a loop without. Plans beyond the",
