@@ -136,6 +136,7 @@ def _context(report: Mapping[str, Any]) -> dict[str, Any]:
         "evidence_meaning": _meaning(verdict),
         "why": why_policy(report),
         "shortened": _shortened(report),
+        "stops": _stops(report["comparison"]),
         "meanings": [(row["name"], told) for row in report["comparison"] if (told := policy_meaning(row["name"]))],
         "metrics": report["metrics"],
         "max_rows": MAX_ROWS,
@@ -155,6 +156,15 @@ def _context(report: Mapping[str, Any]) -> dict[str, Any]:
         "test_rows": _test_rows(report),
         "snippets": write_snippets(report),
     }
+
+
+def _stops(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
+    """Why policies were stopped, each reason once, with their names."""
+    reasons: dict[str, list[str]] = {}
+    for row in rows:
+        if row["stopped"] is not None:
+            reasons.setdefault(str(row["stopped"]), []).append(row["name"])
+    return list(reasons.items())
 
 
 def _shortened(report: Mapping[str, Any]) -> str:
