@@ -18,7 +18,7 @@ from synthsift.numerics.metrics import metric_value
 from synthsift.race import PROTECTED, Race
 from synthsift.records import DataError, Examples, Features, Mixture, Weigher, Weights
 from synthsift.seeds import Seeds
-from synthsift.splits import NUM_FOLDS, all_copies, find_leaks, make_folds, pooled
+from synthsift.splits import NUM_FOLDS, all_copies, distinct_repetitions, find_leaks, make_folds, pooled
 from synthsift.training.learners import Rows
 
 SMALL = {"num_real": 40, "num_valid": 12, "num_synth": 60, "dim": 4, "num_classes": 2}
@@ -196,6 +196,15 @@ def test_there_are_as_many_folds_as_groups_up_to_five(num_groups: int) -> None:
             plain = Rows(study.embedding[keep], mixture.y[keep], np.ones(len(keep)), np.ones(len(keep), bool), keep)
             right = Centers().fit(plain, 2, Seeds(0)).predict_proba(study.embedding[judged])
             assert np.allclose(comparison.probabilities["RealOnly"][1, judged], right, atol=1e-6)
+
+
+@pytest.mark.parametrize(("num_groups", "repetitions"), [(2, 1), (5, 1), (6, 4)])
+def test_repetitions_of_the_same_folds_are_made_once(num_groups: int, repetitions: int) -> None:
+    pool = pooled(in_groups(num_groups))
+    assert distinct_repetitions(pool, 4) == repetitions
+    folds = [make_folds(pool, seed) for seed in range(4)]
+    parts = {frozenset(frozenset(np.flatnonzero(fold == k)) for k in set(fold)) for fold in folds}
+    assert (len(parts) == 1) == (repetitions == 1)
 
 
 def test_a_single_group_is_refused() -> None:

@@ -166,6 +166,8 @@ def _collect_comparison(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     policies = {row["name"]: row for row in _pick(summary.get("policies"), ("name", "mean", "n", "seconds"))}
     compared = {row["name"]: row for row in _pick(summary.get("comparison"), COMPARED)}
     stopped = summary.get("stopped") or {}
+    # Of copies the verdict is RealOnly whatever the log-loss says; then nothing is marked as near.
+    is_among = bool(compared.get(summary["verdict"]["policy"], {}).get("near"))
     rows = []
     for name in dict.fromkeys([*compared, *policies, *stopped]):
         row, policy = compared.get(name, {}), policies.get(name, {})
@@ -179,7 +181,7 @@ def _collect_comparison(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "seconds": policy.get("seconds"),
                 "is_chosen": name == summary["verdict"]["policy"],
                 "repetitions": row.get("repetitions"),
-                "near": row.get("near"),
+                "near": is_among and row.get("near"),
                 "stopped": stopped.get(name),
             }
         )

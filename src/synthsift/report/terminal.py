@@ -39,7 +39,7 @@ def closing_table(summary: Mapping[str, Any]) -> Group:
             "bold" if row["name"] == summary["verdict"]["policy"] else "dim" if row["name"] in _stopped(summary) else ""
         )
         table.add_row(*(Text(cell) for cell in cells), style=style)
-    legend = [Text(LEGEND, style="dim")] if _has_rivals(summary) else []
+    legend = [Text(LEGEND, style="dim")] if _rivals(summary) else []
     return Group(Text(_title(summary), style="dim"), table, *legend)  # a table's own title would be as narrow as it
 
 
@@ -54,7 +54,7 @@ def closing_text(summary: Mapping[str, Any]) -> str:
         ).rstrip()
         for line in lines
     ]
-    return "\n".join([_title(summary), *text, *([LEGEND] if _has_rivals(summary) else [])])
+    return "\n".join([_title(summary), *text, *([LEGEND] if _rivals(summary) else [])])
 
 
 def closing_notes(summary: Mapping[str, Any], findings: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -115,10 +115,11 @@ def _stopped(summary: Mapping[str, Any]) -> Mapping[str, Any]:
     return summary.get("stopped") or {}
 
 
-def _has_rivals(summary: Mapping[str, Any]) -> bool:
-    """Whether other policies than the verdict's cannot be told from the best."""
-    rows = summary.get("comparison") or []
-    return any(row.get("near") and row["name"] != summary["verdict"]["policy"] for row in rows)
+def _rivals(summary: Mapping[str, Any]) -> set[str]:
+    """Other policies that cannot be told from the best; none where the verdict's is not one of these, as for copies."""
+    near = {row["name"] for row in summary.get("comparison") or [] if row.get("near")}
+    chosen = summary["verdict"]["policy"]
+    return near - {chosen} if chosen in near else set()
 
 
 def _rows(summary: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], list[str]]]:
@@ -142,7 +143,7 @@ def _cells(row: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
     note = ""
     if row["name"] == summary["verdict"]["policy"]:
         note = "<- verdict"
-    elif row.get("near"):
+    elif row["name"] in _rivals(summary):
         note = "~"
     if row["name"] in _stopped(summary):
         note = "stopped" if row.get("n_splits") else "left out"  # the reason, in the report, would break the lines
