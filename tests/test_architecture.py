@@ -37,7 +37,10 @@ MAY_IMPORT = {
     "check": EXACT | {"data", "represent", "training"},
     "splits": EXACT,
     "race": EXACT | {"splits", "compare"},  # compare for type checkers only, or a circle would be found
-    "compare": EXACT | {"training", "splits", "race"},
+    "judged_fold": EXACT | {"training", "splits", "compare"},  # compare for type checkers only
+    "compare": EXACT | {"training", "splits", "race", "judged_fold", "together"},  # together for type checkers only
+    "crew": RECORDS,
+    "together": EXACT | {"training", "splits", "race", "judged_fold", "compare", "crew"},
     "verdict": EXACT | {"training"},
     "sentence": EXACT | {"verdict"},
     "writing": EXACT,
@@ -68,6 +71,9 @@ ON_IMPORT = {
     "splits": {"numpy"},
     "race": {"numpy"},
     "compare": {"numpy"},
+    "judged_fold": {"numpy"},
+    "crew": {"numpy"},
+    "together": {"numpy"},
     "verdict": {"numpy"},
     "sentence": {"numpy"},
     "writing": {"numpy"},
@@ -88,6 +94,7 @@ IN_FUNCTIONS = {
     "verdict": {"pandas"},
     "writing": {"pyarrow"},
     "cells": {"safetensors"},
+    "crew": {"safetensors", "torch"},
     "report": {"jinja2", "markupsafe", "matplotlib", "pyarrow", "rich"},
     "studies": {"pandas", "pyarrow", "PIL", "matplotlib", "sklearn", "torch"},
     "estimator": {"torch", "threadpoolctl"},

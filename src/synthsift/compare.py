@@ -10,19 +10,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, fields, is_dataclass, replace
-from itertools import count
-from threading import Lock
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from synthsift.judged_fold import Split, final_split, fit_all, make_split
 from synthsift.numerics.metrics import metric_value
 from synthsift.race import PROTECTED, Race
-from synthsift.records import Comparison, DataError, Describe, Examples, Features, Mixture, Weigher, Weights
-from synthsift.seeds import Seeds
-from synthsift.splits import Leaks, find_leaks, make_folds, pooled, restrict
-from synthsift.training.learners import Learner, Model, Rows, fit_weighted
+from synthsift.records import Comparison, DataError, Describe, Examples, Mixture, Weigher, Weights
+from synthsift.splits import find_leaks, make_folds, pooled
+from synthsift.training.learners import Learner, Model
+
+if TYPE_CHECKING:
+    from synthsift.together import Together
 
 
 class CellStore(Protocol):
@@ -89,62 +91,12 @@ class Study:
     inputs: Any = None
 
 
-@dataclass
-class _Remembered:
-    """Within one split, a policy that others build on is computed once."""
-
-    weigher: Weigher
-    memo: dict[str, Any]
-
-    def __call__(self, mixture: Mixture, features: Features, seeds: Seeds) -> Weights:
-        key = repr(self.weigher)
-        with self.memo.setdefault(f"lock {key}", Lock()):  # a second thread waits instead of computing it again
-            if key not in self.memo:
-                self.memo[key] = self.weigher(mixture, features, seeds)
-        return self.memo[key]
-
-
-def _remember(weigher: Any, memo: dict[str, Any]) -> Weigher:
-    if is_dataclass(weigher) and any(f.name == "of" for f in fields(weigher)):
-        return replace(weigher, of=_Remembered(weigher.of, memo))  # type: ignore
-    return _Remembered(weigher, memo)
-
-
-@dataclass(frozen=True)
-class Split:
-    """One judged fold: what may be looked at (`mixture`, whose rows are `rows` of the study), and what is judged."""
-
-    study: Study
-    seeds: Seeds
-    mixture: Mixture
-    rows: np.ndarray
-    judged: np.ndarray
-    memo: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def features(self) -> Features:
-        """The description of the training rows, made on first use."""
-        if "features" not in self.memo:
-            self.memo["features"] = self.study.describe(self.mixture, self.seeds.child("describe"))
-        return self.memo["features"]
-
-    def weigh(self, name: str) -> Weights:
-        """Return the weights of policy `name`."""
-        weigher = _remember(self.study.policies[name], self.memo.setdefault("weights", {}))
-        return weigher(self.mixture, self.features, self.seeds.child("weigh"))
-
-    def fit(self, weights: Weights) -> Model:
-        """Train the learner on the weighted rows."""
-        m, inputs = self.mixture, self.study.inputs
-        x = self.features.embedding if inputs is None else inputs[self.rows]
-        rows = Rows(x, m.y, weights.values, ~m.is_synth, m.family)
-        return fit_weighted(self.study.learner, rows, m.num_classes, self.seeds.child("fit"))
-
-
 Progress = Callable[[str, int, int, float], None]
 
 
-def compare(study: Study, *, store: CellStore | None = None, progress: Progress | None = None) -> Comparison:
+def compare(
+    study: Study, *, store: CellStore | None = None, progress: Progress | None = None, together: Together | None = None
+) -> Comparison:
     """Judge every policy on the same splits.
 
     Parameters
@@ -156,6 +108,8 @@ def compare(study: Study, *, store: CellStore | None = None, progress: Progress 
         Called as ``progress(what, done, of, seconds_left)`` after every split, with "splits", and within a split after
         every policy, with how many of them are done in words: where a learner is slow, the first split takes long. The
         seconds are infinite before the first split is done.
+    together : Together, optional
+        Other processes, which share the splits but for the very first one; results are those of one process.
 
     Returns
     -------
@@ -181,39 +135,26 @@ def compare(study: Study, *, store: CellStore | None = None, progress: Progress 
             break
         seed = study.first_seed + repetition
         folds.append(make_folds(pool, seed))
-        for fold in range(race.num_folds):
-            split = _make_split(study, leaks, folds[-1], seed, fold)
-            done, names = repetition * race.num_folds + fold, race.longest_first()
-            cells = _judge(split, names, seed, fold, store, _teller(progress, race, done, len(names)))
-            race.take(repetition, fold, split.judged, cells)
-            if progress:
-                progress("splits", done + 1, study.num_seeds * race.num_folds, race.seconds_left(done + 1))
+        make, num_folds = partial(make_split, study, leaks, folds[-1], seed), race.num_folds
+        alone = [[fold] for fold in range(num_folds)]
+        for batch in together.batches(repetition, num_folds) if together else alone:
+            done, names = repetition * num_folds + batch[0], race.longest_first()
+            tell = race.teller(progress, done, len(names), len(batch))
+            if together and done:
+                found = together.judge(make, names, seed, batch, store, tell, race)
+            else:
+                found = [judge_split(make(batch[0]), names, seed, batch[0], store, tell)]
+            if together and not done:
+                race.study = together.widened(num_folds, sum(float(cell["seconds"][0]) for cell in found[0].values()))
+            for k, (fold, cells) in enumerate(zip(batch, found, strict=True), done + 1):
+                race.take(repetition, fold, np.flatnonzero(folds[-1] == fold), cells)
+                if progress:
+                    progress("splits", k, study.num_seeds * num_folds, race.seconds_left(k))
         race.stop_losers(repetition)
     return race.comparison(np.array(folds))
 
 
-def _teller(progress: Progress | None, race: Race, done: int, num: int) -> Callable[[], None]:
-    """Return what is called after each of `num` policies of the split that follows `done` finished ones."""
-    finished = count(1)
-
-    def tell() -> None:
-        """Say how many policies of the split are done."""
-        k = next(finished)
-        if progress and k < num:
-            what = f"splits and {k} of {num} policies of the next"
-            progress(what, done, race.study.num_seeds * race.num_folds, race.seconds_left(done))
-
-    return tell
-
-
-def _make_split(study: Study, leaks: Leaks, fold_of: np.ndarray, seed: int, fold: int) -> Split:
-    is_judged = fold_of == fold
-    keep = leaks.keep(len(study.mixture.ids), is_judged)
-    rows, judged = np.flatnonzero(keep), np.flatnonzero(is_judged)
-    return Split(study, Seeds(seed).child("fold", fold), restrict(study.mixture, keep), rows, judged)
-
-
-def _judge(
+def judge_split(
     split: Split, names: list[str], seed: int, fold: int, store: CellStore, tell: Callable[[], None]
 ) -> dict[str, dict[str, np.ndarray]]:
     """Finish the cells of one split, from the store where they are there; `tell` is called after each new one."""
@@ -245,7 +186,13 @@ def _judge(
 
 
 def judge_test(
-    study: Study, test: Examples, test_inputs: Any, metric: str, policies: list[str] | None = None
+    study: Study,
+    test: Examples,
+    test_inputs: Any,
+    metric: str,
+    policies: list[str] | None = None,
+    together: Together | None = None,
+    needed: tuple[str, ...] = (),
 ) -> tuple[list[dict[str, Any]], dict[str, Weights], dict[str, Model]]:
     """Fit every policy on all rows and open the test set, once; nothing is chosen here.
 
@@ -258,6 +205,10 @@ def judge_test(
     metric : str
     policies : list of str, optional
         Their names; all by default.
+    together : Together, optional
+        Other processes, which share the fits; what they have fitted is judged and not returned.
+    needed : tuple of str
+        The policies whose fits are returned even so.
 
     Returns
     -------
@@ -267,24 +218,16 @@ def judge_test(
         The final fits.
     """
     names = list(study.policies) if policies is None else policies
-    weights, models = final_fits(study, names)
+    if together:
+        prob, weights, models = together.final_fits(study, names, needed, test_inputs)
+    else:
+        weights, models = final_fits(study, names)
+        prob = {name: models[name].predict_proba(test_inputs) for name in names}
     counts = np.ones(len(test))
-    rows = [
-        {
-            "name": name,
-            "metric": metric,
-            "value": metric_value(metric, test.y, models[name].predict_proba(test_inputs), counts),
-        }
-        for name in names
-    ]
-    return rows, weights, models
+    values = {name: metric_value(metric, test.y, prob[name], counts) for name in names}
+    return [{"name": name, "metric": metric, "value": values[name]} for name in names], weights, models
 
 
 def final_fits(study: Study, names: list[str]) -> tuple[dict[str, Weights], dict[str, Model]]:
     """Return the weights and models of `names` from all rows of the mixture."""
-    rows, judged = np.arange(len(study.mixture.ids)), np.zeros(0, dtype=np.int64)
-    split = Split(study, Seeds(study.first_seed).child("final"), study.mixture, rows, judged)
-    weights = {name: split.weigh(name) for name in names}
-    with ThreadPoolExecutor(max(study.workers, 1)) as threads:
-        models = threads.map(lambda name: split.fit(weights[name]), names)
-        return weights, dict(zip(names, models, strict=True))
+    return fit_all(final_split(study), names)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import count
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +14,7 @@ from synthsift.records import Comparison, Examples
 from synthsift.splits import fold_count
 
 if TYPE_CHECKING:
-    from synthsift.compare import Study
+    from synthsift.compare import Progress, Study
 
 PROTECTED = ("RealOnly", "Everything")  # never stopped by racing: every sentence compares with them
 CLEAR_LOSS = 3.0  # standard errors behind the best at which racing stops a policy
@@ -85,13 +87,27 @@ class Race:
         """Seconds that the final fits of all policies will take."""
         return FINAL_SPLITS * sum(map(self._split_seconds, self.prob)) / max(self.study.workers, 1)
 
-    def seconds_left(self, done: int) -> float:
+    def seconds_left(self, done: float) -> float:
         """Estimate of the time left, final fits included, within the budget."""
         allowed = self.study.budget_seconds - self.spent()
         if not self.splits:  # nothing is known before the first split
             return float("inf")
         left = (self.study.num_seeds - done / self.num_folds) * self.per_repetition() + self.final()
         return max(0.0, min(left, allowed))
+
+    def teller(self, progress: Progress | None, done: int, num: int, splits: int) -> Callable[[], None]:
+        """Return what is called after each of `num` policies of each of the `splits` after the first `done` ones."""
+        finished, which = count(1), f"next {splits}" if splits > 1 else "next"
+
+        def tell() -> None:
+            """Say how many policies of these splits are done."""
+            k = next(finished)
+            if progress and k < splits * num:
+                begun = k / num if splits > 1 else 0  # a single split counts when it is whole
+                what = f"splits and {k} of {splits * num} policies of the {which}"
+                progress(what, done, self.study.num_seeds * self.num_folds, self.seconds_left(done + begun))
+
+        return tell
 
     def affords_repetition(self, repetition: int) -> bool:
         """Whether one more repetition and the final fits of all policies fit into the budget."""

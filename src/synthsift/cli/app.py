@@ -6,10 +6,12 @@ import io
 import os
 import sys
 import traceback
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
+from synthsift.cli.crew import is_called, run_in_crew
 from synthsift.cli.verbs.check import check
 from synthsift.cli.verbs.demo import demo
 from synthsift.cli.verbs.drift import drift
@@ -60,8 +62,15 @@ def run_app() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file name may hold what the terminal cannot show
+    if is_called(os.environ):
+        run_in_crew(_run, app)
+    _run(app)
+
+
+def _run(act: Callable[[], Any]) -> None:
+    """Call the command line, or what comes before it."""
     try:
-        app(standalone_mode=True)
+        act()
     except KeyboardInterrupt:
         _tell(STOPPED, INTERRUPTED)
     except SystemExit as end:
@@ -71,12 +80,15 @@ def run_app() -> None:
     except MemoryError:
         _tell(OUT_OF_MEMORY, BAD_INPUT)
     except Exception as error:
+        from synthsift.crew import LostProcess
         from synthsift.records import DataError
 
         if "--debug" in sys.argv:
             traceback.print_exc()
         if isinstance(error, DataError):
             _tell(str(error), BAD_INPUT)
+        if isinstance(error, LostProcess):
+            _tell(str(error), INTERRUPTED)
         if "can't allocate memory" in str(error):  # what torch raises is a RuntimeError
             _tell(OUT_OF_MEMORY, BAD_INPUT)
         if isinstance(error, OSError):

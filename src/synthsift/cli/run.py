@@ -10,6 +10,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
+from synthsift import __version__
 from synthsift.bilevel.diagnostics import in_words
 from synthsift.check.copies import test_copies
 from synthsift.check.findings import check
@@ -18,6 +19,7 @@ from synthsift.cli.outputs import finish_outputs, write_outputs
 from synthsift.cli.plan_run import write_plan
 from synthsift.cli.settings import RunSettings
 from synthsift.compare import Study, compare
+from synthsift.crew import Crew
 from synthsift.data.load import data_hash, load
 from synthsift.records import Comparison, DataError, Features, Finding, Loaded, Verdict, Weights
 from synthsift.represent.encoders import Encoder
@@ -26,7 +28,8 @@ from synthsift.represent.pretrained import check_encoder
 from synthsift.runs import RunFolder
 from synthsift.seeds import Seeds
 from synthsift.splits import fold_count, pooled
-from synthsift.studies.road import LEARNED, Plan, conclude, prepare
+from synthsift.studies.road import LEARNED, Plan, conclude, prepare, seen_of_test
+from synthsift.together import Together, serve
 from synthsift.training.learners import Learner, Model, find_learner
 
 COPIES = "SS130"
@@ -79,6 +82,7 @@ def execute(
     *,
     overwrite: bool = False,
     before_report: Callable[[Path], None] | None = None,
+    crew: Crew | None = None,
 ) -> int:
     """Run the whole road and write the run folder.
 
@@ -92,6 +96,8 @@ def execute(
         Replace an earlier run in the folder.
     before_report : callable, optional
         Called with the run folder when all results are in it and the page is not yet made.
+    crew : Crew, optional
+        Processes that share the comparison. All but number 0 read the data, work for it, and write nothing.
 
     Returns
     -------
@@ -122,17 +128,24 @@ def execute(
         # Before the folder is touched: what is wrong with the input must not leave a begun run behind.
         encoded, study = prepare(loaded, _plan(settings, learner))
         seconds["encode"] = time.perf_counter() - started - seconds["load"]
-        with RunFolder.open(out, settings.plain(), data_hash(settings.data), overwrite=overwrite) as folder:
+        content = data_hash(settings.data)
+        if crew is not None:
+            crew.check = f"{__version__} {content}"
+            if crew.rank:
+                return serve(study, crew, seen_of_test(study, loaded, encoded.test))
+        with RunFolder.open(out, settings.plain(), content, overwrite=overwrite) as folder:
             if folder.complete:
                 console.say(f"{out} holds the finished run of these settings and data; nothing is left to do.")
             else:
                 left = max(study.budget_seconds - (time.perf_counter() - started), 0.2 * study.budget_seconds)
                 study = replace(study, budget_seconds=left)
-                console.describe(loaded, study, settings)
-                comparison = compare(study, store=folder, progress=console.progress)
+                together = None if crew is None else Together(study, crew)
+                told = together.widened(fold_count(pooled(study.mixture))) if together else study
+                console.describe(loaded, told, settings)
+                comparison = compare(study, store=folder, progress=console.progress, together=together)
                 console.say_shortened(comparison, study, settings)
                 seconds["compare"] = time.perf_counter() - started - sum(seconds.values())
-                finished = _conclude(settings, loaded, study, comparison, encoded, seconds, console)
+                finished = _conclude(settings, loaded, study, comparison, encoded, seconds, console, together)
                 finished.seconds["total"] = time.perf_counter() - started
                 write_plan(folder.path, study)
                 write_outputs(folder, settings, finished)
@@ -174,11 +187,12 @@ def _conclude(
     encoded: Encoded,
     seconds: dict[str, float],
     console: Console,
+    together: Together | None,
 ) -> Finished:
     """Decide, fit the final models, open the test set once, and gather what is to be written."""
     started = time.perf_counter()
     console.say("Fitting the final models ...")
-    found = conclude(study, loaded, comparison, settings.metric, encoded.test)
+    found = conclude(study, loaded, comparison, settings.metric, encoded.test, together)
     verdict = found.verdict
     findings = check(loaded, Seeds(settings.first_seed).child("check"), saw=settings.generator_saw, encoded=encoded)
     if any(finding.code == COPIES for finding in findings):

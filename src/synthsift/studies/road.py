@@ -20,6 +20,7 @@ from synthsift.seeds import Seeds
 from synthsift.sentence import with_weights
 from synthsift.splits import all_copies, distinct_repetitions, pooled
 from synthsift.studies.policies import pick_policies, with_diagnostics, words_of
+from synthsift.together import Together
 from synthsift.training.learners import Learner, Model
 from synthsift.verdict import decide, only_copies, verdict_seeds
 
@@ -126,19 +127,32 @@ class Concluded:
     features: Features
 
 
+def seen_of_test(study: Study, loaded: Loaded, test_vectors: np.ndarray | None) -> Any:
+    """Return what the learner sees of the test rows; None where there are none."""
+    if loaded.test is None or test_vectors is None:
+        return None
+    return test_vectors if study.inputs is None else loaded.test.x
+
+
 def conclude(
-    study: Study, loaded: Loaded, comparison: Comparison, wanted_metric: str | None, test_vectors: np.ndarray | None
+    study: Study,
+    loaded: Loaded,
+    comparison: Comparison,
+    wanted_metric: str | None,
+    test_vectors: np.ndarray | None,
+    together: Together | None = None,
 ) -> Concluded:
-    """Decide, fit the final models, open the test set once."""
+    """Decide, fit the final models, open the test set once; other processes share the fits that are only tested."""
     metric = choose_metric(wanted_metric, comparison.y)
     verdict = decide(comparison, metric, verdict_seeds(comparison))
     if all_copies(study.mixture, study.embedding):
         verdict = only_copies(verdict)
     study = replace(study, policies=with_diagnostics(dict(study.policies)))
     wanted = list(study.policies)
-    if loaded.test is not None and test_vectors is not None:
-        seen = test_vectors if study.inputs is None else loaded.test.x
-        test, weights, models = judge_test(study, loaded.test, seen, metric, wanted)
+    seen = seen_of_test(study, loaded, test_vectors)
+    if loaded.test is not None and seen is not None:
+        needed = (verdict.policy, LEARNED)
+        test, weights, models = judge_test(study, loaded.test, seen, metric, wanted, together, needed)
     else:
         names = [name for name in wanted if name in (verdict.policy, LEARNED)]
         test, (weights, models) = [], final_fits(study, names)

@@ -60,6 +60,7 @@ def run(
     """Compare ways of using the synthetic rows and say which one, if any, makes the model better."""
     given = dict(locals())
     from synthsift.cli.console import Console
+    from synthsift.cli.crew import joined
     from synthsift.cli.settings import RunSettings
 
     if config is not None:
@@ -71,4 +72,4 @@ def run(
         )
     from synthsift.cli.run import execute  # after the settings: a slip in a flag is told at once
 
-    raise typer.Exit(execute(settings, out, Console(quiet, as_json), overwrite=overwrite))
+    raise typer.Exit(execute(settings, out, Console(quiet, as_json), overwrite=overwrite, crew=joined()))
