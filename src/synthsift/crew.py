@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import os
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import chain
 from threading import Lock, Thread
 from typing import Any
 
@@ -137,30 +139,28 @@ class Crew:
         """
         waiting, errors = deque(jobs), list[BaseException]()
 
-        def lead(other: int) -> None:
+        def following() -> Iterator[Job]:
+            while waiting and not errors:
+                with suppress(IndexError):  # another thread may have taken the last one
+                    yield waiting.popleft()
+
+        def lead(other: int, job: Job) -> None:
             try:
-                while waiting and not errors:
-                    try:
-                        job = waiting.popleft()
-                    except IndexError:
-                        return
-                    self._send({"job": job, "check": self.check}, {}, other)
+                for each in chain([job], following()):
+                    self._send({"job": each, "check": self.check}, {}, other)
                     while (answer := self._receive(other))[0].get("is") != "done":
                         if answer[0].get("is") == "error":
                             raise self._told(other, answer[0])
-                        take(job, *answer)
+                        take(each, *answer)
             except BaseException as error:  # handed to the main thread
                 errors.append(error)
 
-        leads = [Thread(target=lead, args=(other,), daemon=True) for other in range(1, self.size)]
+        others = range(1, min(self.size, len(jobs) + 1))
+        leads = [Thread(target=lead, args=(other, waiting.popleft()), daemon=True) for other in others]
         for thread in leads:
             thread.start()
         first()
-        while waiting and not errors:
-            try:
-                job = waiting.popleft()
-            except IndexError:
-                break
+        for job in following():
             work(job)
         for thread in leads:
             while thread.is_alive() and not errors:
@@ -179,8 +179,6 @@ class Crew:
 
     def end(self, code: int) -> None:
         """Tell the others that all is over, with the exit code of process 0."""
-        from contextlib import suppress
-
         for other in range(1, self.size):
             with suppress(LostProcess):
                 self._send({"end": code}, {}, other, FAREWELL)
