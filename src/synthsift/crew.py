@@ -180,8 +180,8 @@ class Crew:
     def end(self, code: int) -> None:
         """Tell the others that all is over, with the exit code of process 0."""
         for other in range(1, self.size):
-            with suppress(LostProcess):
-                self._send({"end": code}, {}, other, FAREWELL)
+            with suppress(LostProcess):  # who is still reading the data has to learn of a success, too
+                self._send({"end": code}, {}, other, FAREWELL if code else FOREVER)
 
     # --------------------------------------------------------------------------------------------- the other ones
 
