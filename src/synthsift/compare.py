@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from synthsift.numerics.metrics import metric_value
-from synthsift.race import PROTECTED, Race
+from synthsift.race import PROTECTED, Race, Trial
 from synthsift.records import Comparison, DataError, Describe, Examples, Features, Mixture, Weigher, Weights
 from synthsift.seeds import Seeds
 from synthsift.splits import Leaks, find_leaks, make_folds, pooled, restrict
@@ -70,7 +70,7 @@ class Study:
         Repetitions of the 5 folds (fewer where there are fewer groups), and the number of the first.
     budget_seconds : float
         For the splits and the final fits; fewer policies and fewer repetitions keep to it, as far as one repetition of
-        the protected policies allows.
+        the protected policies allows. Policies that it cannot carry are left out before they are trained.
     workers : int
         Threads that fit policies side by side.
     inputs : Images or ndarray (n, ...), optional
@@ -184,7 +184,8 @@ def compare(study: Study, *, store: CellStore | None = None, progress: Progress 
         for fold in range(race.num_folds):
             split = _make_split(study, leaks, folds[-1], seed, fold)
             done, names = repetition * race.num_folds + fold, race.longest_first()
-            cells = _judge(split, names, seed, fold, store, _teller(progress, race, done, len(names)))
+            trial = None if done else race.trial
+            cells = _judge(split, names, seed, fold, store, _teller(progress, race, done, len(names)), trial)
             race.take(repetition, fold, split.judged, cells)
             if progress:
                 progress("splits", done + 1, study.num_seeds * race.num_folds, race.seconds_left(done + 1))
@@ -214,11 +215,22 @@ def _make_split(study: Study, leaks: Leaks, fold_of: np.ndarray, seed: int, fold
 
 
 def _judge(
-    split: Split, names: list[str], seed: int, fold: int, store: CellStore, tell: Callable[[], None]
+    split: Split,
+    names: list[str],
+    seed: int,
+    fold: int,
+    store: CellStore,
+    tell: Callable[[], None],
+    trial: Trial | None,
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Finish the cells of one split, from the store where they are there; `tell` is called after each new one."""
+    """Finish the cells of one split, from the store where they are there; `tell` is called after each new one.
+
+    Of the first split, the policies that `trial` does not start are left out.
+    """
     cells = {name: cell for name in names if (cell := store.get_cell(name, seed, fold)) is not None}
     open_names = [name for name in names if name not in cells]
+    for name, cell in cells.items() if trial else ():
+        trial.ends(name, float(cell["seconds"][0]))
     if not open_names:
         return cells
     x = (split.study.embedding if split.study.inputs is None else split.study.inputs)[split.judged]
@@ -227,12 +239,16 @@ def _judge(
     # nobody else works meanwhile, so it costs the budget of all workers
     describe_seconds = split.study.workers * (time.perf_counter() - started) / len(open_names)
 
-    def finish(name: str) -> tuple[str, dict[str, np.ndarray]]:
+    def finish(name: str) -> tuple[str, dict[str, np.ndarray]] | None:
+        if trial and not trial.starts(name):
+            return None
         began = time.perf_counter()
         prob = split.fit(split.weigh(name)).predict_proba(x).astype(np.float32)
         seconds = time.perf_counter() - began + describe_seconds
         cell = {"probabilities": prob, "seconds": np.array([seconds])}
         store.put_cell(name, seed, fold, cell)
+        if trial:
+            trial.ends(name, float(cell["seconds"][0]))
         tell()
         return name, cell
 
@@ -241,7 +257,7 @@ def _judge(
     else:
         with ThreadPoolExecutor(split.study.workers) as threads:
             done = list(threads.map(finish, open_names))
-    return cells | dict(done)
+    return cells | dict(one for one in done if one is not None)
 
 
 def judge_test(

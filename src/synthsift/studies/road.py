@@ -135,7 +135,7 @@ def conclude(
     if all_copies(study.mixture, study.embedding):
         verdict = only_copies(verdict)
     study = replace(study, policies=with_diagnostics(dict(study.policies)))
-    wanted = list(study.policies)
+    wanted = [name for name in study.policies if name in comparison.probabilities]  # the budget carries no others
     if loaded.test is not None and test_vectors is not None:
         seen = test_vectors if study.inputs is None else loaded.test.x
         test, weights, models = judge_test(study, loaded.test, seen, metric, wanted)
