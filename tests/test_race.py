@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from synthsift.baselines.simple import Everything, RandomSubset, RealOnly, RealTimes
+from synthsift.baselines.simple import Everything, RandomSubset, RealOnly
 from synthsift.cli.estimate import Estimate
 from synthsift.compare import MemoryStore, Study, compare, final_fits
 from synthsift.data.worlds import same_law

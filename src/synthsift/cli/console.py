@@ -69,14 +69,14 @@ class Console:
         least = expected.least(PROTECTED)
         if least > study.budget_seconds:
             self.say(
-                f"RealOnly and Everything alone need about {_duration(least)}; --budget {settings.budget_minutes:g} (min) "
-                f"is too small. Going on with {expected.num_folds} splits of these two, beyond the budget."
+                f"RealOnly and Everything alone need about {_duration(least)}; --budget {settings.budget_minutes:g} "
+                f"(min) is too small. Going on with {expected.num_folds} splits of these two, beyond the budget."
             )
         elif expected.least(study.policies) > study.budget_seconds:
             others = ", ".join(trial_order(study.policies)[len(PROTECTED) :])
             self.say(
-                f"The budget of {budget} may not carry all of them: RealOnly and Everything come first, then in this order "
-                f"{others}. Those that do not fit are left out before they are trained."
+                f"The budget of {budget} may not carry all of them: RealOnly and Everything come first, then in this "
+                f"order {others}. Those that do not fit are left out before they are trained."
             )
 
     def say_shortened(self, comparison: Comparison, study: Study, settings: RunSettings) -> None:
