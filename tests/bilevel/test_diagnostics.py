@@ -131,8 +131,8 @@ def history_of(*noises: Noise) -> dict[str, np.ndarray]:
 def test_the_end_in_words() -> None:
     early, late, hidden = (Noise(signal, 30.0, 5.0, 800, 128, 0.01) for signal in (2.0, 0.05, -0.1))
     spread = (
-        "Learned weights: worth 400 of 800 rows that weigh alike, the heaviest 1 % of all, before they are taken to the "
-        "power 0.5."
+        "Learned weights: worth 400 of 800 rows that weigh alike, the heaviest 1 % of all, before they are taken to "
+        "the power 0.5."
     )
     assert in_words(history_of(early, early, early)) == spread, "what is sure enough needs no advice"
     assert late.gsnr < 1 and late.wanted()[1] / 128 > 1

@@ -68,8 +68,8 @@ def in_words(history: Mapping[str, np.ndarray]) -> str:
     last = {name: float(values[-1]) for name, values in history.items()}
     softened = "" if temper == 1 else f", before they are taken to the power {temper:g}"
     told = (
-        f"Learned weights: worth {last['effective_batch']:,.0f} of {last['batch_rows']:,.0f} rows that weigh alike, the "
-        f"heaviest {100 * last['largest_share']:.2g} % of all{softened}."
+        f"Learned weights: worth {last['effective_batch']:,.0f} of {last['batch_rows']:,.0f} rows that weigh alike, "
+        f"the heaviest {100 * last['largest_share']:.2g} % of all{softened}."
     )
     return f"{told} {_advice(Noise.of_history(history))}".rstrip()
 
