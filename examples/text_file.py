@@ -48,16 +48,8 @@ def main() -> None:
         file.writelines(json.dumps({k: v for k, v in row.items() if k != "wrong"}) + "\n" for row in rows)
 
     command = [sys.executable, "-m", "synthsift", "run", "--out", str(out / "run")]
-    command += [
-        "--data",
-        str(out / "messages.jsonl"),
-        "--source-column",
-        "source",
-        "--text",
-        "text",
-        "--label",
-        "label",
-    ]
+    command += ["--data", str(out / "messages.jsonl"), "--source-column", "source"]
+    command += ["--text", "text", "--label", "label"]
     command += ["--policies", "TrustedMargin,LearnedWeights", "--seeds", "1"]
     subprocess.run(command, check=True)
 

@@ -42,9 +42,7 @@ def test_an_example_of_the_command_line(
     monkeypatch.setattr(render, "draw_figures", lambda report: {})  # pictures cost seconds; they have their own tests
     monkeypatch.chdir(tmp_path)
     run(name, "--out", "out")
-    assert f"Report: {Path('out/run/report.html')}" in capsys.readouterr().out, (
-        "as it is typed from where the user stands"
-    )
+    assert f"Report: {Path('out/run/report.html')}" in capsys.readouterr().out
     assert {"summary.json", "report.html", "weights.parquet"} <= {
         file.name for file in (tmp_path / "out/run").iterdir()
     }
