@@ -229,8 +229,9 @@ def _judge(
     """
     cells = {name: cell for name in names if (cell := store.get_cell(name, seed, fold)) is not None}
     open_names = [name for name in names if name not in cells]
-    for name, cell in cells.items() if trial else ():
-        trial.ends(name, float(cell["seconds"][0]))
+    if trial:
+        for name, cell in cells.items():
+            trial.ends(name, float(cell["seconds"][0]))
     if not open_names:
         return cells
     x = (split.study.embedding if split.study.inputs is None else split.study.inputs)[split.judged]

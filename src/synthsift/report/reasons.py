@@ -52,11 +52,10 @@ def doubted_sources(verdict: Mapping[str, Any], findings: Sequence[Mapping[str, 
     for finding in findings:
         if finding.get("code") == CONTRADICTED and isinstance(finding.get("sources"), Mapping):
             told.update(finding["sources"])
-    of_everything = (verdict.get("everything_over_real_only") or {}).get("high")
-    over_everything = ((verdict.get("gain") or {}).get("over_everything") or {}).get("low")
-    is_worse = (wording.is_number(of_everything) and of_everything < 0) or (
-        wording.is_number(over_everything) and over_everything > 0
-    )
+    of_everything: Any = (verdict.get("everything_over_real_only") or {}).get("high")
+    over_everything: Any = ((verdict.get("gain") or {}).get("over_everything") or {}).get("low")
+    is_worse = wording.is_number(of_everything) and of_everything < 0
+    is_worse = is_worse or (wording.is_number(over_everything) and over_everything > 0)
     opening = "Harmful source" if is_worse else "Source to look at"
     lines = [f"{opening}: {wording.one_line(name, 40)}: {wording.one_line(words)}." for name, words in told.items()]
     more = len(lines) - NAMED
