@@ -71,6 +71,8 @@ def in_words(history: Mapping[str, np.ndarray]) -> str:
         f"Learned weights: worth {last['effective_batch']:,.0f} of {last['batch_rows']:,.0f} rows that weigh alike, "
         f"the heaviest {100 * last['largest_share']:.2g} % of all{softened}."
     )
+    if temper >= 1:  # real rows that had no part in the training were predicted best with all that the weights say
+        return told
     return f"{told} {_advice(Noise.of_history(history))}".rstrip()
 
 
@@ -82,5 +84,5 @@ def _advice(noise: Noise) -> str:
     times = wanted[1] / noise.num_trusted
     if noise.gsnr >= WANTED or times <= 1:
         return ""
-    more = f"about {times:.1f} times as many" if times < MANY else "very many more"
+    more = f"about {times:.2g} times as many" if times < MANY else "very many more"
     return f"They are unsure, as the real rows are few: {more} would make them follow the data more than chance."
