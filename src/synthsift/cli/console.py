@@ -70,7 +70,8 @@ class Console:
         if least > study.budget_seconds:
             self.say(
                 f"RealOnly and Everything alone need about {_duration(least)}; --budget {settings.budget_minutes:g} "
-                f"(min) is too small. Going on with {expected.num_folds} splits of these two, if need be beyond the budget."
+                f"(min) is too small. Going on with {expected.num_folds} splits of these two, if need be beyond the "
+                "budget."
             )
         elif expected.least(study.policies) > study.budget_seconds:
             others = ", ".join(trial_order(study.policies)[len(PROTECTED) :])
