@@ -43,11 +43,13 @@ def main() -> None:
     write_folder(out / "renders" / "sound", x[:200], labels[:200])
     write_folder(out / "renders" / "mixed_up", x[200:], (labels[200:] + 1) % 10)
 
-    command = [sys.executable, "-m", "synthsift", "run", "--real", "real", "--test", "held_out"]
-    command += ["--synthetic", "renders/sound", "--synthetic", "renders/mixed_up", "--out", "run"]
+    command = [sys.executable, "-m", "synthsift", "run", "--out", str(out / "run")]
+    command += ["--real", str(out / "real"), "--test", str(out / "held_out")]
+    command += ["--synthetic", str(out / "renders" / "sound"), "--synthetic", str(out / "renders" / "mixed_up")]
     command += ["--policies", "BestSources,TrustedMargin,LearnedWeights", "--seeds", "1"]
-    subprocess.run(command, cwd=out, check=True)
-    subprocess.run([sys.executable, "-m", "synthsift", "export", "run", "--out", "kept"], cwd=out, check=True)
+    subprocess.run(command, check=True)
+    export = [sys.executable, "-m", "synthsift", "export", str(out / "run"), "--out", str(out / "kept")]
+    subprocess.run(export, check=True)
 
     weights = pd.read_parquet(out / "run" / "weights.parquet")
     learned = weights.groupby("source")["learned_weight"].mean()

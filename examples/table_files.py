@@ -46,11 +46,13 @@ def main() -> None:
     draw_wines(real, 150, rng).to_csv(out / "sound.csv", index=False)
     draw_wines(real, 150, rng, mixed_up=True).to_csv(out / "broken.csv", index=False)
 
-    command = [sys.executable, "-m", "synthsift", "run", "--real", "real.csv", "--test", "test.csv"]
-    command += ["--synthetic", "sound.csv", "--synthetic", "broken.csv", "--label", "kind", "--out", "run"]
+    command = [sys.executable, "-m", "synthsift", "run", "--label", "kind", "--out", str(out / "run")]
+    command += ["--real", str(out / "real.csv"), "--test", str(out / "test.csv")]
+    command += ["--synthetic", str(out / "sound.csv"), "--synthetic", str(out / "broken.csv")]
     command += ["--policies", "BestSources,TrustedMargin,LearnedWeights", "--seeds", "1"]
-    subprocess.run(command, cwd=out, check=True)
-    subprocess.run([sys.executable, "-m", "synthsift", "export", "run", "--out", "kept"], cwd=out, check=True)
+    subprocess.run(command, check=True)
+    export = [sys.executable, "-m", "synthsift", "export", str(out / "run"), "--out", str(out / "kept")]
+    subprocess.run(export, check=True)
 
     weights = pd.read_parquet(out / "run" / "weights.parquet")
     learned = weights.groupby("source")["learned_weight"].mean()

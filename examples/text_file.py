@@ -47,10 +47,11 @@ def main() -> None:
     with open(out / "messages.jsonl", "w", encoding="utf-8") as file:
         file.writelines(json.dumps({k: v for k, v in row.items() if k != "wrong"}) + "\n" for row in rows)
 
-    command = [sys.executable, "-m", "synthsift", "run", "--data", "messages.jsonl", "--source-column", "source"]
-    command += ["--text", "text", "--label", "label", "--out", "run"]
+    command = [sys.executable, "-m", "synthsift", "run", "--out", str(out / "run")]
+    command += ["--data", str(out / "messages.jsonl"), "--source-column", "source"]
+    command += ["--text", "text", "--label", "label"]
     command += ["--policies", "TrustedMargin,LearnedWeights", "--seeds", "1"]
-    subprocess.run(command, cwd=out, check=True)
+    subprocess.run(command, check=True)
 
     weights = pd.read_parquet(out / "run" / "weights.parquet").query("split == 'synthetic'")
     is_wrong = np.array([bool(rows[row]["wrong"]) for row in weights["row"]])

@@ -432,7 +432,7 @@ def test_a_tiny_budget_finishes_one_repetition_of_the_protected_policies() -> No
     study = make_study(small(), {"Spy": spy, "Subset": RandomSubset()}, num_seeds=5, budget_seconds=1e-9)
     comparison = compare(study)
     assert list(comparison.probabilities) == ["RealOnly", "Everything"] and comparison.seeds == (0,)
-    assert set(comparison.stopped) == {"Spy", "Subset"} and len(spy.seen) == 1
+    assert set(comparison.stopped) == {"Spy", "Subset"} and not spy.seen, "what the budget cannot carry is never run"
     assert all("to keep to the budget" in text for text in comparison.stopped.values())
     assert all(np.allclose(p.sum(axis=2), 1, atol=1e-6) for p in comparison.probabilities.values())
     free = compare(replace(study, num_seeds=1, budget_seconds=np.inf))

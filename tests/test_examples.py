@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import runpy
 import subprocess
 import sys
@@ -20,10 +19,10 @@ COMMANDS = ("table_files", "text_file", "image_folders")
 SCRIPTS = ("notebook_selector",)
 
 
-def in_this_process(command: list[str], *, cwd: Path, check: bool) -> None:
+def in_this_process(command: list[str], *, check: bool) -> None:
     """Run `python -m synthsift ...` where it is, instead of starting another interpreter."""
     assert command[:3] == [sys.executable, "-m", "synthsift"] and check
-    with mock.patch.object(sys, "argv", command[2:]), contextlib.chdir(cwd):
+    with mock.patch.object(sys, "argv", command[2:]):
         try:
             run_app()
         except SystemExit as end:
@@ -36,10 +35,14 @@ def run(name: str, *arguments: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_an_example_of_the_command_line(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_example_of_the_command_line(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(subprocess, "run", in_this_process)
     monkeypatch.setattr(render, "draw_figures", lambda report: {})  # pictures cost seconds; they have their own tests
-    run(name, "--out", str(tmp_path / "out"))
+    monkeypatch.chdir(tmp_path)
+    run(name, "--out", "out")
+    assert f"Report: {Path('out/run/report.html')}" in capsys.readouterr().out
     assert {"summary.json", "report.html", "weights.parquet"} <= {
         file.name for file in (tmp_path / "out/run").iterdir()
     }

@@ -68,16 +68,20 @@ CASES = {
     "copies": ("RealOnly", False, "unproven", "copies", Interval(0, 0, 0), NARROW),
     "behind": ("TrustedMarginFilter", False, "unproven", "", Interval(-1.3, -2.6, 0.1)),
 }
+NOT_SHOWN = (
+    "The synthetic rows are not shown to help: stay with the real ones unless something else speaks for adding them. "
+    "The best bet is "
+)
 SENTENCES = {
     "proven": "Use 75 % of the synthetic rows with TrustedMargin filter: +2.4 [1.2, 3.6] points accuracy over real "
     "data alone (proven; 25 paired splits). All of it unweighted: -0.2 [-1.1, 0.7].",
     "likely": "Use 75 % of the synthetic rows with TrustedMargin filter: +0.1 [-0.8, 1.0] points accuracy over real "
     "data alone (likely: better in log-loss, not proven in accuracy; 25 paired splits). All of it unweighted: "
     "-0.2 [-1.1, 0.7].",
-    "unproven": "Not shown to help; the best bet is to use 75 % of the synthetic rows with TrustedMargin filter: "
+    "unproven": NOT_SHOWN + "75 % of the synthetic rows with TrustedMargin filter: "
     "+0.1 [-0.8, 1.0] points accuracy over real data alone (unproven; 25 paired splits). All of it unweighted: "
     "-0.2 [-1.1, 0.7].",
-    "behind": "Not shown to help; the best bet is to use 75 % of the synthetic rows with TrustedMargin filter: "
+    "behind": NOT_SHOWN + "75 % of the synthetic rows with TrustedMargin filter: "
     "-1.3 [-2.6, 0.1] points accuracy over real data alone (unproven; 25 paired splits). It was chosen by log-loss, "
     "where it is ahead of real data alone. All of it unweighted: -0.2 [-1.1, 0.7].",
     "copies": "Do not use this synthetic data: every row of it copies a real row, so it holds nothing new. All of it "
@@ -107,7 +111,20 @@ def test_every_sentence_names_metric_splits_and_interval(case: str, metric: str)
     assert METRIC_WORDS[metric] in found.sentence and "25 paired splits" in found.sentence
     assert re.search(r"[+-]\d+\.\d \[-?\d+\.\d, -?\d+\.\d\]", found.sentence)
     assert not set("{}") & set(found.sentence) and "  " not in found.sentence and found.sentence.endswith(".")
-    assert found.sentence.startswith("Use " if found.use else ("Do not use", "Not shown to help"))
+    assert found.sentence.startswith("Use " if found.use else ("Do not use", "The synthetic rows are not shown"))
+
+
+def test_all_rows_of_an_unproven_policy_and_too_few_real_rows() -> None:
+    """Keeping everything is no selection; and a wide interval says which gain the real rows could show at all."""
+    everything = worded("RealTimes5", False, "unproven", "", Interval(0.3, -6.2, 6.8), times=5, weights=np.ones(4))
+    assert everything.sentence.startswith(
+        NOT_SHOWN + "all of the synthetic rows with TrustedMargin filter and real rows x5: +0.3 [-6.2, 6.8] points"
+    )
+    assert "250 real rows can show no gain below about 6 points. All of it unweighted" in everything.sentence
+    narrow = worded("RealTimes5", False, "unproven", "", Interval(0.3, -1.6, 2.2), weights=np.ones(4))
+    assert "can show no gain" not in narrow.sentence
+    used = worded("Everything", True, "proven", "", Interval(9.0, 1.0, 17.0), weights=np.ones(4))
+    assert used.sentence.startswith("Use 100 % of") and "can show no gain" not in used.sentence
 
 
 def test_real_rows_that_count_several_times_are_named() -> None:

@@ -34,6 +34,32 @@ def test_atomic_write_replaces_the_content_and_leaves_nothing_else(tmp_path: Pat
     assert os.listdir(tmp_path) == ["a"]
 
 
+KILLED = """
+import os, signal, sys
+from synthsift import writing
+os.replace = lambda *names: os.kill(os.getpid(), signal.SIGKILL)
+writing.write_text(sys.argv[1], "half")
+"""
+
+
+def test_what_a_killed_writer_left_is_removed_at_the_next_start_and_nothing_else(tmp_path: Path) -> None:
+    target, other = tmp_path / "findings.json", tmp_path / "other.json"
+    for path in (target, other):
+        assert subprocess.run([sys.executable, "-c", KILLED, str(path)]).returncode == -9
+    assert len(os.listdir(tmp_path)) == 2
+    start = writing._start_of_name(target)
+    alive = tmp_path / f"{start}{os.getpid()}-ab.tmp"  # a writer that still runs
+    users = [tmp_path / ".synthsift-notes.tmp", tmp_path / f"{start}x-ab.tmp", tmp_path / f"{start}{10**30}-ab.tmp"]
+    for file in (alive, *users):
+        file.write_text("keep")
+    writing.drop_stale(target)
+    left = {file.name for file in tmp_path.iterdir()}
+    assert {file.name for file in (alive, *users)} < left and len(left) == 5, "the stale one of the other name stays"
+    writing.drop_stale(other)
+    assert len(os.listdir(tmp_path)) == 4
+    writing.drop_stale(tmp_path / "no folder" / "x")  # nothing there, nothing to do
+
+
 def test_atomic_write_gives_the_usual_rights(tmp_path: Path) -> None:
     writing.write_text(tmp_path / "ours", "x")
     (tmp_path / "usual").write_text("x")

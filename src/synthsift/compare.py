@@ -18,7 +18,7 @@ import numpy as np
 
 from synthsift.judged_fold import Split, final_split, fit_all, make_split
 from synthsift.numerics.metrics import metric_value
-from synthsift.race import PROTECTED, Race
+from synthsift.race import PROTECTED, Race, Trial
 from synthsift.records import Comparison, DataError, Describe, Examples, Mixture, Weigher, Weights
 from synthsift.splits import find_leaks, make_folds, pooled
 from synthsift.training.learners import Learner, Model
@@ -72,7 +72,7 @@ class Study:
         Repetitions of the 5 folds (fewer where there are fewer groups), and the number of the first.
     budget_seconds : float
         For the splits and the final fits; fewer policies and fewer repetitions keep to it, as far as one repetition of
-        the protected policies allows.
+        the protected policies allows. Policies that it cannot carry are left out before they are trained.
     workers : int
         Threads that fit policies side by side.
     inputs : Images or ndarray (n, ...), optional
@@ -143,7 +143,7 @@ def compare(
             if together and done:
                 found = together.judge(make, names, seed, batch, store, tell, race)
             else:
-                found = [judge_split(make(batch[0]), names, seed, batch[0], store, tell)]
+                found = [judge_split(make(batch[0]), names, seed, batch[0], store, tell, None if done else race.trial)]
             if together and not done:
                 race.study = together.widened(num_folds, sum(float(cell["seconds"][0]) for cell in found[0].values()))
             for k, (fold, cells) in enumerate(zip(batch, found, strict=True), done + 1):
@@ -155,11 +155,23 @@ def compare(
 
 
 def judge_split(
-    split: Split, names: list[str], seed: int, fold: int, store: CellStore, tell: Callable[[], None]
+    split: Split,
+    names: list[str],
+    seed: int,
+    fold: int,
+    store: CellStore,
+    tell: Callable[[], None],
+    trial: Trial | None = None,
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Finish the cells of one split, from the store where they are there; `tell` is called after each new one."""
+    """Finish the cells of one split, from the store where they are there; `tell` is called after each new one.
+
+    Of the first split, the policies that `trial` does not start are left out.
+    """
     cells = {name: cell for name in names if (cell := store.get_cell(name, seed, fold)) is not None}
     open_names = [name for name in names if name not in cells]
+    if trial:
+        for name, cell in cells.items():
+            trial.ends(name, float(cell["seconds"][0]))
     if not open_names:
         return cells
     x = (split.study.embedding if split.study.inputs is None else split.study.inputs)[split.judged]
@@ -168,12 +180,16 @@ def judge_split(
     # nobody else works meanwhile, so it costs the budget of all workers
     describe_seconds = split.study.workers * (time.perf_counter() - started) / len(open_names)
 
-    def finish(name: str) -> tuple[str, dict[str, np.ndarray]]:
+    def finish(name: str) -> tuple[str, dict[str, np.ndarray]] | None:
+        if trial and not trial.starts(name):
+            return None
         began = time.perf_counter()
         prob = split.fit(split.weigh(name)).predict_proba(x).astype(np.float32)
         seconds = time.perf_counter() - began + describe_seconds
         cell = {"probabilities": prob, "seconds": np.array([seconds])}
         store.put_cell(name, seed, fold, cell)
+        if trial:
+            trial.ends(name, float(cell["seconds"][0]))
         tell()
         return name, cell
 
@@ -182,7 +198,7 @@ def judge_split(
     else:
         with ThreadPoolExecutor(split.study.workers) as threads:
             done = list(threads.map(finish, open_names))
-    return cells | dict(done)
+    return cells | dict(one for one in done if one is not None)
 
 
 def judge_test(

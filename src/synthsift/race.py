@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import count
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +22,66 @@ if TYPE_CHECKING:
 PROTECTED = ("RealOnly", "Everything")  # never stopped by racing: every sentence compares with them
 CLEAR_LOSS = 3.0  # standard errors behind the best at which racing stops a policy
 FINAL_SPLITS = 1.5  # the final fits, on all rows, cost about as much as so many splits
+PLANNED = 0.9  # share of the budget that is planned for; the rest is for what comes out longer
+UNTRIED = "left out untrained to keep to the budget"
+VARIATION = re.compile(r"(\+Real)?\d+$")  # RealTimes5 varies RealTimes3, KNNShapley+Real5 varies KNNShapley
+
+
+def trial_order(names: Iterable[str]) -> list[str]:
+    """Return the policies in the order in which a small budget tries them.
+
+    The protected ones come first, then one of each kind, the simplest first, then their variations.
+    """
+    rank: dict[str, int] = {}
+    seen: dict[str, int] = {}
+    for name in names:
+        kind = VARIATION.sub("", name)
+        rank[name] = seen[kind] = seen.get(kind, -1) + 1
+    return sorted(rank, key=lambda name: (name not in PROTECTED, rank[name]))
+
+
+@dataclass
+class Trial:
+    """Decides, while the first split is judged, which policies the budget cannot carry: these are never trained.
+
+    A policy is tried where the mean time of those that are done says that it still fits. Once one does not, none of the
+    later ones is tried either, so that the order in which they are told is the order in which they are left out.
+
+    Parameters
+    ----------
+    limit : float
+        Seconds of all workers together that the first split may take.
+    """
+
+    limit: float
+    finished: dict[str, float] = field(default_factory=dict)
+    running: dict[str, float] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
+    lock: Lock = field(default_factory=Lock)
+
+    def starts(self, name: str) -> bool:
+        """Whether `name` may be trained now; the protected ones always, and where nothing is known yet."""
+        with self.lock:
+            now = time.perf_counter()
+            if name not in PROTECTED and (self.left_out or not self._fits(now)):
+                self.left_out.append(name)
+                return False
+            self.running[name] = now
+            return True
+
+    def ends(self, name: str, seconds: float) -> None:
+        """Keep how long `name` took; what a store held from before counts as well."""
+        with self.lock:
+            self.running.pop(name, None)
+            self.finished[name] = seconds
+
+    def _fits(self, now: float) -> bool:
+        """Whether one more policy keeps within the limit."""
+        if not self.finished:
+            return True
+        usual = sum(self.finished.values()) / len(self.finished)
+        going = sum(max(usual, now - began) for began in self.running.values())
+        return sum(self.finished.values()) + going + usual <= self.limit
 
 
 @dataclass
@@ -36,6 +99,9 @@ class Race:
 
     def __post_init__(self) -> None:
         self.num_folds = fold_count(self.pool)
+        # What the first split takes is missing for the others, which carry policies worth `PLANNED` of the budget.
+        others = PLANNED * (self.num_folds - 1 + FINAL_SPLITS) / (self.num_folds + FINAL_SPLITS)
+        self.trial = Trial((1 - others) * self.study.budget_seconds * self.study.workers)
 
     def take(self, repetition: int, fold: int, judged: np.ndarray, cells: dict[str, dict[str, np.ndarray]]) -> None:
         """Keep the predictions of one split; after the very first one, stop what the budget cannot carry."""
@@ -50,6 +116,8 @@ class Race:
 
     def longest_first(self) -> list[str]:
         """Active policies, the slowest first, so that no worker is left alone with one of them at the end."""
+        if not self.splits:
+            return trial_order(self.active)
         return sorted(self.active, key=lambda name: -self._split_seconds(name) if name in self.splits else 0.0)
 
     def _split_seconds(self, name: str) -> float:
@@ -58,17 +126,22 @@ class Race:
 
     def _fit_into_budget(self, judged: np.ndarray) -> None:
         """If one repetition of everything would burst the budget, go on with the best of the first fold."""
-        allowed = 0.9 * self.study.budget_seconds * self.study.workers / (self.num_folds + FINAL_SPLITS)
-        if sum(self.seconds.values()) <= allowed:
+        for name in self.trial.left_out:
+            self.active.remove(name)
+            self.stopped[name] = UNTRIED
+        total, spent = self.study.budget_seconds * self.study.workers, sum(self.seconds.values())
+        allowed = PLANNED * total / (self.num_folds + FINAL_SPLITS)
+        if spent <= allowed:
             return
+        allowed = min(allowed, (total - spent) / (self.num_folds - 1 + FINAL_SPLITS))  # the first split took too long
         y = self.pool.y[judged]
         loss = {name: row_losses(self.prob[name][0, judged], y).mean() for name in self.active}
         kept = [name for name in PROTECTED if name in self.active]
-        spent = sum(self.seconds[name] for name in kept)
+        carried = sum(self.seconds[name] for name in kept)
         for name in sorted(loss, key=loss.__getitem__):
-            if name not in kept and spent + self.seconds[name] <= allowed:
+            if name not in kept and carried + self.seconds[name] <= allowed:
                 kept.append(name)
-                spent += self.seconds[name]
+                carried += self.seconds[name]
         for name in self.active:
             if name not in kept:
                 del self.prob[name], self.repetitions[name]
@@ -111,7 +184,7 @@ class Race:
 
     def affords_repetition(self, repetition: int) -> bool:
         """Whether one more repetition and the final fits of all policies fit into the budget."""
-        return self.spent() + self.per_repetition() + self.final() <= 0.9 * self.study.budget_seconds
+        return self.spent() + self.per_repetition() + self.final() <= PLANNED * self.study.budget_seconds
 
     def stop_losers(self, repetition: int) -> None:
         """Stop policies whose log-loss is clearly behind the best, by the paired difference over rows."""

@@ -308,7 +308,10 @@ class Severity(Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """Something worth knowing: what was seen, why it matters, what to do. `code` has a section in docs/findings.md."""
+    """Something worth knowing: what was seen, why it matters, what to do. `code` has a section in docs/findings.md.
+
+    `sources` says of each synthetic source that is spoken of, worst first, what was seen of it, in a line.
+    """
 
     code: str
     severity: Severity
@@ -316,12 +319,13 @@ class Finding:
     seen: str
     why: str
     advice: str
+    sources: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"{self.code} {self.severity.name}: {self.title}. {self.seen} {self.why} {self.advice}"
 
 
-def plain_finding(finding: Finding) -> dict[str, str]:
+def plain_finding(finding: Finding) -> dict[str, Any]:
     """Return a finding as findings.json holds it."""
     return {**asdict(finding), "severity": finding.severity.name}
 
@@ -458,7 +462,14 @@ class Interval:
     level: float = 0.95
 
     def __str__(self) -> str:
-        return f"{self.mean:+.1f} [{self.low:.1f}, {self.high:.1f}]"
+        mean = round(self.mean, 1) + 0.0  # no "-0.0"
+        return f"{mean:+.1f} {limits(self.low, self.high)}"
+
+
+def limits(low: float, high: float) -> str:
+    """Return the ends of an interval as every sentence, table and picture has them, as in [-0.2, 1.3]."""
+    low, high = round(low, 1) + 0.0, round(high, 1) + 0.0
+    return f"[{low:.1f}, {high:.1f}]"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from synthsift.records import Comparison, Interval, Verdict
+from synthsift.records import Comparison, Verdict
 from synthsift.verdict import UNDECIDED
 
 METRIC_WORDS = {
@@ -57,16 +57,11 @@ def effective_fraction(weights: np.ndarray) -> float:
     return float(weights.sum() ** 2 / (len(weights) * square)) if square > 0 else 0.0
 
 
-def _range(gain: Interval) -> str:
-    mean, low, high = (round(value, 1) + 0.0 for value in (gain.mean, gain.low, gain.high))  # no "-0.0"
-    return f"{mean:+.1f} [{low:.1f}, {high:.1f}]"
-
-
 def _sentence(verdict: Verdict, real_times: float, num_real: int, words: str) -> str:
     """The closing sentence; it names the metric, the evidence and the number of splits."""
     metric = f"points {METRIC_WORDS[verdict.metric]}"
     basis = f"{verdict.num_splits} paired splits"
-    unweighted = f"All of it unweighted: {_range(verdict.everything)}"
+    unweighted = f"All of it unweighted: {verdict.everything}"
     if verdict.policy == "RealOnly":
         told = f"{unweighted} {metric} against real data alone ({basis})."
         if verdict.reason == "harmful":
@@ -84,12 +79,22 @@ def _sentence(verdict: Verdict, real_times: float, num_real: int, words: str) ->
             f"About {needed:,} rows are needed to see a gain of {UNDECIDED / 2:g} points."
         )
     times = f" and real rows x{real_times:g}" if real_times != 1 else ""
-    way = f"{100 * verdict.keep_fraction:.0f} % of the synthetic rows with {words}{times}"
-    opening = f"Use {way}" if verdict.use else f"Not shown to help; the best bet is to use {way}"
+    share = f"{100 * verdict.keep_fraction:.0f} %"
+    way = f"{share} of the synthetic rows with {words}{times}"
+    opening = f"Use {way}"
+    if not verdict.use:
+        way = f"all of the synthetic rows with {words}{times}" if share == "100 %" else way
+        opening = (
+            "The synthetic rows are not shown to help: stay with the real ones unless something else speaks for adding "
+            f"them. The best bet is {way}"
+        )
     likely = f"likely: better in log-loss, not proven in {METRIC_WORDS[verdict.metric]}"
     sure = likely if verdict.evidence == "likely" else verdict.evidence
-    gain = f"{_range(verdict.gain)} {metric} over real data alone ({sure}; {basis})."
+    gain = f"{verdict.gain} {metric} over real data alone ({sure}; {basis})."
     calm = ""
     if not verdict.use and verdict.gain.mean < 0:
         calm = " It was chosen by log-loss, where it is ahead of real data alone."
+    unsure = (verdict.gain.high - verdict.gain.low) / 2
+    if not verdict.use and 2 * unsure > UNDECIDED:
+        calm += f" {num_real:,} real rows can show no gain below about {unsure:.0f} points."
     return f"{opening}: {gain}{calm}" + ("" if verdict.policy == "Everything" else f" {unweighted}.")

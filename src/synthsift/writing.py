@@ -9,10 +9,12 @@ import contextlib
 import csv
 import dataclasses
 import errno
+import hashlib
 import io
 import json
 import math
 import os
+import platform
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -47,7 +49,7 @@ def atomic_write(path: Path | str, data: bytes) -> None:
         If the disk is full or the file cannot be written. The temporary file is gone and `path` is as it was.
     """
     path = Path(path)
-    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(6)}.tmp")
+    temporary = path.with_name(f"{_start_of_name(path)}{os.getpid()}-{secrets.token_hex(6)}.tmp")
     with explained(path, len(data)):
         try:
             with open(temporary, "xb") as file:
@@ -59,6 +61,37 @@ def atomic_write(path: Path | str, data: bytes) -> None:
             temporary.unlink(missing_ok=True)
             raise
         _sync_folder(path.parent)
+
+
+def drop_stale(path: Path | str) -> None:
+    """Remove what killed writers of `path` on this computer have left half written beside it; nothing else.
+
+    A writer that still runs keeps its file, and so does a number that another process has taken over meanwhile.
+    """
+    path = Path(path)
+    start = _start_of_name(path)
+    for file in path.parent.glob(f"{start}*.tmp"):
+        number = file.name.removeprefix(start).partition("-")[0]
+        if number.isdigit() and not _is_running(int(number)):
+            with contextlib.suppress(OSError):  # gone already, or not ours to remove: then it stays
+                file.unlink()
+
+
+def _start_of_name(path: Path) -> str:
+    """How the names of temporary files of `path` begin: a digest of this computer's name and of the file's."""
+    key = f"{platform.node()}\0{path.name}".encode("utf-8", "surrogateescape")
+    return f"{TEMPORARY}{hashlib.sha256(key).hexdigest()[:10]}-"
+
+
+def _is_running(number: int) -> bool:
+    """Whether a process of that number runs, whoever's it is."""
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # another user's, or no number of a process: rather not
+        return True
+    return True
 
 
 def write_text(path: Path | str, text: str) -> None:

@@ -130,11 +130,23 @@ def history_of(*noises: Noise) -> dict[str, np.ndarray]:
 
 def test_the_end_in_words() -> None:
     early, late, hidden = (Noise(signal, 30.0, 5.0, 800, 128, 0.01) for signal in (2.0, 0.05, -0.1))
-    said = in_words(history_of(early, early, late, late))
-    assert "400 effective of 800 rows" in said and "power 0.5. The meta-gradient has" in said
-    assert said.endswith(late.sentence())  # of the second half, in other units
-    assert "No signal shows in the meta-gradient from N = 800" in in_words(history_of(early, hidden, hidden))
-    assert in_words({"temper": np.array([1.0])}) == "Learned weights: power 1 of what the meta-network says."
+    spread = (
+        "Learned weights: worth 400 of 800 rows that weigh alike, the heaviest 1 % of all, before they are taken to "
+        "the power 0.5."
+    )
+    assert in_words(history_of(early, early, early)) == spread, "what is sure enough needs no advice"
+    assert late.gsnr < 1 and late.wanted()[1] / 128 > 1
+    times = f"{late.wanted()[1] / 128:.2g} times as many would"
+    assert in_words(history_of(early, early, late, late)).startswith(f"{spread} They are unsure")
+    assert times in in_words(history_of(late, late, late)), "of the second half, in other units"
+    assert in_words(history_of(early, hidden, hidden)) == (
+        f"{spread} The real rows give no clear hint which synthetic rows are better; more real rows may."
+    )
+    trusted = in_words({**history_of(late, late), "temper": np.array([1.0])})
+    assert trusted.endswith("heaviest 1 % of all."), "weights that held-out real rows follow in full are not doubted"
+    rows_only = Noise(0.01, 30.0, 0.0, 800, 128, 0.01)
+    assert rows_only.gsnr < 1 and in_words(history_of(rows_only, rows_only)) == spread, "more real rows would not help"
+    assert in_words({"temper": np.array([1.0])}) == "" and "alike" in in_words({"temper": np.array([0.0])})
 
 
 def test_history_collects_columns() -> None:

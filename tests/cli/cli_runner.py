@@ -7,6 +7,7 @@ import errno
 import hashlib
 import io
 import os
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from unittest import mock
 
 import pytest
 
+from synthsift import writing
 from synthsift.cli.app import run_app
 
 
@@ -24,6 +26,13 @@ class Ended:
     code: int
     out: str
     err: str
+
+
+def leave_stale(target: Path) -> None:
+    """Leave what a killed writer of `target` leaves: half a file under a passing name with its number."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    target.with_name(f"{writing._start_of_name(target)}{ended.pid}-ab.tmp").write_text("half")
 
 
 def synthsift(*arguments: object) -> Ended:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from cli_data import draw, run_folder, two_files, write
-from cli_runner import synthsift
+from cli_runner import leave_stale, synthsift
 
 from synthsift.cli import check as checking
 from synthsift.cli.flags import data_spec
@@ -51,11 +51,12 @@ def test_findings_are_printed_worst_first_and_an_error_gives_code_1(tmp_path: Pa
 
 def test_json_and_the_file_hold_the_same(tmp_path: Path) -> None:
     file = tmp_path / "findings.json"
+    leave_stale(file)
     ended = synthsift(*with_leak(tmp_path, "--json", "--out", file, "--quiet"))
     assert ended.code == 1 and ended.err == ""
     findings = json.loads(ended.out)
     assert json.loads(file.read_text()) == findings
-    assert list(findings[0]) == ["code", "severity", "title", "seen", "why", "advice"]
+    assert list(findings[0]) == ["code", "severity", "title", "seen", "why", "advice", "sources"]
     assert [file.name for file in tmp_path.iterdir() if file.suffix == ".tmp"] == []
 
 

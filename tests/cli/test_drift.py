@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_runner import synthsift
+from cli_runner import leave_stale, synthsift
 from drift_files import draw, write_arrays, write_table, write_texts
 
 from synthsift.report import drift_page
@@ -73,7 +73,9 @@ def test_adding_one_generation_equals_measuring_all_at_once(tmp_path: Path, monk
     real, *generations = write_arrays(tmp_path, (0.0, 0.3, 0.5))
     once = synthsift("drift", "--real", real, *generations, "--fresh-fraction", "0.3,0.5", "--json")
     state, out = tmp_path / "s", tmp_path / "run"
+    leave_stale(state)
     first = synthsift("drift", "--real", real, generations[0], "--state", state, "--out", out)
+    assert not list(tmp_path.glob(".synthsift-*")), "what a killed command left is gone"
     assert first.code == 0 and "One generation allows no forecast" in first.out
     for file, fraction in zip(generations[1:], ("0.3", "0.5"), strict=True):
         added = synthsift("drift", "--state", state, file, "--fresh-fraction", fraction, "--json", "--out", out)

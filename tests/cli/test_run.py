@@ -88,7 +88,9 @@ def test_summary(run: Path, summary: dict[str, Any]) -> None:
     )
     assert {"gsnr", "mean_weight", "largest_share", "effective_batch", "loss", "temper", "step"} <= set(diagnostics)
     assert diagnostics["outcome"] == diagnostics["learned_outcome"] == "finished as intended"
-    assert diagnostics["noise"] in (run / "log.txt").read_text(), "page and terminal say the same"
+    said = (run / "log.txt").read_text()
+    assert "Learned weights: " in said and "meta-gradient" not in said, "the technical line is for the page"
+    assert "meta-gradient" in diagnostics["noise"]
     assert {"synthsift", "numpy", "torch", "python"} <= set(summary["versions"])
     assert {"load", "encode", "compare", "final", "total"} == set(summary["seconds"])
 
@@ -257,5 +259,9 @@ def test_what_the_budget_has_cut_is_said(tmp_path: Path) -> None:
     assert ended.code == 0, ended.err
     cut = "5 of 10 paired splits and 2 of 4 policies left out: more would not fit into 0.0001 min (--budget)."
     assert cut in ended.err
+    alone = "RealOnly and Everything alone need about 1 s; --budget 0.0001 (min) is too small. Going on with 5 splits"
+    assert ended.err.index(alone) < ended.err.index("splits and 1 of"), "said before anything is trained"
+    assert "never trained, the last in the order above: " in ended.err
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert "5 paired splits in all; more would not fit into the budget of 0.0001 min" in page
+    assert "left out untrained to keep to the budget (2 policies): " in page

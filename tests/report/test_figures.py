@@ -70,7 +70,7 @@ def test_names_are_text_that_no_parser_acts_on(figures: dict[str, dict[str, str]
 
 def test_the_comparison_says_the_numbers(figures: dict[str, dict[str, str]]) -> None:
     wide = texts(figures["comparison"]["wide"])
-    assert "+2.1 [+1.4, +2.8]" in wide and "−0.9 [−1.6, −0.2]" in wide and "5 splits" in wide
+    assert "+2.1 [1.4, 2.8]" in wide and "−0.9 [−1.6, −0.2]" in wide and "5 splits" in wide
     assert "points of accuracy over RealOnly" in wide
     assert "+2.1" in texts(figures["comparison"]["narrow"])
 

@@ -143,13 +143,13 @@ def everything(mean: float, low: float, high: float) -> dict[str, Any]:
     ("direction", "verdict", "words"),
     [
         ("up", measured(-3.0, -5.0, -1.0), "that all synthetic rows together help, the run measured a loss"),
-        ("down", measured(0.0, -2.0, 2.0), "the run measured neither for sure with them (0.0 [−2.0, +2.0] points"),
+        ("down", measured(0.0, -2.0, 2.0), "the run measured neither for sure with them (0.0 [−2.0, 2.0] points"),
         ("open", measured(3.0, 1.0, 5.0), "cannot tell whether all synthetic rows together help, the run measured"),
         ("down", measured(-3.0, -5.0, -1.0), ""),
         ("open", measured(0.0, -2.0, 2.0), ""),
         ("same", measured(0.0, -2.0, 2.0), ""),
         ("up", {**measured(0.0, -2.0, 2.0), **everything(3.0, 1.0, 5.0)}, ""),
-        ("open", {**measured(0.0, -2.0, 2.0), **everything(3.0, 1.0, 5.0)}, "measured a gain with them (+3.0 [+1.0"),
+        ("open", {**measured(0.0, -2.0, 2.0), **everything(3.0, 1.0, 5.0)}, "measured a gain with them (+3.0 [1.0"),
         ("down", measured(-3.0, -5.0, -1.0, policy="Mine", use=True), "to the verdict: that is about Mine"),
         ("none", measured(-3.0, -5.0, -1.0), ""),  # not to be believed: the check says what counts
         ("up", {}, ""),

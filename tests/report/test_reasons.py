@@ -6,7 +6,7 @@ import pytest
 
 from synthsift.data.worlds import same_law
 from synthsift.report.glossary import policy_meaning
-from synthsift.report.reasons import subset_words, why_policy
+from synthsift.report.reasons import doubted_sources, subset_words, why_policy
 from synthsift.seeds import Seeds
 from synthsift.studies.policies import on_request, policy_names
 
@@ -56,3 +56,28 @@ def test_every_policy_has_a_meaning_and_an_unknown_one_none() -> None:
     assert policy_meaning("RealTimes20") == "all rows, real ones counted 20 times"
     assert policy_meaning("KNNShapley+Real5").endswith("; real rows counted 5 times")
     assert policy_meaning("Mine") == policy_meaning("Mine+Real5") == ""
+
+
+def doubted(everything: tuple[float, float], over: tuple[float, float] = (0.0, 0.0), **sources: str) -> list[str]:
+    """Lines for a verdict with these intervals and a finding on these sources."""
+    verdict = {
+        "everything_over_real_only": dict(zip(("low", "high"), everything, strict=True)),
+        "gain": {"over_everything": dict(zip(("low", "high"), over, strict=True))},
+    }
+    return doubted_sources(verdict, [{"code": "SS143"}, {"code": "SS150", "sources": sources}])
+
+
+def test_a_source_is_called_harmful_only_where_harm_is_shown() -> None:
+    assert doubted((-3.0, -1.0), broken="60 % wrong") == ["Harmful source: broken: 60 % wrong."]
+    assert doubted((-3.0, 1.0), (0.4, 2.0), broken="60 % wrong") == ["Harmful source: broken: 60 % wrong."]
+    assert doubted((-3.0, 1.0), (-0.4, 2.0), broken="60 % wrong") == ["Source to look at: broken: 60 % wrong."]
+    assert doubted((-3.0, -1.0)) == [], "no finding, no name"
+
+
+def test_many_doubted_sources_and_incomplete_files() -> None:
+    lines = doubted((-3.0, -1.0), **{f"s{k}": "wrong" for k in range(5)})
+    assert len(lines) == 4 and lines[-1] == "and 2 more sources like these; see the findings."
+    assert doubted_sources({}, [{"code": "SS150", "sources": None}, {"code": "SS150"}]) == []
+    assert doubted_sources({"gain": None}, [{"code": "SS150", "sources": {"a\x1b[1m\nb": "x\ny"}}]) == [
+        "Source to look at: a\ufffd[1m b: x y."
+    ]

@@ -274,8 +274,8 @@ def test_markdown_says_the_same_and_escapes(report: dict[str, Any]) -> None:
     assert "<script" not in text and "<img" not in text and "\x1b" not in text
     for words in (
         "Use 62 % of the synthetic rows",
-        "| TrustedMargin | +2.1 | +1.4 to +2.8 | 0.440 | 25 | verdict |",
-        "| north | 50 | 80.0 | 81.0 | +1.0 | −1.0 to +3.0 |",
+        "| TrustedMargin | +2.1 | \\[1.4, 2.8\\] | 0.440 | 25 | verdict |",
+        "| north | 50 | 80.0 | 81.0 | +1.0 | \\[−1.0, 3.0\\] |",
         "| trusted loss | 50.0 % | higher, less weight |",
         "- The meta-network took 800 steps",
     ):

@@ -40,7 +40,7 @@ def test_the_table_has_a_line_for_each_policy_best_first(summary: dict[str, Any]
     assert legend == LEGEND and lines[1].endswith("  ~"), "LearnedWeights cannot be told from the best"
     assert [line.split()[0] for line in lines][:2] == ["TrustedMargin", "LearnedWeights"]
     assert lines[-1].startswith("EL2N") and lines[-1].endswith("5  stopped")
-    assert lines[0].split()[1:] == ["+2.1", "+1.4", "to", "+2.8", "0.440", "25", "<-", "verdict"]
+    assert lines[0].split()[1:] == ["+2.1", "[1.4,", "2.8]", "0.440", "25", "<-", "verdict"]
     assert ["RealOnly", "0.0", "0.450", "25"] in [line.split() for line in lines]
 
 

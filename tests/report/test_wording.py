@@ -56,7 +56,7 @@ def test_numbers_in_words() -> None:
     assert wording.measured(0.4561, "log_loss") == "0.456"
     assert wording.measured(-0.4561, "log_loss") == "0.456"
     assert wording.measured(None, "accuracy") == "–"
-    assert wording.interval({"low": -1.0, "high": 2.0}) == "−1.0 to +2.0"
+    assert wording.interval({"low": -1.0, "high": 2.0}) == "[−1.0, 2.0]"
     assert wording.interval({"low": 0.0, "high": 0.0}) == "", "the reference against itself"
     assert wording.interval(None) == wording.interval({"low": None, "high": 1}) == ""
     assert wording.title("log_loss") == "log-loss"

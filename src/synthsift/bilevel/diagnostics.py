@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from synthsift.bilevel.controls import Sums
-from synthsift.bilevel.live import Noise, measure_council
+from synthsift.bilevel.live import WANTED, Noise, measure_council
 from synthsift.bilevel.metanet import Council
 from synthsift.bilevel.processes import Processes
 
+MANY = 20.0  # times more real rows beyond which the number is not told
 MAX_ROWS = 512  # per-row gradients are taken of at most so many rows of a batch
 
 
@@ -55,13 +56,33 @@ def describe_step(
 
 
 def in_words(history: Mapping[str, np.ndarray]) -> str:
-    """Return what `LearnedWeights` recorded as a few sentences for the terminal: concentration, signal, advice."""
+    """Return how `LearnedWeights` spread its weight, and what the user can do where they are unsure, for the terminal.
+
+    The numbers behind it are in the history, and in words on the report's page.
+    """
     temper = float(history["temper"][0])
+    if temper == 0:
+        return "Learned weights: all rows weigh alike, as real rows that had no part in them saw no gain from others."
     if not len(history.get("effective_batch", ())):
-        return f"Learned weights: power {temper:g} of what the meta-network says."
+        return ""
     last = {name: float(values[-1]) for name, values in history.items()}
-    concentration = (
-        f"Learned weights: {last['effective_batch']:,.0f} effective of {last['batch_rows']:,.0f} rows, mean weight "
-        f"{last['mean_weight']:.2f}, largest share {100 * last['largest_share']:.2g} %; used to the power {temper:g}."
+    softened = "" if temper == 1 else f", before they are taken to the power {temper:g}"
+    told = (
+        f"Learned weights: worth {last['effective_batch']:,.0f} of {last['batch_rows']:,.0f} rows that weigh alike, "
+        f"the heaviest {100 * last['largest_share']:.2g} % of all{softened}."
     )
-    return f"{concentration} {Noise.of_history(history).sentence()}"
+    if temper >= 1:  # real rows that had no part in the training were predicted best with all that the weights say
+        return told
+    return f"{told} {_advice(Noise.of_history(history))}".rstrip()
+
+
+def _advice(noise: Noise) -> str:
+    """What the user can do about weights that are mostly noise; "" where they are not, or where nothing can be done."""
+    wanted = noise.wanted()
+    if wanted is None:
+        return "The real rows give no clear hint which synthetic rows are better; more real rows may."
+    times = wanted[1] / noise.num_trusted
+    if noise.gsnr >= WANTED or times <= 1:
+        return ""
+    more = f"about {times:.2g} times as many" if times < MANY else "very many more"
+    return f"They are unsure, as the real rows are few: {more} would make them follow the data more than chance."

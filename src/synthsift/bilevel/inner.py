@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+from synthsift.bilevel.inputs import WIDE
 from synthsift.bilevel.rowlosses import HOTTEST, best_temperature
 from synthsift.bilevel.scores import LogitsOf, Parameters, jvp_scores, linear_scores
 
@@ -73,7 +74,8 @@ class LinearLearner:
     @staticmethod
     def create(x: Tensor, num_classes: int, decay: float) -> LinearLearner:
         """Start at zero with the largest rate that is safe for the softmax loss: 1 / (|x|^2 / 2 + decay)."""
-        second_moment = x.T @ x / len(x)
+        is_wide = x.shape[1] >= WIDE and x.shape[1] > 2 * len(x)  # products of rows have the same norm, and are fewer
+        second_moment = (x @ x.T if is_wide else x.T @ x) / len(x)
         top = float(torch.linalg.matrix_norm(second_moment, ord=2)) + 1.0
         zero = torch.zeros(x.shape[1], num_classes)
         return LinearLearner(zero, torch.zeros(num_classes), 1.0 / (0.5 * top + decay), decay)

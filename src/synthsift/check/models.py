@@ -10,7 +10,7 @@ from sklearn.ensemble import ExtraTreesClassifier
 
 from synthsift.check.contents import AllContents, percent, worst
 from synthsift.check.relabeling import told_relabeling
-from synthsift.numerics.intervals import auc_interval, share_difference
+from synthsift.numerics.intervals import Z, auc_interval, share_difference
 from synthsift.numerics.metrics import metric_value
 from synthsift.numerics.resampling import group_folds
 from synthsift.records import Finding, Mixture, Severity
@@ -97,7 +97,9 @@ def contradicted_labels(mixture: Mixture, rows: np.ndarray, seeds: Seeds) -> Fin
         family=family,
     )
     base = fit.out_of_fold.argmax(axis=1) != y[real]
-    synth, seen, exchanged = np.flatnonzero(mixture.is_synth), [], False
+    if not _tells_classes(base, y[real]):
+        return None
+    synth, seen, told, exchanged = np.flatnonzero(mixture.is_synth), [], [], False
     for name in dict.fromkeys(mixture.synth.source.tolist()):
         made = _draw(synth[mixture.source[synth] == name], MAX_JUDGED, seeds, f"made {name}")
         said = fit.model.predict_proba(rows[made]).argmax(axis=1)
@@ -115,10 +117,14 @@ def contradicted_labels(mixture: Mixture, rows: np.ndarray, seeds: Seeds) -> Fin
                 f"give {percent(usual)}: {100 * (wrong.mean() - usual):+.0f} points [{100 * low:.0f}, "
                 f"{100 * high:.0f}] ({shown})"
             )
+            brief = f"a model of the real rows contradicts {percent(wrong.mean())} of its labels"
+            brief += f"; {percent(usual)} would be usual"
             halves = seeds.numpy(f"halves {name}")
             if moves := told_relabeling(y[made], said, usual, mixture.classes, halves):
-                text, exchanged = f"{text}; its labels may be exchanged: {moves}", True
+                hint, exchanged = f"; its labels may be exchanged: {moves}", True
+                text, brief = text + hint, brief + hint
             seen.append((low, text))
+            told.append((low, str(name), brief))
     if not seen:
         return None
     return Finding(
@@ -131,7 +137,20 @@ def contradicted_labels(mixture: Mixture, rows: np.ndarray, seeds: Seeds) -> Fin
         "Read some of the rows named; "
         + ("if labels are exchanged, put them right in the file; " if exchanged else "")
         + "if the labels are wrong, label anew or filter (TrustedMarginFilter).",
+        {name: brief for _, name, brief in sorted(told, reverse=True)},
     )
+
+
+def _tells_classes(wrong: np.ndarray, y: np.ndarray) -> bool:
+    """Whether the mean recall over classes lies above chance with its 95 % interval: a guess contradicts nobody.
+
+    One hit and one miss are added to each class.
+    """
+    hits, size = (np.bincount(y, weights=w) for w in (1.0 - wrong, np.ones(len(y))))
+    there = size > 0
+    recall = (hits[there] + 1) / (size[there] + 2)
+    error = np.sqrt(np.sum(recall * (1 - recall) / (size[there] + 2))) / len(recall)
+    return bool(recall.mean() - Z * error > 1 / len(recall))
 
 
 def _usual_share(wrong: np.ndarray, y: np.ndarray, mix: np.ndarray) -> tuple[float, float]:

@@ -17,7 +17,7 @@ from synthsift.data.spec import DataSpec
 from synthsift.records import DataError, Finding, Loaded, Severity, plain_finding
 from synthsift.report.terminal import finding_lines
 from synthsift.seeds import Seeds
-from synthsift.writing import write_json
+from synthsift.writing import drop_stale, write_json
 
 STYLES = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 
@@ -41,6 +41,8 @@ def execute_check(spec: DataSpec, saw: str, out: Path | None, console: Console) 
             f"--out {out} is {'a folder' if out.is_dir() else 'in a folder that does not exist'}; name a file in an "
             "existing folder for the findings"
         )
+    if out is not None:
+        drop_stale(out)
     console.say("Reading the data ...")
     loaded = load(spec)
     if not len(loaded.mixture.synth):

@@ -49,8 +49,8 @@ class Console:
 
     def describe(self, loaded: Loaded, study: Study, settings: RunSettings) -> None:
         """Say what will be compared, before it starts."""
-        from synthsift.cli.estimate import estimate_seconds
-        from synthsift.splits import fold_count, pooled
+        from synthsift.cli.estimate import estimate
+        from synthsift.race import PROTECTED, trial_order
 
         mixture = loaded.mixture
         sources = len({str(name) for name in mixture.synth.source})
@@ -59,22 +59,44 @@ class Console:
             f"rows from {sources} source{'s' * (sources > 1)}, {mixture.num_classes} classes, "
             f"{study.embedding.shape[1]} inputs."
         )
-        seconds = estimate_seconds(study)
-        full = seconds * study.num_seeds
+        expected = estimate(study)
+        full, budget = expected.repetition(study.policies) * study.num_seeds, f"{settings.budget_minutes:g} min"
         told = f"about {_duration(min(full, study.budget_seconds))}"
         if full > study.budget_seconds:
-            told += f" (all repetitions would take {_duration(full)}; the budget is {settings.budget_minutes:g} min)"
-        splits = fold_count(pooled(mixture)) * study.num_seeds
+            told += f" (all repetitions would take {_duration(full)}; the budget is {budget})"
+        splits = expected.num_folds * study.num_seeds
         self.say(f"Comparing {len(study.policies)} policies on up to {splits} paired splits: {told}.")
+        least = expected.least(PROTECTED)
+        if least > study.budget_seconds:
+            self.say(
+                f"RealOnly and Everything alone need about {_duration(least)}; --budget {settings.budget_minutes:g} "
+                f"(min) is too small. Going on with {expected.num_folds} splits of these two, if need be beyond the "
+                "budget."
+            )
+        elif expected.least(study.policies) > study.budget_seconds:
+            others = ", ".join(trial_order(study.policies)[len(PROTECTED) :])
+            self.say(
+                f"The budget of {budget} may not carry all of them: RealOnly and Everything come first, then in this "
+                f"order {others}. Those that do not fit are left out before they are trained."
+            )
 
     def say_shortened(self, comparison: Comparison, study: Study, settings: RunSettings) -> None:
-        """Say what the budget has cut, if anything."""
-        done, left_out = len(comparison.seeds), sum("budget" in why for why in comparison.stopped.values())
-        k = comparison.num_folds
+        """Say what the budget has cut, if anything: how many splits, and which policies before and after a trial."""
+        from synthsift.race import UNTRIED, trial_order
+
+        done, k = len(comparison.seeds), comparison.num_folds
         cut = [f"{k * done} of {k * study.num_seeds} paired splits"] if done < study.num_seeds else []
-        cut += [f"{left_out} of {len(study.policies)} policies left out"] if left_out else []
-        if cut:
-            self.say(f"{' and '.join(cut)}: more would not fit into {settings.budget_minutes:g} min (--budget).")
+        named = [name for name in trial_order(study.policies) if "budget" in comparison.stopped.get(name, "")]
+        untried = [name for name in named if comparison.stopped[name] == UNTRIED]
+        tried = [name for name in named if name not in untried]
+        cut += [f"{len(named)} of {len(study.policies)} policies left out"] if named else []
+        if not cut:
+            return
+        self.say(f"{' and '.join(cut)}: more would not fit into {settings.budget_minutes:g} min (--budget).")
+        if untried:
+            self.say(f"  never trained, the last in the order above: {', '.join(untried)}")
+        if tried:
+            self.say(f"  tried on the first split, where others had a lower log-loss: {', '.join(tried)}")
 
     def progress(self, what: str, done: int, of: int, seconds_left: float) -> None:
         """Say how far the comparison is, at most once a second on a terminal and every ten seconds elsewhere."""

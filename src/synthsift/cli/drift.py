@@ -28,7 +28,7 @@ from synthsift.drift.state import Stream, pack_state, unpack_state
 from synthsift.records import DataError, Finding
 from synthsift.represent.pretrained import check_encoder, reads_images
 from synthsift.seeds import Seeds
-from synthsift.writing import atomic_write
+from synthsift.writing import atomic_write, drop_stale
 
 LEAST_AHEAD = 5
 
@@ -109,6 +109,7 @@ def _check_flags(settings: DriftSettings) -> None:
             raise DataError(f"the folder of {name} {place} does not exist; make it first")
     if settings.state is not None:
         check_writable(settings.state)
+        drop_stale(os.path.realpath(settings.state))
     if settings.real is None:
         fixed: dict[str, object] = {
             "label": settings.label,

@@ -10,7 +10,7 @@ from synthsift.drift.monitor import digest_rows
 from synthsift.drift.state import Stream
 from synthsift.records import DataError
 from synthsift.report.drift_page import RECORD, read_drift, render_files
-from synthsift.writing import TEMPORARY, write_csv, write_json, write_text
+from synthsift.writing import TEMPORARY, drop_stale, write_csv, write_json, write_text
 
 FILES = (RECORD, "drift.csv", "drift.svg", "report.html")
 
@@ -48,6 +48,8 @@ def stream_id(stream: Stream) -> str:
 def write_out(path: Path, record: Mapping[str, Any]) -> None:
     """Write all files; the record first, as the page is made from it."""
     path.mkdir(exist_ok=True)
+    for name in FILES:
+        drop_stale(path / name)
     write_json(path / RECORD, record)
     write_csv(path / "drift.csv", _rows(record))
     write_page(path)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from synthsift.compare import Study
+from synthsift.race import FINAL_SPLITS
 from synthsift.seeds import Seeds
 from synthsift.splits import fold_count, pooled
 from synthsift.training.learners import Rows, fit_weighted
@@ -20,29 +22,53 @@ LEARNED_SECONDS = 0.6  # of one meta-training, however few rows there are
 SAMPLED = 20  # a network is timed for one step in so many; a whole training just for an estimate would take too long
 
 
-def estimate_seconds(study: Study) -> float:
-    """Return the seconds that one repetition of all policies will take.
+@dataclass(frozen=True)
+class Estimate:
+    """What one repetition of the folds takes.
 
-    One fit of all rows is timed and multiplied; learned weights add a constant a meta-training.
+    Parameters
+    ----------
+    shared : float
+        Seconds, however many policies there are.
+    policy : float
+        Seconds of each policy.
+    learned : float
+        Seconds that learned weights add.
+    num_folds : int
     """
-    if study.inputs is not None:
-        return _network_seconds(study)
+
+    shared: float
+    policy: float
+    learned: float
+    num_folds: int
+
+    def repetition(self, names: Collection[str]) -> float:
+        """Return the seconds of one repetition of these policies."""
+        learned = self.learned if any("Learned" in name for name in names) else 0.0
+        return self.shared + len(names) * self.policy + learned
+
+    def least(self, names: Collection[str]) -> float:
+        """Return the seconds of one repetition and of the final fits."""
+        return self.repetition(names) * (1 + FINAL_SPLITS / self.num_folds)
+
+
+def estimate(study: Study) -> Estimate:
+    """Time one fit of all rows and multiply it; of a network some of the steps.
+
+    Every policy of a network takes about as many steps, however many rows it keeps.
+    """
+    if study.inputs is None:
+        inputs, learner, times = study.embedding, study.learner, 1.0
+    else:
+        network: Any = study.learner
+        learner = replace(network, steps=max(1, network.steps // SAMPLED))
+        inputs, times = study.inputs, network.steps / learner.steps
     mixture = study.mixture
+    rows = Rows(inputs, mixture.y, np.ones(len(mixture.y)), ~mixture.is_synth, mixture.family)
     started = time.perf_counter()
-    rows = Rows(study.embedding, mixture.y, np.ones(len(mixture.y)), ~mixture.is_synth, mixture.family)
-    fit_weighted(study.learner, rows, mixture.num_classes, Seeds(0).child("estimate"))
-    one = time.perf_counter() - started
-    fits = len(study.policies) * POLICY_FITS + DESCRIBE_FITS
-    learned = any("Learned" in name for name in study.policies)
-    return fold_count(pooled(mixture)) * (fits * one + learned * LEARNED_SECONDS) / study.workers
-
-
-def _network_seconds(study: Study) -> float:
-    """Time a part of the steps of a network; every policy takes about as many, however many rows it keeps."""
-    learner: Any = study.learner
-    mixture, short = study.mixture, replace(learner, steps=max(1, learner.steps // SAMPLED))
-    rows = Rows(study.inputs, mixture.y, np.ones(len(mixture.y)), ~mixture.is_synth, mixture.family)
-    started = time.perf_counter()
-    fit_weighted(short, rows, mixture.num_classes, Seeds(0).child("estimate"))
-    one = (time.perf_counter() - started) * learner.steps / short.steps
-    return fold_count(pooled(mixture)) * len(study.policies) * one / study.workers
+    fit_weighted(learner, rows, mixture.num_classes, Seeds(0).child("estimate"))
+    one, folds = (time.perf_counter() - started) * times, fold_count(pooled(mixture))
+    each = folds / study.workers
+    if study.inputs is not None:
+        return Estimate(0.0, each * one, 0.0, folds)
+    return Estimate(each * DESCRIBE_FITS * one, each * POLICY_FITS * one, each * LEARNED_SECONDS, folds)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from synthsift.report.wording import signed
+from synthsift.report.wording import interval, signed
 
 POINTS = "points of accuracy"
 BASELINE = "over the real rows alone"
@@ -22,8 +22,8 @@ def about(number: float) -> str:
 
 def points(gain: Mapping[str, float]) -> str:
     """Return a difference of accuracies in points with its sign, and its interval where there is one."""
-    value, low, high = (signed(100 * gain[name]) for name in ("value", "low", "high"))
-    return value if gain["high"] - gain["low"] < 1e-12 else f"{value} [{low}, {high}]"
+    value, low, high = (100 * gain[name] for name in ("value", "low", "high"))
+    return signed(value) if high - low < 1e-10 else f"{signed(value)} {interval({'low': low, 'high': high})}"
 
 
 def at_weight(plan: Mapping[str, Any]) -> str:

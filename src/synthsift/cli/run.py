@@ -197,8 +197,8 @@ def _conclude(
     findings = check(loaded, Seeds(settings.first_seed).child("check"), saw=settings.generator_saw, encoded=encoded)
     if any(finding.code == COPIES for finding in findings):
         verdict = replace(verdict, sentence=f"{verdict.sentence} {LEAKS_ALLOWED}")
-    if LEARNED in found.weights:
-        console.say(in_words(found.weights[LEARNED].history))
+    if LEARNED in found.weights and (told := in_words(found.weights[LEARNED].history)):
+        console.say(told)
     seconds["final"] = time.perf_counter() - started
     return Finished(
         loaded=loaded,

@@ -23,7 +23,7 @@ from synthsift.report.wording import is_number
 SCHEMA = 1
 MAX_POINTS = 300
 MAX_FINDINGS, MAX_WORDS = 200, 2000
-FINDING = ("code", "severity", "title", "seen", "why", "advice")
+FINDING = ("code", "severity", "title", "seen", "why", "advice", "sources")
 COMPARED = ("name", "gain", "n_splits", "log_loss", "repetitions", "near")
 SUBSET = ("n", "real_only", "policy", "everything", "gain", "everything_gain")
 

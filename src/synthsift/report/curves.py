@@ -53,7 +53,7 @@ def explain_curves(history: Mapping[str, Any] | None, diagnostics: Mapping[str, 
     history : dict or None
         ``step`` and ``curves`` from `collect`.
     diagnostics : dict
-        Those of summary.json; ``temper``, ``learned_outcome`` and ``noise`` (what the terminal said) are used.
+        Those of summary.json; ``temper``, ``learned_outcome`` and ``noise`` are used.
     """
     if not history:
         return []

@@ -106,7 +106,7 @@ def _draw_gain(axes: Any, y: int, row: Mapping[str, Any]) -> None:
 def _gain_text(row: Mapping[str, Any], width: float) -> str:
     """What stands right of a policy's line."""
     mean, ends = wording.signed(row["gain"]["mean"]), wording.interval(row["gain"])
-    return f"{mean} [{ends.replace(' to ', ', ')}]" if ends and width == WIDE else mean
+    return f"{mean} {ends}" if ends and width == WIDE else mean
 
 
 def _gain_range(rows: Sequence[Mapping[str, Any]]) -> tuple[float, float]:

@@ -55,7 +55,7 @@ def beside_verdict(plan: Mapping[str, Any], verdict: Mapping[str, Any]) -> str:
         return ""
     mean, low, high = ends
     found = "up" if low > 0 else "down" if high < 0 else "open"
-    seen = f"{wording.signed(mean)} [{wording.signed(low)}, {wording.signed(high)}] points"
+    seen = f"{wording.signed(mean)} {wording.interval(measured)} points"
     if planned != found and (planned, found) != ("same", "open"):
         classes = ", one class against the rest" if plan.get("negative") == "the rest" else ""
         differ = f"{PLANNED[planned]}, {MEASURED[found]} with them ({seen} over real data alone)."

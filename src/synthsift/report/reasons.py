@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from synthsift.report import wording
+
 PLURAL = {"class": "classes", "group": "groups"}
 NAMED = 3
+CONTRADICTED = "SS150"
 
 
 def why_policy(report: Mapping[str, Any]) -> str:
@@ -29,6 +32,35 @@ def why_policy(report: Mapping[str, Any]) -> str:
         f"In log-loss, by which policies are chosen, {len(near)} of them cannot be told from the best; this is the "
         "simplest of these. Another one may look better below without being so."
     )
+
+
+def doubted_sources(verdict: Mapping[str, Any], findings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a line for each source whose labels the real rows contradict, worst first, to stand below the sentence.
+
+    A source is called harmful only where two things are shown: its labels are contradicted more often than those of
+    real rows, with the whole interval (SS150), and all rows unweighted are worse than the real rows alone or than the
+    verdict's policy, with the whole interval. Otherwise it is one to look at.
+
+    Parameters
+    ----------
+    verdict : dict
+        Of summary.json.
+    findings : sequence of dict
+        Entries of findings.json.
+    """
+    told = {}
+    for finding in findings:
+        if finding.get("code") == CONTRADICTED and isinstance(finding.get("sources"), Mapping):
+            told.update(finding["sources"])
+    of_everything: Any = (verdict.get("everything_over_real_only") or {}).get("high")
+    over_everything: Any = ((verdict.get("gain") or {}).get("over_everything") or {}).get("low")
+    is_worse = wording.is_number(of_everything) and of_everything < 0
+    is_worse = is_worse or (wording.is_number(over_everything) and over_everything > 0)
+    opening = "Harmful source" if is_worse else "Source to look at"
+    lines = [f"{opening}: {wording.one_line(name, 40)}: {wording.one_line(words)}." for name, words in told.items()]
+    more = len(lines) - NAMED
+    rest = [f"and {more} more source{'s' * (more > 1)} like these; see the findings."] if more > 0 else []
+    return lines[:NAMED] + rest
 
 
 def subset_words(kind: str, num: int, num_up: int, down: Sequence[str]) -> str:

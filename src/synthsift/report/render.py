@@ -18,7 +18,7 @@ from synthsift.report.curves import curve_meanings, explain_curves
 from synthsift.report.figures import draw_figures
 from synthsift.report.gainplots import MIN_ROWS, large_groups
 from synthsift.report.glossary import FEATURES, policy_meaning
-from synthsift.report.reasons import PLURAL, subset_words, why_policy
+from synthsift.report.reasons import PLURAL, doubted_sources, subset_words, why_policy
 from synthsift.report.snippets import write_snippets
 from synthsift.report.trainplots import main_inputs, trend_words
 
@@ -135,6 +135,7 @@ def _context(report: Mapping[str, Any]) -> dict[str, Any]:
         "evidence": str(verdict.get("evidence") or "unproven"),
         "evidence_meaning": _meaning(verdict),
         "why": why_policy(report),
+        "doubted": doubted_sources(verdict, report["findings"]),
         "shortened": _shortened(report),
         "stops": _stops(report["comparison"]),
         "meanings": [(row["name"], told) for row in report["comparison"] if (told := policy_meaning(row["name"]))],

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from synthsift.report import wording
+from synthsift.report.reasons import doubted_sources
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -58,7 +59,7 @@ def closing_text(summary: Mapping[str, Any]) -> str:
 
 
 def closing_notes(summary: Mapping[str, Any], findings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return what stands under the verdict's sentence: the result on the test rows, and the worst findings.
+    """Return what stands under the verdict's sentence: doubted sources, the result on the test rows, worst findings.
 
     Parameters
     ----------
@@ -70,7 +71,7 @@ def closing_notes(summary: Mapping[str, Any], findings: Sequence[Mapping[str, An
     Returns
     -------
     list of str
-        At most 2 + `MAX_FINDINGS` lines of plain ASCII signs as far as the names of the user are.
+        At most 6 + `MAX_FINDINGS` lines of plain ASCII signs as far as the names of the user are.
     """
     test = _test_line(summary)
     counts = Counter(str(finding["severity"]) for finding in findings)
@@ -80,7 +81,7 @@ def closing_notes(summary: Mapping[str, Any], findings: Sequence[Mapping[str, An
     if len(worst) > MAX_FINDINGS:
         worst = [*worst[: MAX_FINDINGS - 1], f"  and {len(worst) - MAX_FINDINGS + 1} more"]
     head = f"Findings: {', '.join(told)}; the report says what to do." if told else "Findings: none."
-    return [*([test] if test else []), head, *worst]
+    return [*doubted_sources(summary["verdict"], findings), *([test] if test else []), head, *worst]
 
 
 def _test_line(summary: Mapping[str, Any]) -> str:

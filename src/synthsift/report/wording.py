@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from synthsift.records import limits
+
 UNKNOWN = "–"
 MINUS = "−"
 MAX_ITEMS = 20
@@ -65,13 +67,13 @@ def points(metric: Any) -> str:
 
 
 def interval(gain: Mapping[str, Any] | None) -> str:
-    """Return the ends of an interval, as in 1.3 to 2.9; "" when it is not known.
+    """Return the ends of an interval, as in [1.3, 2.9]; "" when it is not known.
 
     None is known of a policy against itself, which is stored with both ends at 0; every other one has a width.
     """
     if not gain or not (is_number(gain.get("low")) and is_number(gain.get("high"))) or gain["low"] == gain["high"]:
         return ""
-    return f"{signed(gain['low'])} to {signed(gain['high'])}"
+    return limits(gain["low"], gain["high"]).replace("-", MINUS)
 
 
 def percent(fraction: Any, digits: int = 0) -> str:

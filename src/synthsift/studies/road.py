@@ -148,7 +148,7 @@ def conclude(
     if all_copies(study.mixture, study.embedding):
         verdict = only_copies(verdict)
     study = replace(study, policies=with_diagnostics(dict(study.policies)))
-    wanted = list(study.policies)
+    wanted = [name for name in study.policies if name in comparison.probabilities]  # the budget carries no others
     seen = seen_of_test(study, loaded, test_vectors)
     if loaded.test is not None and seen is not None:
         needed = (verdict.policy, LEARNED)

@@ -1,0 +1,109 @@
+"""A budget is kept, and what it cannot carry is left out before it is trained, in an order that is known beforehand."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+from synthsift.baselines.simple import Everything, RandomSubset, RealOnly
+from synthsift.cli.estimate import Estimate
+from synthsift.compare import MemoryStore, Study, compare, final_fits
+from synthsift.data.worlds import same_law
+from synthsift.race import UNTRIED, Trial, trial_order
+from synthsift.records import Features, Mixture, Weigher
+from synthsift.seeds import Seeds
+from synthsift.training.learners import Logistic, Model, Rows
+
+NAMES = ["RealOnly", "Everything", "RealTimes3", "RealTimes5", "Subset", "Subset+Real5", "KNN", "KNN+Real5"]
+PAUSE = 0.08  # seconds: far more than all else that a fit of so few rows costs
+
+
+@dataclass(frozen=True)
+class Slow:
+    """A logistic regression that takes its time."""
+
+    pause: float = PAUSE
+
+    def fit(self, rows: Rows, num_classes: int, seeds: Seeds) -> Model:
+        time.sleep(self.pause)
+        return Logistic().fit(rows, num_classes, seeds)
+
+
+def slow_study(budget: float, num_policies: int = 10, pause: float = PAUSE, workers: int = 2) -> Study:
+    mixture = same_law(Seeds(0), num_real=40, num_valid=12, num_synth=60, dim=4, num_classes=2).mixture
+    more: dict[str, Weigher] = {f"Subset {k}th": RandomSubset(0.1 * k) for k in range(1, num_policies - 1)}
+    place = {name: k for k, name in enumerate(mixture.ids)}
+    x = np.concatenate([part.x for part in mixture.parts if len(part)])
+
+    def describe(part: Mixture, seeds: Seeds) -> Features:
+        rows = [place[name] for name in part.ids]
+        return Features(np.zeros((len(rows), 1)), ("none",), part.ids, x[rows])
+
+    policies: dict[str, Weigher] = {"RealOnly": RealOnly(), "Everything": Everything(), **more}
+    return Study(policies, mixture, x, describe, Slow(pause), 1, 0, budget, workers)
+
+
+def test_one_of_each_kind_is_tried_before_its_variations() -> None:
+    order = trial_order(NAMES)
+    assert order == ["RealOnly", "Everything", "RealTimes3", "Subset", "KNN", "RealTimes5", "Subset+Real5", "KNN+Real5"]
+    assert trial_order(["A", "Everything", "RealOnly"]) == ["Everything", "RealOnly", "A"]
+
+
+@pytest.mark.parametrize(("budget", "workers", "tries_all"), [(2.2, 2, True), (1.4, 2, False), (2.8, 1, False)])
+def test_a_slow_learner_keeps_to_the_budget(budget: float, workers: int, tries_all: bool) -> None:
+    """One split of all ten policies would take .4 s on two workers, all splits and final fits 2.6 s."""
+    study = slow_study(budget, workers=workers)
+    began = time.perf_counter()
+    comparison = compare(study)
+    final_fits(study, list(comparison.probabilities))
+    took = time.perf_counter() - began
+    assert took <= 1.15 * budget
+    order = trial_order(study.policies)
+    untried = [name for name, why in comparison.stopped.items() if why == UNTRIED]
+    assert comparison.stopped and tries_all == (not untried)
+    assert tries_all or untried == order[-len(untried) :], "the last of the order that is told beforehand"
+    assert took >= 0.5 * budget, "and the budget is used"
+
+
+def test_a_budget_that_the_protected_pair_exceeds_trains_nothing_else() -> None:
+    comparison = compare(slow_study(0.2))
+    assert list(comparison.probabilities) == ["RealOnly", "Everything"]
+    assert set(comparison.stopped.values()) == {UNTRIED} and len(comparison.stopped) == 8
+
+
+def test_an_ample_budget_changes_nothing() -> None:
+    """The same predictions, bit for bit, with and without a budget that is large enough."""
+    free, ample = (compare(slow_study(budget, 5, 0.0)) for budget in (np.inf, 60.0))
+    assert not ample.stopped and list(ample.probabilities) == list(free.probabilities)
+    for name, prob in free.probabilities.items():
+        assert np.array_equal(prob, ample.probabilities[name])
+
+
+def test_cells_of_an_earlier_run_count_in_the_trial() -> None:
+    """A resumed run knows from its cells how long a policy takes, and leaves out the same ones."""
+    store, study = MemoryStore(), slow_study(1.4)
+    before = compare(study, store=store)
+    again = compare(study, store=store)
+    assert again.stopped == before.stopped and list(again.probabilities) == list(before.probabilities)
+
+
+def test_a_trial_counts_what_is_running() -> None:
+    trial = Trial(limit=10.0)
+    assert trial.starts("RealOnly") and trial.starts("Everything") and not trial.left_out
+    trial.ends("RealOnly", 3.0)
+    assert trial.starts("A"), "3 done, 3 running, 3 more"
+    assert not trial.starts("B") and trial.left_out == ["B"]
+    trial.ends("Everything", 0.0)
+    assert not trial.starts("C"), "none after the first that did not fit, though it would"
+    assert Trial(limit=0.0).starts("Everything")
+
+
+def test_estimates_add_up() -> None:
+    expected = Estimate(shared=10.0, policy=2.0, learned=3.0, num_folds=5)
+    assert expected.repetition(["RealOnly", "Everything"]) == 14.0
+    assert expected.repetition(["RealOnly", "LearnedWeights"]) == 17.0
+    assert expected.least(["RealOnly", "Everything"]) == pytest.approx(14.0 * 1.3)
+    assert replace(expected, shared=0.0).repetition([]) == 0.0
