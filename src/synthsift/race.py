@@ -160,12 +160,13 @@ class Race:
         return FINAL_SPLITS * sum(map(self._split_seconds, self.prob)) / max(self.study.workers, 1)
 
     def seconds_left(self, done: int) -> float:
-        """Estimate of the time left, final fits included, within the budget."""
+        """Estimate of the time left, final fits included: within the budget, but for what is done in any case."""
         allowed = self.study.budget_seconds - self.spent()
         if not self.splits:  # nothing is known before the first split
             return float("inf")
         left = (self.study.num_seeds - done / self.num_folds) * self.per_repetition() + self.final()
-        return max(0.0, min(left, allowed))
+        least = max(0.0, 1 - done / self.num_folds) * self.per_repetition() + self.final()
+        return max(least, min(left, allowed))
 
     def affords_repetition(self, repetition: int) -> bool:
         """Whether one more repetition and the final fits of all policies fit into the budget."""
