@@ -501,7 +501,10 @@ def test_the_time_left_is_right_within_the_first_repetition() -> None:
     assert race.per_repetition() == pytest.approx(5 * seconds)
     assert race.seconds_left(2) == pytest.approx(8 * seconds + 1.5 * seconds)
     race.study = replace(study, workers=2, budget_seconds=race.spent() + 1.0)
-    assert race.seconds_left(2) == pytest.approx(1.0)
+    assert race.seconds_left(2) == pytest.approx(4.5 * seconds), "the first repetition and the final fits must be done"
+    assert race.seconds_left(5) == pytest.approx(1.5 * seconds)
+    race.study = replace(study, workers=2, budget_seconds=race.spent() + 2 * seconds)
+    assert race.seconds_left(5) == pytest.approx(2 * seconds)
 
 
 # ----------------------------------------------------------------------------------------------------------- refusals

@@ -161,12 +161,13 @@ class Race:
         return FINAL_SPLITS * sum(map(self._split_seconds, self.prob)) / max(self.study.workers, 1)
 
     def seconds_left(self, done: float) -> float:
-        """Estimate of the time left, final fits included, within the budget."""
+        """Estimate of the time left, final fits included: within the budget, but for what is done in any case."""
         allowed = self.study.budget_seconds - self.spent()
         if not self.splits:  # nothing is known before the first split
             return float("inf")
         left = (self.study.num_seeds - done / self.num_folds) * self.per_repetition() + self.final()
-        return max(0.0, min(left, allowed))
+        least = max(0.0, 1 - done / self.num_folds) * self.per_repetition() + self.final()
+        return max(least, min(left, allowed))
 
     def teller(self, progress: Progress | None, done: int, num: int, splits: int) -> Callable[[], None]:
         """Return what is called after each of `num` policies of each of the `splits` after the first `done` ones."""
