@@ -2,7 +2,7 @@
 
     python -m benchmarks.engine --all                             # all of it, then the page
     python -m benchmarks.engine                                   # timing: MLP and conv on this machine
-    python -m benchmarks.engine --device cuda --model resnet50 --pixels 224 --dtype bf16
+    python -m benchmarks.engine --device cuda --model resnet50 resnet50-frozen --pixels 224 --dtype bf16 --rounds 5
     python -m benchmarks.engine --bench checks                    # exactness, splits, the reported GSNR
     python -m benchmarks.engine --bench memory                    # peak memory of the meta part against N
     python -m benchmarks.engine --bench weak-features --seeds 10
@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,154 +27,15 @@ from typing import Any
 
 import pandas as pd
 import torch
-from torch import Tensor, nn
 
-from benchmarks import engine_checks, engine_page, engine_reference, engine_weak
-from synthsift.bilevel.backends import JVP, FiniteDifference, LastLayer, ScoreBackend
+from benchmarks import engine_checks, engine_page, engine_weak
+from benchmarks.engine_steps import CLASSES, FEATURES, MODELS, Bench, mlp
 from synthsift.bilevel.ghost import Ghost
 from synthsift.bilevel.reweighter import Reweighter
 from synthsift.bilevel.schedule import RowSource, Schedule
 
-CLASSES, FEATURES = 10, 22
 BENCHES = ("checks", "timing", "memory", "weak-features")
 DTYPES = {"f32": torch.float32, "f64": torch.float64, "bf16": torch.bfloat16}
-
-
-def conv(width: int) -> nn.Module:
-    layers: list[nn.Module] = []
-    for a, b in ((3, width), (width, 2 * width), (2 * width, 4 * width)):
-        layers += [nn.Conv2d(a, b, 3, padding=1), nn.GroupNorm(8, b), nn.ReLU(), nn.MaxPool2d(2)]
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * width, CLASSES))
-
-
-def mlp(inputs: int, width: int) -> nn.Module:
-    return nn.Sequential(
-        nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, CLASSES)
-    )
-
-
-class Bench:
-    """One model with data, and a closure for each kind of step."""
-
-    def __init__(self, kind: str, pixels: int, rows: int, trusted: int, device: str, dtype: torch.dtype) -> None:
-        self.kind, self.pixels, self.rows, self.num_trusted = kind, pixels, rows, trusted
-        self.device, self.dtype = torch.device(device), dtype
-        generator = torch.Generator().manual_seed(0)
-        shape = (784,) if kind == "mlp" else (3, pixels, pixels)
-        self.x = torch.randn(2 * rows, *shape, generator=generator).to(self.device, dtype)
-        self.y = torch.randint(CLASSES, (2 * rows,), generator=generator).to(self.device)
-        self.features = torch.randn(2 * rows, FEATURES, generator=generator)
-        self.trusted = (self.x[:trusted].flip(0).clone(), self.y[:trusted].flip(0).clone())
-        self.own, self.fresh = torch.arange(rows), torch.arange(rows, 2 * rows)
-
-    def learner(self) -> tuple[nn.Module, torch.optim.Optimizer]:
-        torch.manual_seed(0)
-        if self.kind == "resnet50":
-            import torchvision
-
-            model: nn.Module = torchvision.models.resnet50(num_classes=CLASSES)
-        else:
-            model = mlp(784, 512) if self.kind == "mlp" else conv(16)
-        model.to(self.device, self.dtype).train()
-        return model, torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9, weight_decay=5e-4)
-
-    def batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        return self.x[rows.to(self.device)], self.y[rows.to(self.device)]
-
-    def plain(self) -> Callable[[], None]:
-        model, optimizer = self.learner()
-
-        def step() -> None:
-            optimizer.zero_grad()
-            engine_reference.row_losses(model, self.batch(self.own)).mean().backward()
-            optimizer.step()
-
-        return step
-
-    def engine(self, scores: ScoreBackend, **settings: Any) -> Callable[[], None]:
-        model, optimizer = self.learner()
-        settings = {
-            "trusted_rows": self.num_trusted,
-            "fresh_rows": self.rows,
-            "diagnose": 0,
-            "least_rows": 1,
-        } | settings
-        reweighter = Reweighter(
-            model,
-            optimizer,
-            self.features,
-            self.trusted,
-            scores=scores,
-            schedule=Schedule(**settings),
-            pool=(self.x, self.y),
-        )
-
-        def step() -> None:
-            optimizer.zero_grad()
-            reweighter.loss(self.own, self.batch(self.own)).backward()
-            optimizer.step()
-            reweighter.step()
-
-        step.notices = reweighter.notices.said  # type: ignore[attr-defined]
-        return step
-
-    def floor(self) -> Callable[[], None]:
-        """A plain step, Gamma, and two bare forwards of a fresh batch: what no difference of losses can do without."""
-        plain, (model, _) = self.plain(), self.learner()
-
-        def step() -> None:
-            plain()
-            loss = engine_reference.row_losses(model, self.trusted).mean()
-            torch.autograd.grad(loss, list(model.parameters()))
-            with torch.no_grad():
-                for _ in range(2):
-                    for rows in self.fresh.split(256):
-                        engine_reference.row_losses(model, self.batch(rows))
-
-        return step
-
-    def reference(self, shared: bool, unrolled: bool = False) -> Callable[[], None]:
-        model, optimizer = self.learner()
-        net = nn.Sequential(nn.Linear(FEATURES, 100), nn.ReLU(), nn.Linear(100, 100), nn.ReLU(), nn.Linear(100, 1))
-        net.to(self.device, self.dtype)
-        meta = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=1e-4)
-        features = self.features.to(self.device, self.dtype)
-        fresh = self.own if shared else self.fresh
-
-        def step() -> None:
-            own = (self.batch(self.own), features[: self.rows])
-            if unrolled:
-                engine_reference.unrolled_step(model, optimizer, net, meta, *own, self.trusted)
-            else:
-                other = (self.batch(fresh), features[fresh.to(self.device)])
-                engine_reference.reference_step(model, optimizer, net, meta, *own, *other, self.trusted)
-
-        return step
-
-    def variants(self) -> dict[str, tuple[Callable[[], None], int]]:
-        """Name -> (step, steps a round): amortized ones are timed over whole periods."""
-        fresh = {"batch": "fresh", "chunk": 256}
-        return {
-            "plain": (self.plain(), 1),
-            "own, ghost": (self.engine(Ghost()), 1),
-            "own, stale ghost (approximate)": (self.engine(Ghost(stale=True)), 1),
-            "own, jvp": (self.engine(JVP()), 1),
-            "own, one-sided difference": (self.engine(FiniteDifference(1e-3, two_sided=False)), 1),
-            "own, last layer": (self.engine(LastLayer()), 1),
-            "own, ghost, every 4th": (self.engine(Ghost(), every=4), 4),
-            "fresh, ghost": (self.engine(Ghost(), **fresh), 1),
-            "fresh, jvp": (self.engine(JVP(), **fresh), 1),
-            "fresh, differences": (self.engine(FiniteDifference(1e-3), **fresh), 1),
-            "fresh, differences, one chunk": (
-                self.engine(FiniteDifference(1e-3), **{**fresh, "chunk": self.rows}),
-                1,
-            ),
-            "two forwards of N and Gamma": (self.floor(), 1),
-            "fresh, ghost, every 4th": (self.engine(Ghost(), every=4, **fresh), 4),
-            "reference, fresh batch": (self.reference(shared=False), 1),
-            "reference, shared batch": (self.reference(shared=True), 1),
-            "full unroll": (self.reference(shared=True, unrolled=True), 1),
-        }
 
 
 def seconds(step: Callable[[], None], count: int, device: torch.device) -> float:
@@ -189,23 +51,52 @@ def seconds(step: Callable[[], None], count: int, device: torch.device) -> float
     return (clock() - start) / count
 
 
-def timing(bench: Bench, rounds: int, only: list[str] | None) -> list[dict[str, Any]]:
+def timing(
+    bench: Bench, rounds: int, only: list[str] | None, keep: Callable[[list[dict[str, Any]]], None]
+) -> list[dict[str, Any]]:
+    """Time all variants in turn; `keep` is called with the rows so far after each round, since some models are slow."""
     variants = {name: v for name, v in bench.variants().items() if not only or name == "plain" or name in only}
-    for step, count in variants.values():  # caches, first-use compilation, the self-check of ghost products
-        for _ in range(max(count, 2)):
-            step()
-    ratios: dict[str, list[float]] = {name: [] for name in variants}
+    peaks = {}
+    for name, (step, count) in variants.items():
+        began = time.perf_counter()
+        peaks[name] = warm_up(step, count, bench.device.type)
+        print(f"{bench.kind}: first steps of {name!r} took {time.perf_counter() - began:.1f} s", file=sys.stderr)
+    ratios: dict[str, list[float]] = {name: [] for name in peaks if peaks[name] != float("inf")}
+    rows: list[dict[str, Any]] = []
     for _ in range(rounds):
-        took = {name: seconds(step, count, bench.device) for name, (step, count) in variants.items()}
+        took = {name: seconds(*variants[name], bench.device) for name in ratios}
         for name, value in took.items():
             ratios[name].append(value / took["plain"])
-    rows = []
-    for name, found in ratios.items():
-        quartiles = statistics.quantiles(found, n=4) if len(found) > 1 else [found[0]] * 3
-        row = {"model": bench.kind, "variant": name, "ratio": statistics.median(found), "low": quartiles[0]}
-        row |= {"high": quartiles[2], "rounds": rounds}
-        rows.append(row | {"notices": "; ".join(getattr(variants[name][0], "notices", []))})
+        rows = []
+        for name, peak_gib in peaks.items():
+            found = ratios.get(name, [float("inf")])  # it did not fit into the memory
+            quartiles = statistics.quantiles(found, n=4) if len(found) > 1 else [found[0]] * 3
+            row = {"model": bench.kind, "variant": name, "ratio": statistics.median(found), "low": quartiles[0]}
+            row |= {"high": quartiles[2], "rounds": len(ratios["plain"]), "GiB": peak_gib}
+            rows.append(row | {"notices": "; ".join(getattr(variants[name][0], "notices", []))})
+        keep(rows)
     return rows
+
+
+def warm_up(step: Callable[[], None], count: int, device: str) -> float:
+    """Take first steps (caches, compilation, the self-check of ghost products); return the peak of the rest in GiB.
+
+    Beyond what was held before, parameters for instance; infinite if the memory is too small, and not measured on a CPU.
+    """
+
+    def others() -> None:
+        for _ in range(max(count - 1, 1)):
+            step()
+
+    try:
+        step()
+        if device == "cuda":
+            return peak(others, device) / 1024
+        others()
+        return float("nan")
+    except torch.OutOfMemoryError:
+        torch.cuda.empty_cache()
+        return float("inf")
 
 
 def memory(device: str) -> list[dict[str, Any]]:
@@ -266,8 +157,15 @@ def run(bench: str, a: argparse.Namespace) -> list[dict[str, Any]]:
     for kind in a.model:
         one = Bench(kind, a.pixels, a.rows, a.trusted, a.device, DTYPES[a.dtype])
         settings = {"device": a.device, "dtype": a.dtype, "rows": a.rows, "trusted": a.trusted}
+        settings["card"] = torch.cuda.get_device_name() if a.device == "cuda" else ""
         settings["pixels"] = 0 if kind == "mlp" else a.pixels
-        rows += [row | settings for row in timing(one, a.rounds, a.only)]
+        before = list(rows)
+
+        def keep(found: list[dict[str, Any]], before: list[Any] = before, settings: dict[str, Any] = settings) -> None:
+            told = before + [row | settings for row in found]
+            (a.out / "timing.json").write_text(json.dumps(told, indent=1))
+
+        rows += [row | settings for row in timing(one, a.rounds, a.only, keep)]
     return rows
 
 
@@ -277,7 +175,7 @@ def main() -> None:
     parser.add_argument("--all", action="store_true", help="every bench, then the page")
     parser.add_argument("--table", action="store_true", help="write the page from what is stored")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--model", nargs="+", choices=["mlp", "conv", "resnet50"], default=["mlp", "conv"])
+    parser.add_argument("--model", nargs="+", choices=MODELS, default=["mlp", "conv"])
     parser.add_argument("--pixels", type=int, default=16)
     parser.add_argument("--dtype", choices=list(DTYPES), default="f32")
     parser.add_argument("--rows", type=int, default=1024, help="n = N")

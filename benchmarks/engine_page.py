@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -98,6 +99,31 @@ def weak_goals(found: pd.DataFrame) -> list[str]:
     return lines
 
 
+def cell(row: Any) -> str:
+    """The ratio of one kind of step, and the memory that it took where that was measured."""
+    if not np.isfinite(row.ratio):
+        return "out of memory"
+    peak = getattr(row, "GiB", float("nan"))
+    return f"{row.ratio:.2f} [{row.low:.2f}, {row.high:.2f}]" + (f", {peak:.2f} GiB" if np.isfinite(peak) else "")
+
+
+def on_gpu(tables: dict[str, pd.DataFrame]) -> list[str]:
+    """The tables of a GPU, or that there was none."""
+    if "timing-cuda" not in tables:
+        return ["**No GPU was available**: nothing here was measured on one, and no ResNet-50 in bf16."]
+    rows = tables["timing-cuda"]
+    lines = [*all_variants(rows), ""]
+    lines += [f"On one {rows['card'].iloc[0]}, wall time; GiB: peak of a step beyond what was held before it."]
+    if "memory-cuda" in tables:
+        told = ", ".join(f"{row.MiB:.1f} MiB at N = {row.N:,}" for row in tables["memory-cuda"].itertuples())
+        lines += [f"Peak extra memory of the meta part there: {told}."]
+    if "mlp" in set(rows["model"]):
+        lines += ["An MLP of this size keeps a GPU busy with launches, so its ratios count calls, not operations."]
+    if not any("resnet50" in model for model in rows["model"]):
+        lines += ["**ResNet-50 was not measured**: its steps did not end in the time that a GPU was at hand."]
+    return lines
+
+
 def all_variants(rows: pd.DataFrame) -> list[str]:
     """Every kind of step that was timed, a column a model."""
     one = rows.iloc[0]
@@ -116,7 +142,7 @@ def all_variants(rows: pd.DataFrame) -> list[str]:
         cells = []
         for model in models:
             part = rows[(rows["variant"] == variant) & (rows["model"] == model)]
-            cells += [f"{row.ratio:.2f} [{row.low:.2f}, {row.high:.2f}]" for row in part.itertuples()]
+            cells += [cell(row) for row in part.itertuples()]
         lines.append(f"| {variant} | {' | '.join(cells)} |")
     notices = sorted({notice for notice in rows["notices"] if notice})
     return [*lines, *([""] if notices else []), *(f"Said by the engine: {notice}." for notice in notices)]
@@ -178,10 +204,7 @@ def page(tables: dict[str, pd.DataFrame]) -> str:
         found = gains(tables["weak-features"])
         goals += weak_goals(found)
         parts.append(weak_table(found, tables["weak-features"]))
-    if "timing-cuda" in tables:
-        parts.insert(-1, all_variants(tables["timing-cuda"]))
-    else:
-        parts.append(["**No GPU was available**: nothing here was measured on one, and no ResNet-50 in bf16."])
+    parts.append(on_gpu(tables))
     absent = [name for name in ("checks", "timing", "memory", "weak-features") if name not in tables]
     if absent:
         parts.append([f"**Not stored**: {', '.join(absent)}."])

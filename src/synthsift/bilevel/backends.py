@@ -20,18 +20,23 @@ Du, Zhao, Li 2026 (arXiv 2606.00571) use two-sided differences of length 1e-2 / 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._pytree import tree_map
 
 from synthsift.bilevel.rowlosses import Notices, RowLosses
 from synthsift.bilevel.scores import FORWARD_MODE, Parameters
 from synthsift.records import DataError
 
+WIDE = "scores of the 16-bit model were taken in float32: forward mode mixes types in one of its operations"
+SHORTEST = 50.0  # |theta| over the least length of differences whose scores rank rows right in bfloat16
 ATTENTION = "attention was scored with torch's math kernel: the fused one has no forward-mode derivative"
 
 
@@ -59,6 +64,7 @@ class JVP:
     exact: bool = field(default=True, init=False)
     notices: Notices = field(default_factory=Notices, repr=False)
     _math: bool = field(default=False, init=False, repr=False)
+    _wide: bool = field(default=False, init=False, repr=False)
 
     def __call__(
         self, of: RowLosses, at: Parameters, direction: Parameters, batch: Any, known: Tensor | None = None
@@ -70,14 +76,30 @@ class JVP:
         DataError
             If an operation of the model has no forward-mode derivative.
         """
+        if not self._wide:
+            try:
+                return self._derivative(of, at, direction, batch)
+            except RuntimeError as error:
+                is_short = any(value.element_size() == 2 for value in at.values())
+                if not (is_short and "dtype" in str(error)):
+                    raise
+                self._wide = True
+                self.notices.say(WIDE)
+        others = {**dict(of.model.named_parameters()), **dict(of.model.named_buffers()), **at}
+        return self._derivative(of, *(_widened(values) for values in (others, direction, batch)))
+
+    def _derivative(self, of: RowLosses, at: Parameters, direction: Parameters, batch: Any) -> Tensor:
+        """Return the derivative of the losses, with torch's math kernel where attention needs it."""
         fixed = {name: value for name, value in at.items() if name not in direction}
         moving = {name: at[name] for name in direction}
+        place = next(iter(at.values())).device
 
         def losses(params: Parameters) -> Tensor:
             return of({**fixed, **params}, batch)
 
         def derivative() -> Tensor:
-            with torch.no_grad(), FORWARD_MODE:
+            # some tangents come out of mixed precision in another type than their values
+            with torch.no_grad(), FORWARD_MODE, full_precision(place.type):
                 return torch.func.jvp(losses, (moving,), (direction,))[1]
 
         if not self._math:
@@ -93,6 +115,21 @@ class JVP:
                 return derivative()
         except (RuntimeError, NotImplementedError) as error:
             raise _no_forward_mode(error) from error
+
+
+def full_precision(kind: str) -> AbstractContextManager[Any]:
+    """Return a context without mixed precision on this kind of device."""
+    return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
+
+
+def _widened(values: Any) -> Any:
+    """Return the same tree with tensors of 16 bits in float32."""
+
+    def wide(value: Any) -> Any:
+        is_short = isinstance(value, Tensor) and value.is_floating_point() and value.element_size() == 2
+        return value.detach().float() if is_short else value
+
+    return tree_map(wide, values)
 
 
 def _no_forward_mode(error: Exception) -> Exception:
@@ -113,8 +150,9 @@ class FiniteDifference:
     Parameters
     ----------
     length : float
-        Norm of the displacement, in parameter units: eps = length / |d|. 1e-2 suits float64 and bfloat16, 1e-3
-        float32 with rectified units.
+        Norm of the displacement, in parameter units: eps = length / |d|. 1e-2 suits float64, 1e-3 float32 with
+        rectified units. Parameters of 16 bits are rounded by about |theta| / 500 themselves, so a length below
+        |theta| / 50 scores that rounding: it is said.
     two_sided : bool
         Central differences; one-sided ones reuse the losses of the step where it has them.
     """
@@ -124,11 +162,14 @@ class FiniteDifference:
     exact: bool = field(default=False, init=False)
     notices: Notices = field(default_factory=Notices, repr=False)
     _last: Any = field(default=None, init=False, repr=False)
+    _looked: bool = field(default=False, init=False, repr=False)
 
     def __call__(
         self, of: RowLosses, at: Parameters, direction: Parameters, batch: Any, known: Tensor | None = None
     ) -> Tensor:
         """Return (l(at + eps d) - l(at - eps d)) / 2 eps, or (l(at + eps d) - l(at)) / eps; 0 where d is."""
+        if not self._looked:
+            self._look_at_rounding(at, direction)
         steps = self._displaced(at, direction)
         if steps is None:
             return torch.zeros_like(self._losses(of, at, batch))
@@ -143,8 +184,8 @@ class FiniteDifference:
     def _displaced(self, at: Parameters, direction: Parameters) -> tuple[float, Parameters, Parameters] | None:
         """Return eps and the parameters to difference between; chunks of one meta-step share them."""
         if self._last is None or self._last[0] is not at or self._last[1] is not direction:
-            norm = torch.sqrt(torch.stack([(d.double() ** 2).sum() for d in direction.values()]).sum())
-            eps = self.length / float(norm) if norm > 0 else 0.0
+            norm = _norm(direction)
+            eps = self.length / norm if norm > 0 else 0.0
             ahead, behind = (
                 {name: torch.add(v, direction[name], alpha=a) if name in direction else v for name, v in at.items()}
                 if a
@@ -154,14 +195,29 @@ class FiniteDifference:
             self._last = (at, direction, (eps, ahead, behind) if eps else None)
         return self._last[2]
 
+    def _look_at_rounding(self, at: Parameters, direction: Parameters) -> None:
+        """Say, once, that a displacement of 16-bit parameters is lost in their rounding."""
+        self._looked = True
+        least = _norm({name: at[name] for name in direction if at[name].element_size() == 2}) / SHORTEST
+        if self.length < least:
+            self.notices.say(
+                f"differences of length {self.length:g} are about as large as the rounding of 16-bit parameters; use "
+                f"exact scores (Ghost, JVP), or FiniteDifference({least:.2g}) or more"
+            )
+
     def release(self) -> None:
         """Let go of the displaced parameters when a meta-step is over."""
         self._last = None
 
     @staticmethod
     def _losses(of: RowLosses, at: Parameters, batch: Any) -> Tensor:
-        with torch.no_grad():
-            return of(at, batch)
+        with torch.no_grad(), full_precision(next(iter(at.values())).device.type):
+            return of(at, batch)  # two losses that nearly cancel need all the digits that there are
+
+
+def _norm(values: Parameters) -> float:
+    """Return the Euclidean norm of all of them together."""
+    return math.sqrt(sum(float((value.double() ** 2).sum()) for value in values.values()))
 
 
 def _random_state() -> tuple[Tensor, Tensor | None]:

@@ -55,10 +55,15 @@ class Call:
         """Return <delta_i, A(x_i) d> of every row (n,)."""
         assert self.x is not None and self.delta is not None
         moved = with_parameters(self.module, self.x, direction, self.owns)
-        is_own = moved.dtype == self.delta.dtype and moved.is_contiguous() and not isinstance(self.module, nn.Embedding)
+        is_own = moved.dtype == self.delta.dtype and _is_dense(moved) and not isinstance(self.module, nn.Embedding)
         product = moved.mul_(self.delta) if is_own else self.delta * moved.to(self.delta.dtype)  # no third array
         wide = product.dtype if product.dtype == torch.float64 else torch.float32
         return product.flatten(1).sum(dim=1, dtype=wide)
+
+
+def _is_dense(values: Tensor) -> bool:
+    """Every number has a place of its own, in the usual order or with channels last."""
+    return values.is_contiguous() or (values.ndim == 4 and values.is_contiguous(memory_format=torch.channels_last))
 
 
 class Tape:
@@ -90,6 +95,7 @@ class Tape:
         self.calls: list[Call] = []
         self.roots: list[Tensor] = []
         self.gradients: Parameters = {}
+        self.dtypes: set[torch.dtype] = set()  # of the output gradients: the step's arithmetic, mixed or not
         self.direction, self.cut = direction, cut
         self._handles: list[Any] = []
         for name, module in of.model.named_modules():
@@ -133,6 +139,7 @@ class Tape:
 
     def _receiving(self, call: Call) -> Any:
         def receive(delta: Tensor) -> None:
+            self.dtypes.add(delta.dtype)
             call.delta = delta.detach() if call.delta is None else call.delta + delta.detach()
             if self.direction is not None:
                 with torch.no_grad():
@@ -212,12 +219,14 @@ def _is_special(module: nn.Module) -> bool:
     return is_odd or getattr(module, "sparse", False) is True
 
 
-def agree(found: Tensor, gradients: Parameters, direction: Parameters) -> bool:
-    """Compare the sum of weighted scores (n,) with <gradient of the summed loss, d>, relative to their size."""
+def agree(found: Tensor, gradients: Parameters, direction: Parameters, dtypes: set[torch.dtype]) -> bool:
+    """Compare the sum of weighted scores (n,) with <gradient of the summed loss, d>, relative to their size.
+
+    `dtypes` are those of the arithmetic, which is less than the parameters' in mixed precision.
+    """
     right = sum((gradients[name].double() * d.double()).sum() for name, d in direction.items() if name in gradients)
     size = found.double().abs().sum()
-    dtypes = {d.dtype for d in direction.values()}
-    tolerance = max(AGREES.get(dtype, 5e-2) for dtype in dtypes)
+    tolerance = max(AGREES.get(dtype, 5e-2) for dtype in dtypes | {d.dtype for d in direction.values()})
     return bool((found.double().sum() - right).abs() <= tolerance * size) or bool(size == 0 and right == 0)
 
 
@@ -273,7 +282,7 @@ class Ghost:
         found = tape.scores(direction, len(losses))
         if not isinstance(found, str) and not self.verified:
             named = {k: g for k, g in zip(leaves, gradients, strict=True) if g is not None}
-            self.verified = agree(found, named, dense(direction))
+            self.verified = agree(found, named, dense(direction), tape.dtypes)
             found = (
                 found if self.verified else "the check on the first batch failed; a parameter is used elsewhere, too"
             )

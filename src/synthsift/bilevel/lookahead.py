@@ -38,6 +38,7 @@ class Part:
     batch: Any
     tape: Tape | None
     random: Any
+    mixed: bool  # precision; losses then have fewer digits than the parameters
     losses: Tensor | None = None
     coefficients: Tensor | None = None
 
@@ -91,7 +92,8 @@ class LookAhead:
         if self.parts and self.parts[-1].tape is not None:
             self.parts[-1].tape.close()  # its backward has passed
         random = random_state() if own and self.of.model.training else None
-        self.parts.append(Part(rows, batch, self._tape() if own else None, random))
+        mixed = any(torch.is_autocast_enabled(kind) for kind in {p.device.type for p in self.of.trainable.values()})
+        self.parts.append(Part(rows, batch, self._tape() if own else None, random, mixed))
         return self.parts[-1]
 
     def _tape(self) -> Tape | None:
@@ -160,7 +162,8 @@ class LookAhead:
             return torch.full_like(
                 part.losses, torch.nan
             )  # ghost products failed late: this step is lost, not the next
-        known = None if any(has_batch_statistics(m) and m.training for m in self.of.model.modules()) else part.losses
+        by_batch = any(has_batch_statistics(m) and m.training for m in self.of.model.modules())
+        known = None if by_batch or part.mixed else part.losses
         with scoring_mode(self.of.model, everything=False):
             return same_random_numbers(
                 part.random, lambda: self.backend(self.of, self._old or {}, dense(direction), part.batch, known)
@@ -173,7 +176,7 @@ class LookAhead:
         if isinstance(found, str):
             return found
         if isinstance(self.backend, Ghost) and not self.backend.verified:
-            if not agree(found, part.tape.gradients, dense(direction)):
+            if not agree(found, part.tape.gradients, dense(direction), part.tape.dtypes):
                 return "the check on the first batch failed, so a parameter acts outside the layers that were followed"
             self.backend.verified = True
         c = part.coefficients.to(found.dtype)

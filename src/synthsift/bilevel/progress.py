@@ -50,13 +50,15 @@ def restore(reweighter: Reweighter, state: dict[str, Any]) -> None:
     """Put a reweighter made with the same arguments where `state` was taken."""
     reweighter.selector.load_state_dict(state["selector"])
     reweighter.generator.set_state(state["generator"])
-    reweighter.replay.kept = [(rows, scores) for rows, scores in state["replay"]]
-    reweighter.replay.waiting = [(rows, scores) for rows, scores in state["waiting"]]
+    place = next(iter(reweighter.of.trainable.values())).device  # where scores and directions come from
+    reweighter.replay.kept = [(rows, scores.to(place)) for rows, scores in state["replay"]]
+    reweighter.replay.waiting = [(rows, scores.to(place)) for rows, scores in state["waiting"]]
     reweighter.waiting_rows = state["waiting rows"]
     keeper = reweighter.keeper
     keeper.best, keeper.misses, keeper.state = (state["keeper"][name] for name in ("best", "misses", "state"))
     reweighter.noise = None if state["noise"] is None else Noise(**state["noise"])
-    reweighter.ahead.stale = state["stale"]
+    stale = state["stale"]
+    reweighter.ahead.stale = None if stale is None else {name: d.to(place) for name, d in stale.items()}
     if isinstance(reweighter.backend, Ghost):
         reweighter.backend.verified = state["verified"]
     reweighter.notices.said = list(state["notices"])
