@@ -5,7 +5,7 @@ a law of scalars. With M = gamma I + X'X/N and B the second moment of a syntheti
 B v = l M v per amount and fold turns every matrix of the law into diag(1 + s l), s = g alpha; noise levels, verifiers,
 weights and posterior draws then cost O(p) each instead of O(p^3).
 
-Equation: M5 of docs/methods/theory.md.
+Equation (13) of docs/methods/theory.md.
 """
 
 from __future__ import annotations
@@ -129,6 +129,8 @@ def accuracy_curve(
     row_weight: np.ndarray | None = None,
 ) -> np.ndarray:
     """Cross-validated accuracy for every amount of synthetic rows and every question. Higher is better.
+
+    Source: docs/methods/theory.md, eq. (13); derived there for the model of arXiv 2410.08942.
 
     Parameters
     ----------
