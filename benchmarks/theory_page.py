@@ -347,6 +347,9 @@ def draw_text(figure: Figure, rows: pd.DataFrame) -> None:
             panel.plot(line["tokens"], line["predicted"], "--", color=color)
         panel.axhline(part["generator_loss"].iloc[0], color="#555555", linewidth=0.8, linestyle=":")
         label_axes(panel, f"{case} (dashed: rule; dotted: generator)", "characters read", "nats a character", logs="x")
+        places = list(dict.fromkeys(part["tokens"]))
+        panel.set_xticks(places, [f"{place:,}" for place in places])
+        panel.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
         panel.legend(title="synthetic")
 
 

@@ -214,7 +214,8 @@ def read_audit(path: Path) -> Audit:
     if "right" not in raw.columns:
         raise DataError(
             f"{path} has the columns {', '.join(raw.columns) or 'none'}; a column right (1 where the label is right) "
-            "is needed, and a column kept (1 where the verifier keeps the row) if there is a verifier"
+            "is needed, and a column kept (1 where the verifier keeps the row) if there is a verifier. For example the "
+            "lines right,kept then 1,1 then 0,1 then 1,0"
         )
     flags = {name: _flags(raw, name, path) for name in ("right", "kept") if name in raw.columns}
     return count_audit(flags["right"], flags.get("kept"))

@@ -139,7 +139,8 @@ class RowWorld:
     @cached_property
     def rows(self) -> JudgedRows:
         """What the law is asked with."""
-        return JudgedRows(self.x, self.y, pilot_source(self.z, self.t, 0.0), FOLDS, self.seeds)
+        source = pilot_source(self.z, self.t, 0.0)
+        return JudgedRows(self.x, self.y, source, FOLDS, self.seeds, batch_rows=float(len(self.t)))
 
     @property
     def num_real(self) -> float:
@@ -191,7 +192,9 @@ class RowWorld:
         return alone, mixed
 
     def check(self) -> list[dict[str, float]]:
-        """Train on part of the synthetic rows and compare with the prediction from the other part.
+        """Train on part of one half of the synthetic rows and compare with the prediction from the other half.
+
+        At most half of a half is drawn: of all its rows there is only one training set, and nothing to predict.
 
         Returns
         -------
@@ -202,11 +205,12 @@ class RowWorld:
         known, drawn = order[: len(order) // 2], order[len(order) // 2 :]
         if len(drawn) < 20:
             return []
-        half = JudgedRows(self.x, self.y, pilot_source(self.z[known], self.t[known], 0.0), FOLDS, self.seeds)
+        source = pilot_source(self.z[known], self.t[known], 0.0)
+        half = JudgedRows(self.x, self.y, source, FOLDS, self.seeds, batch_rows=float(len(known)))
         place = half.fold
         judged = place >= 0
         found = []
-        most = min(len(drawn), CHECK_ROWS)
+        most = min(len(drawn) // 2, CHECK_ROWS)
         for size in np.unique(np.geomspace(max(10, most // 16), most, 3).astype(int)):
             predicted = float(accuracy_curve(half, [float(size)], self.ridge, Questions.of_rates(0.0))[0, 0])
             right = self._measured(drawn, int(size), place)

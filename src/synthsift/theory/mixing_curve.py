@@ -10,6 +10,7 @@ Equation (13) of docs/methods/theory.md.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,6 +95,8 @@ class JudgedRows:
         Decides the folds, and the rows that judge.
     max_judges : int
         At most so many rows judge; the others only train.
+    batch_rows : float
+        Rows K that the moments of the source were taken from; infinite where they are exact. See `accuracy_curve`.
     """
 
     x: np.ndarray
@@ -102,6 +105,7 @@ class JudgedRows:
     folds: int = 5
     seeds: Seeds | int = 0
     max_judges: int = 2000
+    batch_rows: float = math.inf
 
     def __post_init__(self) -> None:
         check_rows(self.x, self.y)
@@ -129,6 +133,11 @@ def accuracy_curve(
     row_weight: np.ndarray | None = None,
 ) -> np.ndarray:
     """Cross-validated accuracy for every amount of synthetic rows and every question. Higher is better.
+
+    Moments of K rows already hold the noise of K rows. Drawing m more rows from them would count it twice, so that the
+    draws keep only the share s = max(0, 1 - alpha m/K) of theirs, as m rows taken out of K without putting them back:
+    at m = K nothing is random, and the answer is the accuracy of the model trained on these very rows. Beyond that the
+    noise of K rows stays, where m have less: a lower bound.
 
     Source: docs/methods/theory.md, eq. (13); derived there for the model of arXiv 2410.08942.
 
@@ -165,7 +174,10 @@ def accuracy_curve(
         gram, pull = x.T @ x, x.T @ y
         signed = rows.x[judges] * rows.y[judges][:, None]
         for k, (size, gamma) in enumerate(zip(sizes, gammas, strict=True)):
-            correct = _probabilities(gram, pull, len(y), rows.source, float(size), float(gamma), questions, signed)
+            left = np.maximum(1.0 - questions.alpha * size / rows.batch_rows, 0.0)
+            correct = _probabilities(
+                gram, pull, len(y), rows.source, float(size), float(gamma), questions, left, signed
+            )
             right[k] += (weight[judges] * correct).sum(axis=0)
     return right / (weight * (place >= 0)[:, None]).sum(axis=0)
 
@@ -178,9 +190,10 @@ def _probabilities(
     size: float,
     gamma: float,
     questions: Questions,
+    left: np.ndarray,
     signed: np.ndarray,
 ) -> np.ndarray:
-    """Probability (k, D) that each row, times its label, is on the right side."""
+    """Probability (k, D) that each row, times its label, is on the right side; `left` (D,) is the share s of noise."""
     total = num_real + size
     fixed = gram / total
     fixed[np.diag_indices_from(fixed)] += gamma
@@ -192,9 +205,10 @@ def _probabilities(
         ) from error
     values = np.maximum(values, 0.0)[:, None]  # (p, 1); rounding may leave tiny negative ones
     share, alpha, omega = size / total, questions.alpha, questions.weight
-    delta = _solve_delta(values, total, share * omega * alpha, omega)
-    shrink = omega / (1.0 + omega * delta)
-    g, big_h = share * shrink, share * shrink**2
+    # The share s of the noise is that of m/s rows which weigh s times as much.
+    delta = _solve_delta(values, total, share * omega * alpha, omega * left)
+    shrink = omega / (1.0 + omega * left * delta)
+    g, big_h = share * shrink, share * left * shrink**2
     inverse = 1.0 / (1.0 + g * alpha * values)  # (p, D)
     own = (basis.T @ source.h)[:, None] * questions.signal
     weights = ((basis.T @ pull)[:, None] / total + g * own) * inverse
