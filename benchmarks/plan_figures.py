@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from synthsift.report.canvas import ACCENT, INK, MUTED, WARM, new_figure, place_axes, theme, to_svg
-from synthsift.report.plan_figures import short_number, standalone
+from synthsift.report.plan_figures import legend_above, short_number, standalone
 from synthsift.theory.collapse import predict_error, simulate_error
 from synthsift.theory.collapse_closed import error_floor, onset_size
 from synthsift.theory.collapse_stages import rank_remedies, simulate_two_stages
@@ -35,7 +35,7 @@ def main() -> None:
     for name, draw in (("verifier", verifier), ("percent", percent), ("rescue", rescue), ("size", size)):
         with theme(9.0):
             figure = new_figure(5.4, 3.5)
-            caption = draw(place_axes(figure, 0.7, 0.55, 4.5, 2.5))
+            caption = draw(place_axes(figure, 0.9, 0.55, 4.3, 2.5))
             write_text(DOCS / "figures" / f"plan-{name}.svg", standalone(to_svg(figure, name, caption[0])))
         block = f"![{caption[0]}](figures/plan-{name}.svg)\n\n{caption[1]}"
         begin, end = f"<!-- {name}: written by benchmarks.plan_figures -->", f"<!-- end of {name} -->"
@@ -169,8 +169,7 @@ def _axes(axes: Any, across: str, up: str, *, log_up: bool = True) -> None:
         scale.set_minor_formatter(NullFormatter())
     axes.set_xlabel(across)
     axes.set_ylabel(up)
-    above = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.01), "borderaxespad": 0.0, "ncols": 2}
-    axes.legend(**above, frameon=False, fontsize=8, labelcolor=INK)
+    legend_above(axes)
 
 
 if __name__ == "__main__":

@@ -188,8 +188,20 @@ def _finish(axes: Axes, x: np.ndarray, across: str, up: str, *, legend: bool = T
     axes.set_xlabel(across)
     axes.set_ylabel(up)
     if legend:
-        above = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.01), "borderaxespad": 0.0, "ncols": 2}
-        axes.legend(**above, frameon=False, fontsize=8, labelcolor=INK)
+        legend_above(axes)
+
+
+def legend_above(axes: Axes) -> None:
+    """Legend over the axes, where it hides no curve and no band."""
+    axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(0.0, 1.01),
+        borderaxespad=0.0,
+        ncols=2,
+        frameon=False,
+        fontsize=8,
+        labelcolor=INK,
+    )
 
 
 def short_number(value: float) -> str:
