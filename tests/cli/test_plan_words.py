@@ -137,6 +137,16 @@ def test_a_weight_above_one_is_explained_by_the_noise_of_the_real_labels() -> No
     assert not [line for line in numbers()["sentences"] if "trusted more" in line]
 
 
+def test_a_small_batch_does_not_tell_where_to_stop() -> None:
+    """With 10 rows a feature the curve beyond them is a lower bound that rises and falls by the noise of the batch."""
+    told = [planned(world(seed, 120, 300, 29, 0.12, 0.0), num_sizes=12) for seed in range(8)]
+    assert all(plan["told_up_to"] == 300 for plan in told)
+    assert any(plan["direction"] == "up" for plan in told)
+    words = ("Stop at", "keep helping", "stop helping", "From about", "break even", "no number of these rows helps")
+    assert not [line for plan in told for line in plan["sentences"] if any(word in line for word in words)]
+    assert plan_of("half")["told_up_to"] is None
+
+
 def test_noise_of_real_labels_is_measured_from_rows() -> None:
     rows = world(5, 600, 600, 8, 0.5, 0.0, real_wrong=0.3)
     plan = {"weight": {"weight": 3.0}}

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from synthsift.cli.plan_columns import column_notes, encoding_note
+from synthsift.cli.plan_worlds import BATCH_ROWS_A_FEATURE
 from synthsift.cli.settings import RunSettings
 from synthsift.data.columns import key_texts
 from synthsift.data.files import read_file
@@ -170,10 +171,10 @@ def binary_rows(
     if not scale > 0:
         raise DataError("no feature varies inside the classes; take out the column that repeats the label")
     notes += [note] if note else []
-    if 0 < len(z) < 30 * x.shape[1]:
+    if 0 < len(z) < BATCH_ROWS_A_FEATURE * x.shape[1]:
         notes.append(
             f"{len(z):,} synthetic rows for {x.shape[1]} features: beyond them the prediction is that of a generator "
-            f"known by so many rows, a lower bound ({30 * x.shape[1]:,} rows would be enough)"
+            f"known by so many rows, a lower bound ({BATCH_ROWS_A_FEATURE * x.shape[1]:,} rows would be enough)"
         )
     return PlanRows(x / scale, signs, z / scale, marks, names[code], negative, subject, tuple(notes))
 

@@ -52,16 +52,16 @@ def _amount(plan: Mapping[str, Any], curve: Mapping[str, Any], towards: str, sla
         gain += " (by models trained with them)"
     if towards == "down":
         rest = ""
-        if max(curve["sure_high"]) <= SAME:
+        if max(curve["sure_high"]) <= SAME and plan["told_up_to"] is None:
             rest = "; no number of these rows helps"
-        elif not _shown(curve, slack, "up"):
+        elif not _shown(plan, curve, slack, "up"):
             rest = "; no number of these rows was shown to help"
         return f"Do not add them {how}: {rows} rows change the accuracy by {gain}{rest}."
     if towards == "same":
         return f"They make no difference to speak of: {rows} rows {how} bring {gain}."
     if towards == "open":
         return f"Whether they help cannot be told: {rows} rows {how} bring {gain}{_why_open(plan, slack)}."
-    if plan["advice"][plan["own"]]["best_index"] not in _shown(curve, slack, "up"):
+    if plan["advice"][plan["own"]]["best_index"] not in _shown(plan, curve, slack, "up"):
         return f"They help: {rows} rows {how} bring {gain}. What more of them would bring cannot be told."
     return _where_to_stop(plan, curve, gain, slack)
 
@@ -95,17 +95,22 @@ def _where_to_stop(plan: Mapping[str, Any], curve: Mapping[str, Any], gain: str,
     )
 
 
-def _shown(curve: Mapping[str, Any], slack: float, towards: str) -> list[int]:
-    """Places of the amounts whose gain is shown to go this way, in a band that holds for all amounts together."""
+def _shown(plan: Mapping[str, Any], curve: Mapping[str, Any], slack: float, towards: str) -> list[int]:
+    """Places of the amounts whose gain is shown to go this way, in a band that holds for all amounts together.
+
+    Beyond a batch of few rows the curve is a lower bound, which has a top and a fall of its own: nothing is shown there.
+    """
     columns = zip(curve["gain"], curve["sure_low"], curve["sure_high"], strict=True)
     gains = [{"value": value, "low": low, "high": high} for value, low, high in columns]
-    return [place for place, gain in enumerate(gains) if direction(gain, slack) == towards]
+    most = plan["told_up_to"] or float("inf")
+    told = zip(gains, plan["sizes"], strict=True)
+    return [k for k, (gain, size) in enumerate(told) if size <= most and direction(gain, slack) == towards]
 
 
 def _other_amounts(plan: Mapping[str, Any], curve: Mapping[str, Any], towards: str, slack: float) -> list[str]:
     """Amounts other than the one asked about where the gain is shown to be another."""
     reading, sizes = plan["advice"][plan["own"]], plan["sizes"]
-    up, down = _shown(curve, slack, "up"), _shown(curve, slack, "down")
+    up, down = _shown(plan, curve, slack, "up"), _shown(plan, curve, slack, "down")
     worst, best, told = reading["worst_index"], reading["best_index"], []
     back = reading["break_even_rows"]
     if back is not None and worst in down and any(place > worst for place in up):

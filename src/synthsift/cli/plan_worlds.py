@@ -24,6 +24,8 @@ RIDGES = np.geomspace(1e-4, 1e3, 29)
 CHECK_DRAWS = 10  # trained classifiers for each amount and fold of the check,
 CHECK_ROWS = 20_000  # on at most so many synthetic rows
 FOLDS = 5
+#: A batch of so many rows a feature gives the moments of its generator well enough to ask about more rows.
+BATCH_ROWS_A_FEATURE = 30
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class NumberWorld:
     ridge: float
     lengths: np.ndarray | None = None
     num_judges = None
+    told_up_to = None
 
     @property
     def has_own_draws(self) -> bool:
@@ -146,6 +149,11 @@ class RowWorld:
     def num_real(self) -> float:
         """Real rows; each fold trains on four fifths of them."""
         return float(len(self.y))
+
+    @property
+    def told_up_to(self) -> float | None:
+        """Synthetic rows beyond which the curve is a mere lower bound: those at hand, where they are few a feature."""
+        return float(len(self.t)) if len(self.t) < BATCH_ROWS_A_FEATURE * self.z.shape[1] else None
 
     @property
     def num_judges(self) -> int:
