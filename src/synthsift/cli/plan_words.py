@@ -61,7 +61,9 @@ def _amount(plan: Mapping[str, Any], curve: Mapping[str, Any], towards: str, sla
         return f"They make no difference to speak of: {rows} rows {how} bring {gain}."
     if towards == "open":
         return f"Whether they help cannot be told: {rows} rows {how} bring {gain}{_why_open(plan, slack)}."
-    if plan["advice"][plan["own"]]["best_index"] not in _shown(plan, curve, slack, "up"):
+    reading, most = plan["advice"][plan["own"]], plan["told_up_to"]
+    beyond = most is not None and max(reading["best_rows"], reading["enough_high"]) >= most
+    if beyond or reading["best_index"] not in _shown(plan, curve, slack, "up"):
         return f"They help: {rows} rows {how} bring {gain}. What more of them would bring cannot be told."
     return _where_to_stop(plan, curve, gain, slack)
 
@@ -98,7 +100,7 @@ def _where_to_stop(plan: Mapping[str, Any], curve: Mapping[str, Any], gain: str,
 def _shown(plan: Mapping[str, Any], curve: Mapping[str, Any], slack: float, towards: str) -> list[int]:
     """Places of the amounts whose gain is shown to go this way, in a band that holds for all amounts together.
 
-    Beyond a batch of few rows the curve is a lower bound, which has a top and a fall of its own: nothing is shown there.
+    Beyond a batch of few rows the curve is a lower bound with a top and a fall of its own: nothing is shown there.
     """
     columns = zip(curve["gain"], curve["sure_low"], curve["sure_high"], strict=True)
     gains = [{"value": value, "low": low, "high": high} for value, low, high in columns]
