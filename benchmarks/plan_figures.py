@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from synthsift.report.canvas import ACCENT, INK, MUTED, WARM, new_figure, place_axes, theme, to_svg
-from synthsift.report.plan_figures import standalone
+from synthsift.report.plan_figures import legend_above, short_number, standalone
 from synthsift.theory.collapse import predict_error, simulate_error
 from synthsift.theory.collapse_closed import error_floor, onset_size
 from synthsift.theory.collapse_stages import rank_remedies, simulate_two_stages
@@ -34,8 +34,8 @@ def main() -> None:
     text = page.read_text(encoding="utf-8")
     for name, draw in (("verifier", verifier), ("percent", percent), ("rescue", rescue), ("size", size)):
         with theme(9.0):
-            figure = new_figure(5.4, 3.3)
-            caption = draw(place_axes(figure, 0.7, 0.55, 4.5, 2.5))
+            figure = new_figure(5.4, 3.5)
+            caption = draw(place_axes(figure, 0.9, 0.55, 4.3, 2.5))
             write_text(DOCS / "figures" / f"plan-{name}.svg", standalone(to_svg(figure, name, caption[0])))
         block = f"![{caption[0]}](figures/plan-{name}.svg)\n\n{caption[1]}"
         begin, end = f"<!-- {name}: written by benchmarks.plan_figures -->", f"<!-- end of {name} -->"
@@ -165,11 +165,11 @@ def _axes(axes: Any, across: str, up: str, *, log_up: bool = True) -> None:
         axes.set_yscale("log")
         scales.append(axes.yaxis)
     for scale in scales:
-        scale.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}"))
+        scale.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
         scale.set_minor_formatter(NullFormatter())
     axes.set_xlabel(across)
     axes.set_ylabel(up)
-    axes.legend(frameon=False, fontsize=8, labelcolor=INK)
+    legend_above(axes)
 
 
 if __name__ == "__main__":

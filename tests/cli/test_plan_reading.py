@@ -86,7 +86,7 @@ def test_keep_limit_and_its_range() -> None:
     assert keep_limit(keeps, 2 - keeps[:, None])["keep_wrong"] == 1.0
 
 
-def test_trained_models_against_the_prediction_leave_it_open() -> None:
+def test_models_trained_at_the_target_count_and_a_refuted_plan_has_no_direction() -> None:
     curve = curve_of(np.array([[0.8, 0.8, 0.8], [0.85, 0.84, 0.86]]))
     plan = {
         "real_only": 0.8, "own": "none", "curves": {"none": curve}, "target": {"index": 1}, "num_judges": 1000,
@@ -96,5 +96,5 @@ def test_trained_models_against_the_prediction_leave_it_open() -> None:
     assert target_direction(plan, good) == "up" and target_direction(plan, bad) == "none"
     assert target_direction(plan, {"grade": "rough", "largest": 0.06}) == "open"
     loss = {"value": -0.05, "low": -0.07, "high": -0.03}
-    assert target_direction({**plan, "at_hand": loss}, good) == "open"
+    assert target_direction({**plan, "at_hand": loss}, good) == "down"
     assert target_direction({**plan, "real_only": None}, good) == "none"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -44,10 +46,15 @@ def world(**changes: object) -> RowWorld:
 
 def test_row_world_is_the_cross_validated_law() -> None:
     here = world()
-    found = here.accuracy(np.array([0.0, 150.0]), Rates.of(0.2))
-    source = pilot_source(here.z, here.t, 150.0)
-    slow = predict_cross_validated(here.x, here.y, [source], 0.3, folds=FOLDS, seeds=SEEDS)
+    found = here.accuracy(np.array([0.0, 150.0, 300.0]), Rates.of(0.0))
+    # 150 of 300 rows leave half of the noise: that of twice as many rows with half the weight, at the same penalty.
+    source = replace(pilot_source(here.z, here.t, 300.0), weight=0.5)
+    trains = {float((stratified_folds(here.y, FOLDS, SEEDS) != fold).sum()) for fold in range(FOLDS)}
+    assert len(trains) == 1
+    same_penalty = 0.3 * (min(trains) + 150.0) / (min(trains) + 300.0)
+    slow = predict_cross_validated(here.x, here.y, [source], same_penalty, folds=FOLDS, seeds=SEEDS)
     assert found[1, 0] == pytest.approx(float(slow.mean), abs=1e-9)
+    assert found[2, 0] == pytest.approx(here.trained(1.0, 0.3, 0.3)[1][0])  # of all rows nothing is left to chance
     right = 0
     place = stratified_folds(here.y, FOLDS, SEEDS)
     for fold in range(FOLDS):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from benchmarks import theory, theory_page, theory_page_rows
+from benchmarks import theory, theory_page, theory_page_mixing, theory_page_rows
 from benchmarks.theory_accuracy import run_mixing
 from benchmarks.theory_cases import (
     AFTERWARDS,
@@ -92,14 +92,16 @@ def test_the_page_counts_errors_and_signs_as_they_are() -> None:
     for seed in range(3):
         for verifier in ("none", "real", "perfect"):
             for size, ridge, predicted in ((0, 80.0, 80.5), (100, 84.0, 84.0), (200, 78.0, 81.0)):
-                values = dict.fromkeys((*theory_page.PREDICTIONS, "ridge", "logistic"), predicted) | {"ridge": ridge}
+                values = dict.fromkeys((*theory_page_mixing.PREDICTIONS, "ridge", "logistic"), predicted) | {
+                    "ridge": ridge
+                }
                 rows.append({"case": "one", "seed": seed, "verifier": verifier, "num_synth": size} | values)
-    points = theory_page.mixing_points(pd.DataFrame(rows))
+    points = theory_page_mixing.mixing_points(pd.DataFrame(rows))
     assert len(points) == 7  # real rows alone count once
-    mean, worst, sign = theory_page.error_cells(points, "predicted", "ridge")
+    mean, worst, sign = theory_page_mixing.error_cells(points, "predicted", "ridge")
     assert mean.startswith(f"{(0.5 + 3 * 0.0 + 3 * 3.0) / 7:.2f}") and worst == "3.00"
     assert sign.startswith("50.0 %") and sign.endswith("n = 6")
-    text = "\n".join(theory_page._goal_lines(points))
+    text = "\n".join(theory_page_mixing._goal_lines(points))
     assert "mean **missed**" in text and "right sign **missed**" in text and "one, real, 200 rows: 81.0 / 78.0" in text
 
 

@@ -39,6 +39,49 @@ def test_equals_the_law_for_one_question_at_a_time() -> None:
             assert fast[k, j] == pytest.approx(float(slow.mean), abs=1e-9)
 
 
+def test_moments_of_a_batch_count_its_noise_once() -> None:
+    """Predictions from batches of 120 rows against models trained on fresh rows, judged on the held-out real ones."""
+    dim, batch, ridge = 60, 120, 0.05
+    mean, rng = np.full(dim, 0.17), np.random.default_rng(60)
+    y = np.repeat([-1.0, 1.0], 100)
+    x = rng.standard_normal((200, dim)) + y[:, None] * mean
+    sizes, gaps = np.array([30.0, 60.0, 120.0]), []
+    # As they are, with more wrong labels than the batch has, and thinned by a verifier that knows nothing.
+    asked = {"as": (0.15, 1.0), "noisier": (0.35, 1.0), "thinned": (0.15, 0.5)}
+    noises, keeps = np.array(list(asked.values())).T
+    questions = Questions.of_rates(noises, keeps, keeps, batch_noise=0.15)
+
+    def draw(count: int, noise: float = 0.15, keep: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+        t = rng.choice([-1.0, 1.0], count)
+        z, kept = rng.standard_normal((count, dim)) + t[:, None] * mean, rng.random(count) < keep
+        return z[kept], np.where(rng.random(count) < noise, -t, t)[kept]
+
+    for _ in range(60):
+        source = pilot_source(*draw(batch), 0.0)
+        once, twice = (
+            accuracy_curve(JudgedRows(x, y, source, batch_rows=rows), sizes, ridge, questions)
+            for rows in (batch, np.inf)
+        )
+        place = JudgedRows(x, y, source).fold
+        measured = np.array(
+            [[trained(x, y, *draw(int(n), *how), ridge * (160 + n), place) for how in asked.values()] for n in sizes]
+        )
+        gaps.append((once - measured, twice - measured))
+    mean_gap, error = np.mean(gaps, axis=0), np.std(gaps, axis=0, ddof=1) / np.sqrt(60)
+    assert (np.abs(mean_gap[0]) <= np.maximum(3 * error[0], 0.004)).all(), mean_gap[0]
+    assert mean_gap[1, 2, 0] < -3 * error[1, 2, 0]  # at all rows of the batch, its noise counted twice is too much
+
+
+def trained(x: np.ndarray, y: np.ndarray, z: np.ndarray, t: np.ndarray, penalty: float, place: np.ndarray) -> float:
+    """Accuracy over the folds of models trained on the other folds and all rows z."""
+    right = 0
+    for fold in range(5):
+        fitted, labels = np.concatenate([x[place != fold], z]), np.concatenate([y[place != fold], t])
+        w = np.linalg.solve(fitted.T @ fitted + penalty * np.eye(x.shape[1]), fitted.T @ labels)
+        right += int((y[place == fold] * (x[place == fold] @ w) > 0).sum())
+    return right / len(y)
+
+
 def test_rates_are_those_of_a_gaussian_source() -> None:
     """Noise and verification scale the moments of an unverified batch as the Gaussian model says."""
     mean, cov = np.array([1.0, 0.5]), np.diag([1.0, 2.0])

@@ -25,7 +25,10 @@ def _remedy(plan: Mapping[str, Any]) -> list[str]:
     told = ["The ways of using the rows could not be ranked at sizes this unequal."]
     if ranked:
         best, others = ranked[0], ", ".join(f"{other['name']} {other['error']:.3g}" for other in ranked[1:])
-        told = [f"Best use of these rows, each at its best ridge: {best['name']} ({best['error']:.3g}); {others}."]
+        told = [
+            f"Best use of these rows, each way at its best ridge: {best['name']} (error {best['error']:.3g}). "
+            f"The others: {others}."
+        ]
     weight = plan["weight"]
     if plan["real_only"] is not None and weight["error"] < (1 - NOTABLE) * min(plan["real_only"], weight["pooled"]):
         told.append(
@@ -40,7 +43,9 @@ def _pooling(plan: Mapping[str, Any]) -> list[str]:
     told, here, alone = [], plan["here"]["total"], plan["real_only"]
     rows, real = about(plan["num_synth"]), about(plan["num_real"])
     if alone is None:
-        told.append(f"{real} real rows alone sit on a peak of the error (as many rows as features); any others help.")
+        told.append(
+            f"{real} real rows alone sit on a peak of the error (as many rows as features), so that any others help."
+        )
     elif here < alone:
         told.append(f"Plain pooling of {rows} rows lowers the error from {alone:.3g} to {here:.3g}.")
     else:

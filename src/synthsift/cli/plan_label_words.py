@@ -19,8 +19,9 @@ def unknown_noise(plan: Mapping[str, Any], *, of_run: bool) -> list[str]:
         return []
     how = "synthsift plan mixing RUN" if of_run else "synthsift plan mixing"
     return [
-        "How many labels are wrong is not known, so nothing can be said about verifiers: look at 100 synthetic rows "
-        f"and give {how} an --audit file with a column right (and kept)."
+        "How many labels are wrong is not known, so that nothing can be said about verifiers. Look at 100 synthetic "
+        f"rows, write down for each whether its label is right, and give {how} that file: --audit audited.csv, with "
+        "the line right,kept and then lines such as 1,1 (without a verifier only right)."
     ]
 
 
@@ -46,11 +47,11 @@ def verifier(plan: Mapping[str, Any], slack: float) -> list[str]:
             f"{_rejects(plan)}."
         )
     if direction(plan["perfect"], slack) in ("up", "down"):
-        has = "your verifier" if plan["has_verifier"] else "none"
+        has = "with yours" if plan["has_verifier"] else "without one"
         own = signed(100 * predicted_gain(plan)["value"])
         told.append(
-            f"With a perfect verifier {rows} rows bring {points(gain_at(perfect, place))} points {BASELINE}, "
-            f"with {has} {own}."
+            f"With a perfect verifier {rows} rows bring {points(gain_at(perfect, place))} points {BASELINE}; "
+            f"{has}, {own}."
         )
     return told
 
@@ -88,6 +89,6 @@ def breakdown(plan: Mapping[str, Any]) -> list[str]:
     if plan["rates"] is None or critical is None or plan["rates"]["label_noise"]["value"] <= 0.7 * critical:
         return []
     return [
-        f"Danger: at a label noise of {100 * critical:.0f} % synthetic rows alone teach nothing, beyond it they teach "
-        f"the opposite; yours is {100 * plan['rates']['label_noise']['value']:.0f} %."
+        f"Danger: at a label noise of {100 * critical:.0f} % synthetic rows alone teach nothing, and beyond it they "
+        f"teach the opposite; yours is {100 * plan['rates']['label_noise']['value']:.0f} %."
     ]

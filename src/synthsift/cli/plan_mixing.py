@@ -122,6 +122,7 @@ def plan_mixing(world: NumberWorld | RowWorld, ask: MixingAsk, seeds: Seeds) -> 
         "real_only": float(parts["none"][0, 0]) if has_real else None,
         "curves": curves,
         "target": {"rows": rows, "index": at},
+        "told_up_to": world.told_up_to,
         "advice": {name: reading_of(sizes, parts[name], at) for name in curves} if has_real else {},
         "weight": _best_weight(there["weight"][0], alone, parts[own][at, : FEWER_DRAWS + 1]),
         "perfect": _more(parts["perfect"][at] - parts[own][at]) if "perfect" in parts else None,

@@ -20,6 +20,11 @@ def about(number: float) -> str:
     return f"{round(number, digits):,.0f}"
 
 
+def setting(number: float) -> str:
+    """Return a setting such as a ridge to two digits, never as a power of ten: 1e+03 -> 1,000."""
+    return about(number) if number >= 10 else f"{number:.2g}"
+
+
 def points(gain: Mapping[str, float]) -> str:
     """Return a difference of accuracies in points with its sign, and its interval where there is one."""
     value, low, high = (100 * gain[name] for name in ("value", "low", "high"))

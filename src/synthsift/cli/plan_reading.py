@@ -83,13 +83,11 @@ def target_gain(plan: Mapping[str, Any]) -> dict[str, float]:
 def target_direction(plan: Mapping[str, Any], check: Mapping[str, Any]) -> str:
     """What the gain at the amount asked about is shown to be.
 
-    "up", "down", "same", "open" (also where trained models and prediction contradict each other), or "none" for a plan
-    without real rows and for one that its check contradicts.
+    "up", "down", "same", "open", or "none" for a plan without real rows and for one that its check contradicts.
     """
     if plan["real_only"] is None or check["grade"] == "bad":
         return "none"
-    told = direction(target_gain(plan), slack_at_target(plan, slack_of(plan, check)))
-    return "open" if {told, direction(predicted_gain(plan))} == {"up", "down"} else told
+    return direction(target_gain(plan), slack_at_target(plan, slack_of(plan, check)))
 
 
 def ranges(values: np.ndarray) -> tuple[list[float], list[float], list[float]]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from synthsift.cli.plan_columns import column_notes, encoding_note
+from synthsift.cli.plan_worlds import BATCH_ROWS_A_FEATURE
 from synthsift.cli.settings import RunSettings
 from synthsift.data.columns import key_texts
 from synthsift.data.files import read_file
@@ -18,6 +21,7 @@ from synthsift.data.reading import read_parts
 from synthsift.data.spec import DataSpec
 from synthsift.records import DataError, Loaded, concat_x
 from synthsift.represent.encoders import fit_encoder
+from synthsift.represent.pretrained import check_encoder
 from synthsift.theory.measure_audit import Audit, count_audit
 
 #: The law costs the cube of the features; beyond so many only the directions in which real rows vary most are kept.
@@ -69,40 +73,55 @@ def load_rows(spec: DataSpec, *, positive: str | None = None, pca: int | None = 
     if not spec.real:
         raise DataError("no real data is named; give --real FILE, a RUN, or numbers (--num-real, --dim, --mean-norm)")
     parts = read_parts(spec).parts
-    inputs, _ = build_inputs(parts, spec)
+    inputs, findings = build_inputs(parts, spec)
     codes, classes, _ = encode_labels(parts, spec.label_column)
-    vectors = _encoded(concat_x(inputs), pca)
-    return binary_rows(vectors, np.concatenate(codes), vectors[:0], np.zeros(0, dtype=int), classes, positive)
+    x, y = concat_x(inputs), np.concatenate(codes)
+    vectors = fit_encoder(x, pca=pca).transform(x)
+    notes = column_notes(x, np.zeros(len(y), dtype=bool), findings)
+    notes += encoding_note(x, vectors.shape[1], None, own_vectors=False)
+    return binary_rows(vectors, y, vectors[:0], np.zeros(0, dtype=int), classes, positive, notes)
 
 
 def load_run(run: Path, *, positive: str | None = None) -> PlanRows:
-    """Read the data of a run again, as its settings.json names them.
+    """Read the data of a run again, as its settings.json names them, with the encoder of the run.
 
     Raises
     ------
     DataError
-        If there is no run in the folder, or its files are gone.
+        If there is no run in the folder, its files are gone, or the package of its encoder is not installed.
     """
     settings = RunSettings.read(run / "settings.json")
-    return rows_of(load(settings.data), positive=positive, pca=settings.pca)
+    if settings.encoder is not None:
+        check_encoder(settings.encoder)
+    return rows_of(load(settings.data), positive=positive, pca=settings.pca, encoder=settings.encoder)
 
 
-def rows_of(loaded: Loaded, *, positive: str | None = None, pca: int | None = None) -> PlanRows:
+def rows_of(
+    loaded: Loaded, *, positive: str | None = None, pca: int | None = None, encoder: str | None = None
+) -> PlanRows:
     """Encode what was loaded; validation rows count as real ones, test rows are not looked at."""
-    mixture = loaded.mixture
+    mixture, has_vectors = loaded.mixture, loaded.embeddings is not None
+    x = concat_x([part.x for part in mixture.parts if len(part)])
     if loaded.embeddings is not None:
         vectors = loaded.embeddings.astype(np.float32)
         vectors = fit_encoder(vectors).transform(vectors)
     else:
-        vectors = _encoded(concat_x([part.x for part in mixture.parts if len(part)]), pca)
-    return mixture_rows(vectors, mixture.y, mixture.is_synth, mixture.classes, positive)
+        vectors = fit_encoder(x, pca=pca, name=encoder).transform(x)
+    notes = [] if has_vectors else column_notes(x, mixture.is_synth, loaded.findings)
+    notes += encoding_note(x, vectors.shape[1], encoder, own_vectors=has_vectors)
+    return mixture_rows(vectors, mixture.y, mixture.is_synth, mixture.classes, positive, notes)
 
 
 def mixture_rows(
-    vectors: np.ndarray, y: np.ndarray, is_synth: np.ndarray, classes: tuple[Any, ...], positive: str | None = None
+    vectors: np.ndarray,
+    y: np.ndarray,
+    is_synth: np.ndarray,
+    classes: tuple[Any, ...],
+    positive: str | None = None,
+    notes: Sequence[str] = (),
 ) -> PlanRows:
     """Split encoded rows into real and synthetic ones of two classes."""
-    return binary_rows(vectors[~is_synth], y[~is_synth], vectors[is_synth], y[is_synth], classes, positive)
+    return binary_rows(vectors[~is_synth], y[~is_synth], vectors[is_synth], y[is_synth], classes, positive, notes)
 
 
 def binary_rows(
@@ -112,8 +131,11 @@ def binary_rows(
     t: np.ndarray,
     classes: tuple[Any, ...],
     positive: str | None = None,
+    about: Sequence[str] = (),
 ) -> PlanRows:
     """Code two classes (or one against the rest) as -1 and +1 and put features on one scale.
+
+    `about` are notes on what came before; they stand first among those of the rows.
 
     Raises
     ------
@@ -123,7 +145,7 @@ def binary_rows(
     counts = np.bincount(y, minlength=len(classes))
     names = [str(name) for name in classes]
     code = _positive_code(names, counts, positive)
-    notes = []
+    notes = list(about)
     present = np.flatnonzero(counts)
     negative = REST if len(present) > 2 else names[int(present[present != code][0])]
     signs, marks = np.where(y == code, 1.0, -1.0), np.where(t == code, 1.0, -1.0)
@@ -149,10 +171,10 @@ def binary_rows(
     if not scale > 0:
         raise DataError("no feature varies inside the classes; take out the column that repeats the label")
     notes += [note] if note else []
-    if 0 < len(z) < 30 * x.shape[1]:
+    if 0 < len(z) < BATCH_ROWS_A_FEATURE * x.shape[1]:
         notes.append(
             f"{len(z):,} synthetic rows for {x.shape[1]} features: beyond them the prediction is that of a generator "
-            f"known by so many rows, a lower bound ({30 * x.shape[1]:,} rows would be enough)"
+            f"known by so many rows, a lower bound ({BATCH_ROWS_A_FEATURE * x.shape[1]:,} rows would be enough)"
         )
     return PlanRows(x / scale, signs, z / scale, marks, names[code], negative, subject, tuple(notes))
 
@@ -193,7 +215,8 @@ def read_audit(path: Path) -> Audit:
     if "right" not in raw.columns:
         raise DataError(
             f"{path} has the columns {', '.join(raw.columns) or 'none'}; a column right (1 where the label is right) "
-            "is needed, and a column kept (1 where the verifier keeps the row) if there is a verifier"
+            "is needed, and a column kept (1 where the verifier keeps the row) if there is a verifier. For example the "
+            "lines right,kept then 1,1 then 0,1 then 1,0"
         )
     flags = {name: _flags(raw, name, path) for name in ("right", "kept") if name in raw.columns}
     return count_audit(flags["right"], flags.get("kept"))
@@ -217,11 +240,6 @@ def read_numbers(path: Path, name: str) -> np.ndarray:
     if values.ndim != 1 or values.dtype.kind not in "fiu" or not len(values) or not np.isfinite(values).all():
         raise DataError(f"--{name} {path} holds an array of shape {values.shape}; one finite number a line is needed")
     return values.astype(float)
-
-
-def _encoded(x: Any, pca: int | None) -> np.ndarray:
-    """Vectors (n, d) of whatever the rows are, without a look at labels."""
-    return fit_encoder(x, pca=pca).transform(x)
 
 
 def _positive_code(names: list[str], counts: np.ndarray, positive: str | None) -> int:

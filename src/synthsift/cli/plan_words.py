@@ -10,7 +10,7 @@ from typing import Any
 
 from synthsift.cli.plan_check import no_advice
 from synthsift.cli.plan_label_words import breakdown, noise_left, unknown_noise, verifier
-from synthsift.cli.plan_phrases import BASELINE, POINTS, about, at_weight, points
+from synthsift.cli.plan_phrases import BASELINE, POINTS, about, at_weight, points, setting
 from synthsift.cli.plan_reading import (
     SAME,
     TOLERANCE,
@@ -49,20 +49,22 @@ def _amount(plan: Mapping[str, Any], curve: Mapping[str, Any], towards: str, sla
     rows, how = about(plan["target"]["rows"]), at_weight(plan)
     gain = f"{points(target_gain(plan))} points {BASELINE}"
     if plan["at_hand"] is not None:
-        gain += f" (trained with them; predicted {signed(100 * predicted_gain(plan)['value'])})"
+        gain += " (by models trained with them)"
     if towards == "down":
         rest = ""
-        if max(curve["sure_high"]) <= SAME:
+        if max(curve["sure_high"]) <= SAME and plan["told_up_to"] is None:
             rest = "; no number of these rows helps"
-        elif not _shown(curve, slack, "up"):
+        elif not _shown(plan, curve, slack, "up"):
             rest = "; no number of these rows was shown to help"
         return f"Do not add them {how}: {rows} rows change the accuracy by {gain}{rest}."
     if towards == "same":
-        return f"They make no difference to speak of: {rows} rows {how}, {gain}."
+        return f"They make no difference to speak of: {rows} rows {how} bring {gain}."
     if towards == "open":
-        return f"Whether they help cannot be told: {rows} rows {how}, {gain}{_why_open(plan, slack)}."
-    if plan["advice"][plan["own"]]["best_index"] not in _shown(curve, slack, "up"):
-        return f"They help: {rows} rows {how}, {gain}. What more of them would bring cannot be told."
+        return f"Whether they help cannot be told: {rows} rows {how} bring {gain}{_why_open(plan, slack)}."
+    reading, most = plan["advice"][plan["own"]], plan["told_up_to"]
+    beyond = most is not None and max(reading["best_rows"], reading["enough_high"]) >= most
+    if beyond or reading["best_index"] not in _shown(plan, curve, slack, "up"):
+        return f"They help: {rows} rows {how} bring {gain}. What more of them would bring cannot be told."
     return _where_to_stop(plan, curve, gain, slack)
 
 
@@ -71,8 +73,6 @@ def _why_open(plan: Mapping[str, Any], slack: float) -> str:
     gain, least = target_gain(plan), slack_at_target(plan, slack)
     if gain["low"] <= 0 <= gain["high"]:
         return ""
-    if abs(gain["value"]) > least:
-        return "; trained models and the prediction point opposite ways"
     return f"; less than {100 * least:.1f} points cannot be told here"
 
 
@@ -83,11 +83,11 @@ def _where_to_stop(plan: Mapping[str, Any], curve: Mapping[str, Any], gain: str,
     if reading["still_rising"] and direction(rise, slack) == "up":
         return f"More rows keep helping up to {end}, the end of the range: {best} points there; {rows} bring {gain}."
     if reading["still_rising"] and rise["value"] >= TOLERANCE:
-        return f"{helped} {at_weight(plan)}, {gain}. That more of them help more cannot be told."
+        return f"{helped} {at_weight(plan)} bring {gain}. Whether more of them help more cannot be told."
     low, high = reading["enough_low"], reading["enough_high"]
     if high > WIDE_STOP * max(low, 1.0):
         return (
-            f"{helped} {at_weight(plan)}, {gain}. Where more of them stop helping cannot be told: somewhere "
+            f"{helped} {at_weight(plan)} bring {gain}. Where more of them stop helping cannot be told: somewhere "
             f"from {about(low)} to {about(high)} rows."
         )
     span = f" ({about(low)} to {about(high)})" if high - low > 0.05 * high else ""
@@ -97,23 +97,28 @@ def _where_to_stop(plan: Mapping[str, Any], curve: Mapping[str, Any], gain: str,
     )
 
 
-def _shown(curve: Mapping[str, Any], slack: float, towards: str) -> list[int]:
-    """Places of the amounts whose gain is shown to go this way, in a band that holds for all amounts together."""
+def _shown(plan: Mapping[str, Any], curve: Mapping[str, Any], slack: float, towards: str) -> list[int]:
+    """Places of the amounts whose gain is shown to go this way, in a band that holds for all amounts together.
+
+    Beyond a batch of few rows the curve is a lower bound with a top and a fall of its own: nothing is shown there.
+    """
     columns = zip(curve["gain"], curve["sure_low"], curve["sure_high"], strict=True)
     gains = [{"value": value, "low": low, "high": high} for value, low, high in columns]
-    return [place for place, gain in enumerate(gains) if direction(gain, slack) == towards]
+    most = plan["told_up_to"] or float("inf")
+    told = zip(gains, plan["sizes"], strict=True)
+    return [k for k, (gain, size) in enumerate(told) if size <= most and direction(gain, slack) == towards]
 
 
 def _other_amounts(plan: Mapping[str, Any], curve: Mapping[str, Any], towards: str, slack: float) -> list[str]:
     """Amounts other than the one asked about where the gain is shown to be another."""
     reading, sizes = plan["advice"][plan["own"]], plan["sizes"]
-    up, down = _shown(curve, slack, "up"), _shown(curve, slack, "down")
+    up, down = _shown(plan, curve, slack, "up"), _shown(plan, curve, slack, "down")
     worst, best, told = reading["worst_index"], reading["best_index"], []
     back = reading["break_even_rows"]
     if back is not None and worst in down and any(place > worst for place in up):
         told.append(
-            f"Few of them lower the accuracy, about {about(sizes[worst])} change it by "
-            f"{points(gain_at(curve, worst))} points {BASELINE}; you break even at about {about(back)} rows, so a "
+            f"A few of them lower the accuracy: about {about(sizes[worst])} change it by "
+            f"{points(gain_at(curve, worst))} points {BASELINE}. You break even at about {about(back)} rows, so that a "
             "small trial would mislead."
         )
     elif towards == "down" and best in up:
@@ -146,7 +151,7 @@ def _worth(plan: Mapping[str, Any], towards: str) -> list[str]:
     elif equal is not None and equal > real:
         ends = [None if worth[name] is None else about(max(worth[name] - real, 0.0)) for name in ("low", "high")]
         span = _span(ends[0], ends[1] or "any number", equal)
-        told.append(f"That is what about {about(equal - real)} more real rows would bring{span}.")
+        told.append(f"The same gain without them would take about {about(equal - real)} more real rows{span}.")
     most = worth["most"]
     if most == 0:
         also = "; what they gain at this ridge, a better ridge gains too" if towards == "up" else ""
@@ -171,8 +176,8 @@ def _weight(plan: Mapping[str, Any], towards: str, slack: float) -> list[str]:
     if better and direction(weight["over_pooled"], slack) == "up":
         told = (
             f"Weigh a synthetic row {weight['weight']:.2g} where a real one has 1: {rows} rows then bring "
-            f"{points(gain)} points {BASELINE}, at weight {plan['synth_weight']:.2g} "
-            f"{signed(100 * predicted_gain(plan)['value'])}."
+            f"{points(gain)} points {BASELINE} (at weight {plan['synth_weight']:.2g}: "
+            f"{signed(100 * predicted_gain(plan)['value'])})."
         )
         return [told + (f" {_why_more(plan)}" if weight["weight"] > 1 else "")]
     if towards == "down" and not better:
@@ -213,7 +218,7 @@ def _ridge(plan: Mapping[str, Any], towards: str, slack: float) -> list[str]:
         "open": "it cannot be told whether they help",
     }[found]  # fmt: skip
     return [
-        f"With the ridge tuned for each {end}: real rows alone {100 * tuned['real_only']:.1f} % (ridge "
-        f"{tuned['real_ridge']:.2g}), with {rows} synthetic rows {100 * tuned['mixed']:.1f} % (ridge "
-        f"{tuned['mixed_ridge']:.2g}), {points(tuned['gain'])} points."
+        f"With the ridge tuned for each, {end}: real rows alone reach {100 * tuned['real_only']:.1f} % (ridge "
+        f"{setting(tuned['real_ridge'])}), with {rows} synthetic rows {100 * tuned['mixed']:.1f} % (ridge "
+        f"{setting(tuned['mixed_ridge'])}): {points(tuned['gain'])} points."
     ]

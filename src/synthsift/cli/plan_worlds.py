@@ -24,6 +24,8 @@ RIDGES = np.geomspace(1e-4, 1e3, 29)
 CHECK_DRAWS = 10  # trained classifiers for each amount and fold of the check,
 CHECK_ROWS = 20_000  # on at most so many synthetic rows
 FOLDS = 5
+#: A batch of so many rows a feature gives the moments of its generator well enough to ask about more rows.
+BATCH_ROWS_A_FEATURE = 30
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class NumberWorld:
     ridge: float
     lengths: np.ndarray | None = None
     num_judges = None
+    told_up_to = None
 
     @property
     def has_own_draws(self) -> bool:
@@ -139,12 +142,18 @@ class RowWorld:
     @cached_property
     def rows(self) -> JudgedRows:
         """What the law is asked with."""
-        return JudgedRows(self.x, self.y, pilot_source(self.z, self.t, 0.0), FOLDS, self.seeds)
+        source = pilot_source(self.z, self.t, 0.0)
+        return JudgedRows(self.x, self.y, source, FOLDS, self.seeds, batch_rows=float(len(self.t)))
 
     @property
     def num_real(self) -> float:
         """Real rows; each fold trains on four fifths of them."""
         return float(len(self.y))
+
+    @property
+    def told_up_to(self) -> float | None:
+        """Synthetic rows beyond which the curve is a mere lower bound: those at hand, where they are few a feature."""
+        return float(len(self.t)) if len(self.t) < BATCH_ROWS_A_FEATURE * self.z.shape[1] else None
 
     @property
     def num_judges(self) -> int:
@@ -191,7 +200,9 @@ class RowWorld:
         return alone, mixed
 
     def check(self) -> list[dict[str, float]]:
-        """Train on part of the synthetic rows and compare with the prediction from the other part.
+        """Train on part of one half of the synthetic rows and compare with the prediction from the other half.
+
+        At most half of a half is drawn: of all its rows there is only one training set, and nothing to predict.
 
         Returns
         -------
@@ -202,11 +213,12 @@ class RowWorld:
         known, drawn = order[: len(order) // 2], order[len(order) // 2 :]
         if len(drawn) < 20:
             return []
-        half = JudgedRows(self.x, self.y, pilot_source(self.z[known], self.t[known], 0.0), FOLDS, self.seeds)
+        source = pilot_source(self.z[known], self.t[known], 0.0)
+        half = JudgedRows(self.x, self.y, source, FOLDS, self.seeds, batch_rows=float(len(known)))
         place = half.fold
         judged = place >= 0
         found = []
-        most = min(len(drawn), CHECK_ROWS)
+        most = min(len(drawn) // 2, CHECK_ROWS)
         for size in np.unique(np.geomspace(max(10, most // 16), most, 3).astype(int)):
             predicted = float(accuracy_curve(half, [float(size)], self.ridge, Questions.of_rates(0.0))[0, 0])
             right = self._measured(drawn, int(size), place)

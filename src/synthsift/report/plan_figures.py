@@ -18,7 +18,6 @@ from synthsift.report.canvas import (
     INK,
     MUTED,
     NARROW,
-    PAPER,
     WARM,
     WIDE,
     new_figure,
@@ -34,7 +33,7 @@ Panel = Callable[["Axes", Mapping[str, Any]], None]
 VERIFIERS = {"none": ("no verifier", WARM), "yours": ("yours", ACCENT), "perfect": ("perfect", INK)}
 AS_GIVEN = "rows as they are"
 PANEL = (3.0, 2.6)  # inches of the axes of one panel
-MARGINS = (0.75, 0.55, 0.3, 0.35)  # left, bottom, right, top of a panel
+MARGINS = (0.75, 0.55, 0.3, 0.6)  # left, bottom, right, top of a panel; the legend stands above, off curves and bands
 #: Gains in points at which the phase diagram changes its shade.
 LEVELS = (-100.0, -5.0, -2.0, -0.5, 0.0, 0.5, 2.0, 5.0, 100.0)
 DEPTHS = (0.75, 0.5, 0.28, 0.1)
@@ -181,20 +180,33 @@ def _finish(axes: Axes, x: np.ndarray, across: str, up: str, *, legend: bool = T
 
     axes.set_xscale("log")
     axes.set_xlim(x[x > 0][0], x[-1])
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
     axes.xaxis.set_minor_formatter(NullFormatter())
     if axes.get_yscale() == "log":
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
         axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(across)
     axes.set_ylabel(up)
     if legend:
-        axes.legend(facecolor=PAPER, edgecolor="none", framealpha=0.85, fontsize=8, labelcolor=INK)
+        legend_above(axes)
 
 
-def _short(value: float) -> str:
-    """1000 as 1k, 1000000 as 1M."""
+def legend_above(axes: Axes) -> None:
+    """Legend over the axes, where it hides no curve and no band."""
+    axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(0.0, 1.01),
+        borderaxespad=0.0,
+        ncols=2,
+        frameon=False,
+        fontsize=8,
+        labelcolor=INK,
+    )
+
+
+def short_number(value: float) -> str:
+    """1000 as 1k, 1000000 as 1M, 0.00001 as it is and not as 1e-05."""
     for unit, sign in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= unit:
             return f"{value / unit:g}{sign}"
-    return f"{value:g}"
+    return f"{value:.10f}".rstrip("0").rstrip(".") if 1e-8 <= value < 1 else f"{value:g}"

@@ -38,7 +38,7 @@ def _collapse_table(report: Mapping[str, Any]) -> Table:
     from rich.table import Table
 
     table = Table(title="Predicted excess error (mean squared, label noise not included)", title_justify="left")
-    for name in ("synthetic rows", "pooled", "best weight", "without mismatch"):
+    for name in ("synthetic\nrows", "pooled", "best weight", "no\nmismatch"):
         table.add_column(name, justify="right")
     curves = report["curves"]
     for place in _places(report["sizes"], report["target"]["index"]):
@@ -61,4 +61,5 @@ def _percent(curve: Mapping[str, Any], place: int) -> str:
 
 def _error(curve: Mapping[str, Any], place: int) -> str:
     mean, low, high = (curve[name][place] for name in ("mean", "low", "high"))
-    return f"{mean:.4g}" if high - low < 1e-12 * max(high, 1e-300) else f"{mean:.4g} [{low:.3g}, {high:.3g}]"
+    sure = high - low < 1e-12 * max(high, 1e-300)
+    return f"{mean:.3g}" if sure else f"{mean:.3g} [{low:.3g}, {high:.3g}]"

@@ -8,7 +8,7 @@ percent of synthetic rows ends every scaling curve at some size.
 `predict_error` is the formula, `simulate_error` its Monte-Carlo twin. Formulas are in `collapse_equal` (equal input
 covariances, one scalar equation) and `collapse_master` (everything else).
 
-Equation: C2 of docs/methods/theory.md.
+Equations (38), (39), (43), (44) of docs/methods/theory.md.
 
 References
 ----------
@@ -58,6 +58,9 @@ def predict_error(
     random projection x -> Sx when `width` is given. The noise of a fresh real label is not included: the total test
     error is this plus `real_noise_variance`.
 
+    Source: docs/methods/theory.md, eq. (38), (39), (43), (44); generalizes arXiv 2410.04840, Theorems 1 and
+    2.
+
     Parameters
     ----------
     num_real, num_synth : array_like
@@ -99,8 +102,8 @@ def predict_error(
     Raises
     ------
     DataError
-        For impossible sizes, spectra, shapes or weights, and at a pole of the error: without ridge, rows = dim, or
-        rows = width < dim.
+        For impossible sizes, spectra, shapes or weights, and at a pole of the error: without ridge, rows = dim, rows =
+        width < dim, or rows of one kind that just fill the directions in which the other kind does not vary.
     ArithmeticError
         If a fixed point cannot be solved to 1e-8.
 
@@ -166,6 +169,8 @@ def simulate_error(
     repeats: int,
 ) -> Prediction:
     """Draw Gaussian data, fit, and measure what `predict_error` predicts; all other arguments are its.
+
+    Source: docs/methods/theory.md, eq. (38); generalizes arXiv 2410.04840, Theorems 1 and 2.
 
     Parameters
     ----------

@@ -4,7 +4,7 @@ All for Sigma = I and least squares without ridge (d < n_1); with another spectr
 or search with `predict_error`. A = sigma_1^2 d/n_1 is the real-only error to first order in d/n_1. The formulas are
 consequences of Corollary 1 of "Strong Model Collapse" (arXiv 2410.04840), derived and simulated here.
 
-Equations: C7, C13 of docs/methods/theory.md.
+Equations (53), (54), (71), (72) of docs/methods/theory.md.
 """
 
 from __future__ import annotations
@@ -48,6 +48,8 @@ def first_rows_limit(
     below the real label noise plus the total test error of the real-only model. A negative value means they never
     help.
 
+    Source: docs/methods/theory.md, eq. (53); derived there from arXiv 2410.04840, Corollary 1.
+
     Raises
     ------
     DataError
@@ -71,6 +73,8 @@ def helpful_fractions(
     Exact: u sbar^2 + c^2 (p_2^2 + p_1 p_2 u) with n = n_1/(1 - p_2), u = d/(n - d), against its value at p_2 = 0. Rule:
     p_2_max = (A/c^2) (2 - (sigma_2^2 + c^2)/sigma_1^2) clipped to [0, 1], the best about half of it. It shrinks like
     1/n_1: the more real rows, the less may be pooled in.
+
+    Source: docs/methods/theory.md, eq. (54); derived there from arXiv 2410.04840, Corollary 1.
 
     Raises
     ------
@@ -166,6 +170,8 @@ def pruning_pays(
 
     It does iff sigma_2^2 (d/n_2) (1/keep - 1) < c^2 - c_kept^2. With n_2 >> d nearly any gain in quality pays.
 
+    Source: docs/methods/theory.md, eq. (71); derived there.
+
     Raises
     ------
     DataError
@@ -186,6 +192,8 @@ def largest_wrong_fraction(keep_right: float, keep_wrong: float) -> float:
 
     phi = P(keep | label right), psi = P(keep | label wrong), as reported for Feng, Dohmatob, Yang, Charton, Kempe,
     "Beyond Model Collapse", arXiv 2406.07515. Judge a verifier by psi/phi on the generator's own outputs.
+
+    Source: docs/methods/theory.md, eq. (72); arXiv 2406.07515.
 
     Raises
     ------

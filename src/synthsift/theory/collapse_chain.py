@@ -4,7 +4,7 @@ Ridge errors point against the truth, so that the next generation needs two seco
 its shift and E[e w_1'] as its cross moment (`collapse_master.predict_spread`). Leaving the second one out predicts
 wrongly.
 
-Equations: C10, C11 of docs/methods/theory.md.
+Equations (63), (68) of docs/methods/theory.md.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ def predict_ridge_chain(
 
     Generation 0 is fitted on n_1 + n_2 real rows, every later one on n_1 fresh real rows and n_2 fresh inputs
     labelled by the last fit plus noise. n_1 = 0 is the replace scheme.
+
+    Source: docs/methods/theory.md, eq. (68); derived there.
 
     Parameters
     ----------
@@ -201,6 +203,8 @@ def simulate_generations(
     repeats: int,
 ) -> Prediction:
     """Draw and fit a chain of generations. Lower is better.
+
+    Source: docs/methods/theory.md, eq. (63), (68); arXiv 2402.07712.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """Closed forms of the collapse error: isotropic without ridge, the floors of infinitely many rows, the onset size.
 
-Equations: C5, C6 of docs/methods/theory.md.
+Equations (45) to (52) of docs/methods/theory.md.
 
 References
 ----------
@@ -57,6 +57,8 @@ def predict_isotropic(
                                     (1+u) r^2 [(1-eta)^2 + nu eta^2] + u sbar^2
                                     + c^2 {p_2^2 eta^2 + u [p_2^2 (1-eta)^2 + p_1 p_2] + (1+u) nu p_2^2 eta^2}
         n > d, m >= d               as without a projection
+
+    Source: docs/methods/theory.md, eq. (45) to (48); arXiv 2410.04840, Corollary 1, and derived there beyond it.
 
     Parameters
     ----------
@@ -138,6 +140,8 @@ def error_floor(synth_fraction: float, dim: int, **options: Unpack[ErrorOptions]
     place of p_2. Behind a projection kappa and nu of infinitely many rows enter; isotropic without ridge this is
     r^2 (1 - m/d) + p_2^2 c^2 m/d.
 
+    Source: docs/methods/theory.md, eq. (49), (50); arXiv 2410.04840 (strong collapse, Corollary 2), generalized there.
+
     Parameters
     ----------
     synth_fraction : float
@@ -180,6 +184,8 @@ def _floor_without_width(setting: Setting, fraction: float) -> float:
 def best_ridge_floor(synth_fraction: float, mismatch: float, signal_size: float = 1.0) -> float:
     """Lowest floor any ridge reaches for Sigma = I: r^2 f/(r^2 + f) with f = p_2^2 c^2. A ridge cannot remove it.
 
+    Source: docs/methods/theory.md, eq. (51); derived there from the floor of arXiv 2410.04840.
+
     Raises
     ------
     DataError
@@ -195,6 +201,8 @@ def onset_size(synth_fraction: float, dim: float, mismatch: float, noise_varianc
 
     There the clean error sigma^2 d/n has come down to the floor p_2^2 c^2, so that the error of the mix is about twice
     the floor (more where n is not far above d or p_2 is large); below that size the curve looks healthy.
+
+    Source: docs/methods/theory.md, eq. (52); derived there from the floor of arXiv 2410.04840.
 
     Raises
     ------

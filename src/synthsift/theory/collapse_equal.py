@@ -22,7 +22,7 @@ S_k = n_k q_k/df1, d_k = S_k^2 chi/n_k, b_k = d_k/(1 - d_1 - d_2), u = b_1 + b_2
 The last line is the shift correlated with w_1. Everything is written as sums of positive terms, so nothing cancels near
 an interpolation threshold.
 
-Equation: C4 of docs/methods/theory.md.
+Equations (43), (44) of docs/methods/theory.md.
 
 References
 ----------
@@ -55,6 +55,8 @@ class Moments:
 
 def equal_terms(setting: Setting) -> dict[str, np.ndarray]:
     """Error, its three parts and all intermediate scalars at every point (t,) of an equal-covariance setting.
+
+    Source: docs/methods/theory.md, eq. (43), (44); arXiv 2410.04840, Theorems 1 and 2 (weights derived there).
 
     Raises
     ------

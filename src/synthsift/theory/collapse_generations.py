@@ -4,7 +4,7 @@ One generation is one fit. sigma^2 is the label noise added in each round, T the
 (least squares does not see it). All errors are excess errors on the real distribution; lower is better.
 `collapse_chain` has ridge generations with any spectrum, and simulates every scheme.
 
-Equation: C10 of docs/methods/theory.md.
+Equations (63) to (67) of docs/methods/theory.md.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from synthsift.theory.collapse_inputs import check_dim, check_scalar, spectrum_o
 
 def predict_replace(num_generations: int, num_rows: float, dim: int, *, noise_variance: float = 1.0) -> Prediction:
     """Error when every generation trains only on labels of the last one: E_g = g sigma^2 d/(T - d - 1), exact.
+
+    Source: docs/methods/theory.md, eq. (63); arXiv 2402.07712.
 
     Parameters
     ----------
@@ -49,6 +51,8 @@ def predict_accumulate(num_generations: int, num_rows: float, dim: int, *, noise
     """Error when every generation trains on all label sets so far, same inputs: sigma^2 d/(T-d-1) sum_{i<=g} 1/i^2.
 
     Bounded by pi^2/6 = 1.645 times the first error.
+
+    Source: docs/methods/theory.md, eq. (65); arXiv 2404.01413.
 
     Parameters
     ----------
@@ -84,6 +88,8 @@ def predict_fresh_real(
 
     q = p_2^2 + p_1 p_2 u, u = d/(n - d), Sigma = I, least squares. Bounded iff q < 1, with limit u sbar^2/(1 - q);
     about log(n/d)/log(1/p_2^2) rounds forget the first mismatch.
+
+    Source: docs/methods/theory.md, eq. (66); arXiv 2410.04840, Corollaries 1 and 3.
 
     Parameters
     ----------
@@ -154,6 +160,8 @@ def predict_fixed_real(
     whenever sigma_2^2 > 0. With noise-free labels on the same rows least squares returns exactly the same weights:
     labels of your own model on your own data add nothing.
 
+    Source: docs/methods/theory.md, eq. (67); derived there.
+
     Parameters
     ----------
     num_real, num_synth, dim
@@ -218,6 +226,8 @@ def replaced_shift(
     """Delta (d,) of a labeller that is the g-th of a least-squares replace chain: g sigma^2/(T - d - 1) / s_i.
 
     Use it as `shift` of `predict_error` with no real rows to end the chain with a ridge fit.
+
+    Source: docs/methods/theory.md, eq. (64); derived there.
 
     Raises
     ------

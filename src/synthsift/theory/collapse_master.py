@@ -15,7 +15,7 @@ The expectations are quadratic forms in the second moments of (w_1, delta_2, ...
 E[delta_k w_1'] and, for three or more sources whose shifts are related (the same generator in two batches, or fixed
 vectors), E[delta_j delta_k']. Leaving the last one out is right only for unrelated shifts.
 
-Equations: C2, C3 of docs/methods/theory.md.
+Equations (38) to (41) of docs/methods/theory.md.
 
 References
 ----------
@@ -73,6 +73,8 @@ def predict_sources(
 ) -> Prediction:
     """Excess error on the real distribution after a fit on all sources together. Lower is better.
 
+    Source: docs/methods/theory.md, eq. (38); generalizes arXiv 2410.04840, Theorems 1 and 2.
+
     Parameters
     ----------
     sources : sequence of Source
@@ -119,7 +121,10 @@ def predict_sources(
 
 
 def master_terms(stack: Stack) -> dict[str, np.ndarray]:
-    """Error, parts and intermediate values at every point of a stack, in blocks that fit the cache."""
+    """Error, parts and intermediate values at every point of a stack, in blocks that fit the cache.
+
+    Source: docs/methods/theory.md, eq. (38), (39); generalizes arXiv 2410.04840, Theorems 1 and 2.
+    """
     size = max(1, CHUNK // (stack.algebra.dim ** (2 if stack.algebra.is_dense else 1)))
     parts = [_block_terms(stack.at(slice(i, i + size))) for i in range(0, len(stack.rows), size)]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -243,6 +248,8 @@ def predict_spread(stack: Stack) -> Spread:
         E[e w_1'] = (M - I) Gamma + sum_k M_k C_k
 
     Without C = E[e w_1'] the next fit of a ridge chain is predicted wrongly: ridge errors point against w_1.
+
+    Source: docs/methods/theory.md, eq. (40), (41); derived there.
 
     Raises
     ------

@@ -11,7 +11,7 @@ kappa_0 > 0 with df1(kappa_0) = min(n, m), else at 0; ridge 0 means kappa = kapp
 kappa_0): with a tiny ridge the difference underflows otherwise. In logs the right-hand side has a slope of at least
 1, so one evaluation brackets the root and Newton steps inside the bracket find it.
 
-Equation: C4 of docs/methods/theory.md.
+Equation (42) of docs/methods/theory.md.
 """
 
 from __future__ import annotations
@@ -85,6 +85,8 @@ class Rows:
 
 def solve_kappa(rows: Rows, ridge: np.ndarray, width: np.ndarray, variance: float, spectrum: Spectrum) -> Root:
     """Solve the scalar equation at t points.
+
+    Source: docs/methods/theory.md, eq. (42); arXiv 2410.04840, Theorems 1 and 2 (weights derived there).
 
     Parameters
     ----------

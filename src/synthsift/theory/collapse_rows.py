@@ -15,7 +15,7 @@ and the formula is that of `collapse_equal`. With more features than rows it ove
 to twice just beyond the interpolation threshold (docs/results/theory.md); there the covariance tells more
 (`collapse_width`).
 
-Equation: C14 of docs/methods/theory.md.
+Equation (73) of docs/methods/theory.md.
 
 References
 ----------
@@ -83,6 +83,8 @@ def predict_row_errors(
     with synthetic ones. Unlike in `predict_error` the misfit of the best linear rule is part of the error: a real label
     is not taken to be linear plus independent noise.
 
+    Source: docs/methods/theory.md, eq. (73); derived there in the setting of arXiv 2410.04840.
+
     Parameters
     ----------
     x : ndarray (P, p)
@@ -147,6 +149,8 @@ def simulate_row_errors(
     repeats: int,
 ) -> Prediction:
     """Draw rows with replacement, fit, and measure what `predict_row_errors` predicts of a population.
+
+    Source: docs/methods/theory.md, eq. (73); derived there in the setting of arXiv 2410.04840.
 
     Returns
     -------

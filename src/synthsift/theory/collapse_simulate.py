@@ -6,7 +6,7 @@ their squared sizes average to bias, variance and collapse, and the error of the
 correlated with the truth, their product counts as collapse.) Repetitions are independent, so the standard error comes
 from their spread.
 
-Equation: C2 of docs/methods/theory.md.
+Equation (38) of docs/methods/theory.md.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ def simulate_sources(
     repeats: int,
 ) -> Prediction:
     """Draw and fit what `predict_sources` predicts; the arguments are the same. Lower is better.
+
+    Source: docs/methods/theory.md, eq. (38); generalizes arXiv 2410.04840, Theorems 1 and 2.
 
     Parameters
     ----------
@@ -84,7 +86,10 @@ def prediction_from(errors: np.ndarray, at: np.ndarray) -> Prediction:
 
 
 def simulate_stack(stack: Stack, seeds: Seeds, repeats: int) -> np.ndarray:
-    """Error and parts (repeats, 4) at the one point of a stack."""
+    """Error and parts (repeats, 4) at the one point of a stack.
+
+    Source: docs/methods/theory.md, eq. (38); generalizes arXiv 2410.04840, Theorems 1 and 2.
+    """
     if repeats < 2:
         raise DataError(f"repeats is {repeats}; a standard error needs at least 2")
     draw = _Draw.of(stack)

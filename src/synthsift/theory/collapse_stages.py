@@ -12,7 +12,7 @@ Stage 2 minimizes (1/n_1)|y - Xw|^2 + lam |w - w_s|^2 on the real rows, with its
 No floor: the best ridge goes to 0 as n_1 grows. For Sigma = I it is sigma_1^2 d/(n_1 G), and two stages beat the best
 real-only ridge iff tr(Sigma G) < r^2, that is iff the synthetic model is better than predicting zero.
 
-Equation: C12 of docs/methods/theory.md.
+Equations (69), (70) of docs/methods/theory.md.
 
 References
 ----------
@@ -84,6 +84,8 @@ def predict_two_stages(
     **options: Unpack[ErrorOptions],
 ) -> Prediction:
     """Excess error of synthetic-then-real training. Lower is better.
+
+    Source: docs/methods/theory.md, eq. (69); derived there.
 
     Parameters
     ----------
@@ -163,6 +165,8 @@ def simulate_two_stages(
 ) -> Prediction:
     """Draw and fit what `predict_two_stages` predicts; `terms` has total, start and their standard errors.
 
+    Source: docs/methods/theory.md, eq. (69); derived there.
+
     Raises
     ------
     DataError
@@ -199,6 +203,8 @@ def _draw_two_stages(
 
 def rank_remedies(num_real: float, num_synth: float, dim: int, **options: Unpack[ErrorOptions]) -> tuple[Remedy, ...]:
     """Every way of using the rows at its best ridge (and weight), lowest predicted error first.
+
+    Source: docs/methods/theory.md, eq. (70); derived there.
 
     Parameters
     ----------

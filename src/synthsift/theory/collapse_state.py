@@ -10,20 +10,22 @@ tr(Om R)/m increase and are concave, so plain iteration converges from any posit
 near a threshold: a few plain steps, then Newton steps on the logs, each kept only if it lowers the residual, and
 plain steps where it does not. The residual is verified.
 
-Ridge 0 is solved exactly in each of its three regimes (r is the rank of all covariances together, rows of weight 0
-left out): n > r <= m has kappa = 0; m < min(n, r) has the finite kappa with tr(Om R) = m; n < min(m, r) interpolates,
-a_k -> 0 with a_k/kappa finite, and is solved in units of kappa with a_k = p_k/tau_k (weights cannot matter there).
+Ridge 0 is solved in the regime that `collapse_regimes` finds, rows of weight 0 left out: least squares has kappa = 0; a
+narrow layer has the finite kappa with tr(Om R) = m; interpolation has a_k -> 0 with a_k/kappa finite, and is solved in
+units of kappa with a_k = p_k/tau_k (weights cannot matter there). Where some directions are settled and others
+interpolated, the two are separate problems of these kinds.
 
-Equation: C1 of docs/methods/theory.md.
+Equations (35) to (37) of docs/methods/theory.md.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from synthsift.theory.collapse_inputs import PoleError
+from synthsift.records import DataError
+from synthsift.theory.collapse_regimes import DETERMINED, INTERPOLATING, NARROW, PARTLY, RIDGE, find_regimes
 from synthsift.theory.collapse_sources import Stack
 
 PLAIN_STEPS = 12
@@ -32,10 +34,12 @@ MAX_STEPS = 2000
 RESIDUAL_GOAL = 1e-12
 RESIDUAL_LIMIT = 1e-8
 LONGEST_STEP = 20.0
+# kappa of a partly interpolating fit in units of the smallest a_k Sigma_k; errors are of that size.
+TINY_SHARE = 1e-10
+# A smaller ridge drowns in the rounding of a matrix inverse when sources leave directions open.
+DENSE_RIDGE = 1e-5
 # No fixed point is this far from 1; the iteration is on its way to infinity (ridge 0 with directions left open).
 DIVERGED = 150.0
-
-RIDGE, DETERMINED, NARROW, INTERPOLATING = range(4)
 
 
 @dataclass(frozen=True)
@@ -77,51 +81,72 @@ class _Step:
 def solve_state(stack: Stack) -> State:
     """Solve the fixed point at every point of the stack.
 
+    Source: docs/methods/theory.md, eq. (35) to (37); generalizes arXiv 2410.04840, Theorems 1 and 2.
+
     Raises
     ------
     DataError
-        At a pole: without ridge, n = rank <= width, or n = width < rank.
+        At a pole: without ridge, n = rank <= width, n = width < rank, or rows of one source that just fill the
+        directions which the others leave open.
     ArithmeticError
         If the residual of the logs stays above 1e-8.
     """
-    regimes = _regimes(stack)
-    parts = [(np.flatnonzero(regimes == r), r) for r in np.unique(regimes)]
-    states = [_solve_regime(stack.at(places), int(regime)) for places, regime in parts]
+    regimes, settled = find_regimes(stack)
+    kinds, kind_of = np.unique(np.column_stack([regimes, settled]), axis=0, return_inverse=True)
+    places = [np.flatnonzero(kind_of.ravel() == i) for i in range(len(kinds))]
+    states = [_solve_kind(stack.at(at), int(kind[0]), kind[1:] > 0) for at, kind in zip(places, kinds, strict=True)]
     if len(states) == 1:
         return states[0]
-    order = np.argsort(np.concatenate([places for places, _ in parts]))
+    order = np.argsort(np.concatenate(places))
     return State(*(np.concatenate([getattr(s, f.name) for s in states])[order] for f in fields(State)))
 
 
-def _regimes(stack: Stack) -> np.ndarray:
-    """Which of the four regimes each point is in (t,)."""
-    active = (stack.rows > 0) & (stack.weights > 0)
-    rows = np.where(active, stack.rows, 0.0).sum(axis=1)
-    regimes = np.full(len(rows), RIDGE)
-    for i in np.flatnonzero(stack.ridge == 0):
-        rank = _rank(stack, tuple(bool(flag) for flag in active[i]))
-        regimes[i] = _regime_without_ridge(rows[i], stack.width[i], rank)
-    return regimes
-
-
-def _rank(stack: Stack, active: tuple[bool, ...]) -> int:
-    """Rank of the covariances of the active sources together."""
-    total = sum(cov for cov, used in zip(stack.covariances, active, strict=True) if used)
-    return stack.algebra.rank(np.asarray(total))
-
-
-def _regime_without_ridge(rows: float, width: float, rank: int) -> int:
-    """Regime of ridge 0, or an error at its poles."""
-    if rows > rank and width >= rank:
-        return DETERMINED
-    if width < min(rows, rank):
-        return NARROW
-    if rows < min(width, rank):
-        return INTERPOLATING
-    raise PoleError(
-        f"the error is infinite at {rows:g} rows: without ridge the fit has a pole where rows = dim (rank {rank}), "
-        f"and where rows = width < dim; add a ridge or move the size"
+def _solve_kind(stack: Stack, regime: int, settled: np.ndarray) -> State:
+    """The state of points of one regime and, where they are PARTLY, one set of settled sources (K,)."""
+    if regime != PARTLY:
+        return _solve_regime(stack, regime)
+    if stack.algebra.is_dense:
+        raise DataError(
+            "without ridge some sources settle a part of the directions and the rest is interpolated, which is solved "
+            f"for diagonal covariances only; give a ridge of at least {DENSE_RIDGE * _mean_eigenvalue(stack):.1e}"
+        )
+    inside = np.stack([c > 0 for c in stack.covariances])[settled].any(axis=0)
+    return _joined(
+        _solve_regime(_part(stack, inside, settled, 0), DETERMINED),
+        _solve_regime(_part(stack, ~inside, ~settled, int(inside.sum())), INTERPOLATING),
+        inside,
+        settled,
     )
+
+
+def _part(stack: Stack, directions: np.ndarray, sources: np.ndarray, taken: int) -> Stack:
+    """The problem of some sources in some directions; the layer has `taken` dimensions less for it."""
+    covariances = tuple(np.where(directions, covariance, 0.0) for covariance in stack.covariances)
+    weights = np.where(sources, stack.weights, 0.0)
+    return replace(stack, covariances=covariances, weights=weights, width=stack.width - taken)
+
+
+def _joined(inner: State, outer: State, inside: np.ndarray, settled: np.ndarray) -> State:
+    """Least squares inside and interpolation outside as one state, at a kappa that is tiny beside a_k Sigma_k inside.
+
+    The two problems do not see each other: kappa -> 0 inside, and outside everything is in units of kappa.
+    """
+    kappa = TINY_SHARE / np.where(inside, inner.resolvent, 0.0).max(axis=1)
+    unit = kappa[:, None]
+    return State(
+        np.where(settled, inner.a, unit * outer.a),
+        np.where(settled, inner.tau, outer.tau / unit),
+        np.where(settled, inner.fluctuation, unit**2 * outer.fluctuation),
+        kappa,
+        kappa**2 * outer.rho,
+        np.maximum(inner.residual, outer.residual),
+        np.where(inside, inner.resolvent, outer.resolvent / unit),
+    )
+
+
+def _mean_eigenvalue(stack: Stack) -> float:
+    """Mean eigenvalue of all covariances."""
+    return float(np.mean([float(stack.algebra.trace(cov)) for cov in stack.covariances])) / stack.algebra.dim
 
 
 def _solve_regime(stack: Stack, regime: int) -> State:
@@ -180,6 +205,8 @@ def _evaluate(stack: Stack, regime: int, logs: np.ndarray) -> _Step:
     resolvent = _resolvent(stack, regime, a, kappa)
     products = [algebra.times(cov, resolvent) for cov in stack.covariances]
     traces = np.stack([algebra.trace(product) for product in products], axis=1)
+    # A source without rows, in directions that no other has, sees nothing of the fit: its tau does not matter.
+    traces = np.where(traces > 0, traces, total[:, None])
     pairs = np.stack([np.stack([algebra.dot(x, y) for y in products], axis=1) for x in products], axis=1)
     spread = np.stack([algebra.dot(product, resolvent) for product in products], axis=1)  # tr(Sigma_k R^2)
     new = [np.log(traces / total[:, None])]
@@ -239,10 +266,9 @@ def _verified(stack: Stack, regime: int, logs: np.ndarray) -> State:
     residual = np.abs(step.logs - logs).max(axis=1)
     residual[np.abs(logs).max(axis=1) >= DIVERGED] = np.inf
     if not (residual < RESIDUAL_LIMIT).all():
-        mean = np.mean([float(stack.algebra.trace(cov)) for cov in stack.covariances]) / stack.algebra.dim
         raise ArithmeticError(
             f"the fixed point is solved to {np.max(residual):.1e} only, {RESIDUAL_LIMIT:.0e} is needed; "
-            f"a ridge of at least {1e-9 * mean:.1e} (a billionth of the mean eigenvalue) usually cures it"
+            f"a ridge of at least {1e-9 * _mean_eigenvalue(stack):.1e}, a billionth of the mean eigenvalue, often helps"
         )
     tau = np.exp(logs[:, : stack.num_sources])
     rho = np.zeros(len(logs))

@@ -8,7 +8,7 @@ To first order in d/n, with A = sigma_1^2 d/n_1 and C = (sigma_2^2 + c^2) d/n_2,
 so the best weight is never 0, correctly weighted synthetic rows never hurt (if c^2 is known), and any number of them is
 worth at most sigma_1^2 d/c^2 real rows. For any alpha kept fixed the floor alpha^2 c^2 remains.
 
-Equation: C8 of docs/methods/theory.md.
+Equations (55) to (58) of docs/methods/theory.md.
 
 References
 ----------
@@ -66,6 +66,8 @@ class WeightRule:
 def best_weight(num_real: float, num_synth: float, dim: int, **options: Unpack[ErrorOptions]) -> BestWeight:
     """Find the total weight alpha on the synthetic rows with the lowest predicted error.
 
+    Source: docs/methods/theory.md, eq. (55); derived there.
+
     Parameters
     ----------
     num_real, num_synth, dim
@@ -106,6 +108,8 @@ def weighted_errors(
     """Predicted error at total weights alpha = 1/(1 + exp(-logit)) (t,) and ridges (t,) for weights of mean 1.
 
     Dividing all weights and the ridge by omega_1 = (1 - alpha)/p_1 changes nothing, so that a real row has weight 1.
+
+    Source: docs/methods/theory.md, eq. (55); derived there.
     """
     real_weight = (num_real + num_synth) / (num_real * (1 + np.exp(logits)))
     synth_weight = np.exp(logits) * num_real / num_synth
@@ -131,6 +135,8 @@ def weight_rule(
     synth_noise_variance: float | None = None,
 ) -> WeightRule:
     """Best weight, its error and the worth of the synthetic rows to first order in d/n (isotropic least squares).
+
+    Source: docs/methods/theory.md, eq. (56); derived there; arXiv 2410.04840, Corollary 2 for its limit.
 
     Raises
     ------
@@ -161,6 +167,8 @@ def worth_in_real_rows(
 
     With endless synthetic rows this is sigma_1^2 d/c^2: more of them cannot buy more than that. Higher is better.
 
+    Source: docs/methods/theory.md, eq. (57); derived there.
+
     Raises
     ------
     DataError
@@ -183,6 +191,8 @@ def marginal_values(
     """Drop of the error for one more real row and for one more synthetic row, (-dE/dn_1, -dE/dn_2). Higher is better.
 
     Differences over `rows` rows (default a thousandth of all of them, both ways where that many are there).
+
+    Source: docs/methods/theory.md, eq. (58); derived there.
 
     Raises
     ------

@@ -5,7 +5,7 @@ beyond m = n it decreases to its value without a projection, which is above zero
 there and never removes it. A bigger model also loses bias, so a growing collapse term is not yet a growing error.
 When the generator's errors sit in directions of low variance the best width lies inside and moves down as c^2 grows.
 
-Equation: C9 of docs/methods/theory.md.
+Equations (59) to (62) of docs/methods/theory.md.
 
 References
 ----------
@@ -63,6 +63,8 @@ def predict_width_curve(
 ) -> Prediction:
     """Excess error against the width m of the random layer. Lower is better.
 
+    Source: docs/methods/theory.md, eq. (59); arXiv 2410.04840, Theorem 2.
+
     Parameters
     ----------
     widths : array_like (t,)
@@ -101,6 +103,8 @@ def best_width(
 ) -> WidthAdvice:
     """Find the width with the lowest predicted error between `low` and `high` (default 100 times max(d, n)).
 
+    Source: docs/methods/theory.md, eq. (59); arXiv 2410.04840, Theorem 2.
+
     Raises
     ------
     DataError
@@ -130,6 +134,8 @@ def best_width(
 def side_of_threshold(num_rows: float, width: float, dim: int) -> str:
     """Which side of the interpolation threshold a model is on: what bounds the fit.
 
+    Source: docs/methods/theory.md, eq. (60); arXiv 2410.04840, Theorem 2.
+
     Returns
     -------
     str
@@ -154,6 +160,8 @@ def side_of_threshold(num_rows: float, width: float, dim: int) -> str:
 def is_bigger_better(synth_fraction: float, mismatch: float, signal_size: float = 1.0) -> bool:
     """Whether a bigger model wins with endless rows and Sigma = I: iff p_2^2 c^2 < r^2.
 
+    Source: docs/methods/theory.md, eq. (61); derived there.
+
     Raises
     ------
     DataError
@@ -167,6 +175,8 @@ def helpful_directions(synth_fraction: float, signal: ArrayLike, shift: ArrayLik
     """Directions (d,) a model with endless rows should be wide enough to see: Gamma_i > p_2^2 Delta_i.
 
     A heuristic, exact only for Sigma = I: a random layer of width m keeps roughly the m strongest directions.
+
+    Source: docs/methods/theory.md, eq. (62); a heuristic.
 
     Raises
     ------

@@ -6,7 +6,7 @@ here, because the formulas take the values of the population. Companions: `measu
 `measure_mismatch` (the c^2 of the collapse theory), `measure_curve` (real-only learning curve), `measure_overlap` (was
 the generator fitted on the same real rows).
 
-Equation: A1 of docs/methods/theory.md.
+Equations (74), (75) of docs/methods/theory.md.
 
 References
 ----------
@@ -146,6 +146,8 @@ def measure_moments(x: np.ndarray, y: np.ndarray) -> ClassMoments:
     tr(C_k^2) of class k is (n-1)/(n (n-2) (n-3)) [(n-1)(n-2) tr(S^2) + tr(S)^2 - n Q] with Q = sum |x - mean|^4/(n-1)
     (Himeno and Yamada 2014), unbiased whatever the distribution; classes are pooled by their degrees of freedom.
 
+    Source: docs/methods/theory.md, eq. (74); derived there.
+
     Parameters
     ----------
     x : ndarray (n, p)
@@ -189,6 +191,8 @@ def measure_geometry(x: np.ndarray, y: np.ndarray) -> Geometry:
     tilted by a power of the spectrum so that mu'mu and mu'C mu are the unbiased ones. With more features than rows the
     sample directions are so blurred that without the tilt a mean along the strongest directions is not seen there, and
     accuracy is overstated by 5 to 18 points.
+
+    Source: docs/methods/theory.md, eq. (74), (75); Himeno and Yamada (2014), Ledoit and Wolf (2004).
 
     Parameters
     ----------

@@ -5,7 +5,7 @@ the verifier would keep the row: eps = wrong/K, phi = kept and right/right, rho 
 uncertainty is that of independent Beta posteriors with a uniform prior, Beta(wrong + 1, right + 1) and so on; all
 predictions are pushed through draws from them.
 
-Equations: A3, A4 of docs/methods/theory.md.
+Equations (77), (78) of docs/methods/theory.md.
 """
 
 from __future__ import annotations
@@ -127,6 +127,8 @@ class Audit:
 def count_audit(right: ArrayLike, kept: ArrayLike | None = None) -> Audit:
     """Count an audited sample.
 
+    Source: docs/methods/theory.md, eq. (77); textbook.
+
     Parameters
     ----------
     right : array_like (k,)
@@ -158,6 +160,8 @@ def rates_from_precision(precision: float, recall: float, label_noise: float) ->
     """Return (phi, rho) of a verifier known by precision and recall: phi = r, rho = phi (1 - eps)/eps (1 - P)/P.
 
     Precision is the share of right labels among the rows it keeps, recall the share of right labels that it keeps.
+
+    Source: docs/methods/theory.md, eq. (78); derived there.
 
     Raises
     ------

@@ -3,7 +3,7 @@
 In the collapse theory the error of real rows is sigma^2 d/n. Without a known d the curve tells: b = 1 gives
 sigma^2 d = a, and for another b the rules use a n^-b in its place (a heuristic then).
 
-Equation: A8 of docs/methods/theory.md.
+Equation (83) of docs/methods/theory.md.
 """
 
 from __future__ import annotations
@@ -72,6 +72,8 @@ def measure_learning_curve(
     training rows. Standard errors carry the correction of Nadeau and Bengio (2003) for splits that overlap: the
     variance over splits times 1/splits + test rows/training rows.
 
+    Source: docs/methods/theory.md, eq. (83); derived there.
+
     Parameters
     ----------
     x, y : ndarray (n, d), (n,)
@@ -113,6 +115,8 @@ def fit_power_law(
     """Fit floor + a n^-b by least squares over a grid of b, floor and a not negative.
 
     Intervals are quantiles over 300 refits to curves redrawn around the fit.
+
+    Source: docs/methods/theory.md, eq. (83); derived there.
 
     Parameters
     ----------

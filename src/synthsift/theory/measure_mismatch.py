@@ -4,7 +4,7 @@ c^2 = E (x.delta)^2 is the mean squared difference between the synthetic label r
 difference counts: independent label noise averages out, a wrong rule does not. All labels are numbers here (classes as
 -1 and +1, or one column of a one-hot code).
 
-Equations: A5, A6, A7 of docs/methods/theory.md.
+Equations (79) to (82) of docs/methods/theory.md.
 
 References
 ----------
@@ -62,6 +62,8 @@ def mismatch_by_audit(
     without knowing it, because E (s - t)(s - t') = c^2 + sigma_2^2 and E (s - t)(s' - t') = c^2; where there is none
     the noise given is subtracted.
 
+    Source: docs/methods/theory.md, eq. (79); derived there.
+
     Parameters
     ----------
     synth_labels, trusted_labels : array_like (k,)
@@ -94,6 +96,8 @@ def mismatch_from_disagreement(num_differ: int, num_rows: int, coding: str = "si
 
     Only for disagreement that depends on the input. Random flips are noise: they shrink the rule but do not turn it.
 
+    Source: docs/methods/theory.md, eq. (80); derived there.
+
     Raises
     ------
     DataError
@@ -125,6 +129,8 @@ def mismatch_by_fit(
     moment of the real inputs. With more real rows than columns sigma_1^2 comes from the real fit on the same rows, so
     that the noise of the real labels cancels: c^2 is then |X_1 (w_2 - w_1)|^2/n_1 minus what the noise of both fits
     adds, unbiased given the inputs. Otherwise `real_noise_variance` is needed.
+
+    Source: docs/methods/theory.md, eq. (81); derived there.
 
     Parameters
     ----------
@@ -199,6 +205,8 @@ def mismatch_by_two_points(
     """Measure c^2 by pooled fits of two or more sizes with one synthetic fraction: the part that does not shrink.
 
     Squared test errors are noise_variance + p_2^2 c^2 + a n^-exponent; both unknowns by (weighted) least squares.
+
+    Source: docs/methods/theory.md, eq. (82); derived there.
 
     Parameters
     ----------

@@ -4,7 +4,7 @@ A generator fitted on independent rows has a mean that misses the sample mean of
 sample mean misses the truth; one that was fitted on the same rows sits on it. Formulas for independent generators then
 overstate the gain: self-made data from one's own rows adds nothing.
 
-Equation: A9 of docs/methods/theory.md.
+Equation (84) of docs/methods/theory.md.
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ def find_overlap(x_real: np.ndarray, y_real: np.ndarray, x_synth: np.ndarray) ->
     That direction is left out because wrong labels and another mix of classes move the mean along it. In the others
     the squared distance of an independent generator is at least tr(C) (1/n_real + 1/n_synth) on average, with the
     chi-squared law of the same mean and variance.
+
+    Source: docs/methods/theory.md, eq. (84); derived there.
 
     Parameters
     ----------

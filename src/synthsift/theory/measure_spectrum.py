@@ -3,7 +3,7 @@
 With p features and n rows the dispersion of the sample eigenvalues is too large by about p^2/n; the unbiased tr(C^2)
 says how much of it is real.
 
-Equation: A2 of docs/methods/theory.md.
+Equations (75), (76) of docs/methods/theory.md.
 
 References
 ----------
@@ -26,6 +26,8 @@ def measure_spectrum(x: np.ndarray) -> np.ndarray:
 
     For the collapse theory, which has no classes; `measure_geometry` has the spectrum inside the classes.
 
+    Source: docs/methods/theory.md, eq. (75); Himeno and Yamada (2014), Ledoit and Wolf (2004).
+
     Raises
     ------
     DataError
@@ -45,6 +47,8 @@ def measure_spectrum(x: np.ndarray) -> np.ndarray:
 
 def effective_dimension(spectrum: np.ndarray, ridge: float = 0.0) -> float:
     """Directions that a ridge fit uses, sum s/(s + ridge); without ridge the number of directions that vary.
+
+    Source: docs/methods/theory.md, eq. (76); textbook.
 
     Raises
     ------
@@ -75,7 +79,10 @@ def checked_rows(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def class_trace_square(x: np.ndarray, covariance: np.ndarray) -> float:
-    """Unbiased tr(C^2) from the rows of one class and their covariance (divided by n - 1)."""
+    """Unbiased tr(C^2) from the rows of one class and their covariance (divided by n - 1).
+
+    Source: docs/methods/theory.md, eq. (75); Himeno and Yamada (2014), Ledoit and Wolf (2004).
+    """
     n = float(len(x))
     lengths = ((x - x.mean(axis=0)) ** 2).sum(axis=1)
     fourth = float(lengths @ lengths) / (n - 1.0)
@@ -84,7 +91,10 @@ def class_trace_square(x: np.ndarray, covariance: np.ndarray) -> float:
 
 
 def real_dispersion(values: np.ndarray, trace_square: float) -> float:
-    """Share f^2 of the dispersion of sample eigenvalues that the population has, in [0, 1]."""
+    """Share f^2 of the dispersion of sample eigenvalues that the population has, in [0, 1].
+
+    Source: docs/methods/theory.md, eq. (75); Himeno and Yamada (2014), Ledoit and Wolf (2004).
+    """
     even = values.sum() ** 2 / len(values)
     seen = float(values @ values) - even
     return float(np.clip((trace_square - even) / seen, 0.0, 1.0)) if seen > 1e-12 * even else 0.0

@@ -4,7 +4,7 @@
 `mixing_moments` (any sources), `mixing_conditional` (the user's own real rows), `mixing_linear` (labels and checks that
 come from linear models), `mixing_limits` (closed forms), `mixing_advice` (break-even, ceiling, best choices).
 
-Equations: M1, M2, M3 of docs/methods/theory.md.
+Equations (8) to (11) of docs/methods/theory.md.
 
 References
 ----------
@@ -71,6 +71,8 @@ def predict_accuracy(
 
     In scikit-learn's terms: ``Ridge(alpha=ridge * (num_real + num_synth), fit_intercept=False)``. At a fixed `ridge`
     more rows, even pruned ones, mean a larger penalty; for a fixed penalty P give ``ridge=P / (num_real + num_synth)``.
+
+    Source: docs/methods/theory.md, eq. (8) to (11); derived there for the model of arXiv 2410.08942.
 
     Parameters
     ----------

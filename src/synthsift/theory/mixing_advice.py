@@ -3,7 +3,7 @@
 Nothing here has a hard-coded threshold: every answer is found on the curve of `predict_accuracy` itself, because the
 noise at which synthetic rows stop helping depends on the ridge, the number of real rows and the generator.
 
-Equation: M12 of docs/methods/theory.md.
+Equations (29) to (34) of docs/methods/theory.md.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ def accuracy_ceiling(
     """Accuracy that infinitely many synthetic rows would give at this ridge.
 
     A fresh generator is worth at most its own rows, so the ceiling may lie below the accuracy of the real rows alone.
+
+    Source: docs/methods/theory.md, eq. (29); derived there.
     """
     return _scalar(predict_accuracy(num_real, math.inf, dim, mean_norm, ridge, **_single(options)).mean)
 
@@ -52,6 +54,8 @@ def gain_per_row(
     """Accuracy gained per row by the first synthetic rows (the derivative at none); positive means that adding helps.
 
     Needs real rows. The sign is about a few rows: later rows may help where the first ones hurt (`break_even_rows`).
+
+    Source: docs/methods/theory.md, eq. (30); derived there.
     """
     return float(_first_gain(num_real, dim, mean_norm, ridge, np.zeros(1), _single(options), "real_label_noise")[0])
 
@@ -62,6 +66,8 @@ def largest_helpful_noise(
     """Largest label noise up to which the first synthetic rows raise accuracy; 0 where even clean ones lower it.
 
     In the limit of a large ridge it is phi/(phi + 3 rho): 25 % wrong labels among the kept rows.
+
+    Source: docs/methods/theory.md, eq. (31); derived there.
     """
     fixed = _without(options, "label_noise")
 
@@ -75,6 +81,8 @@ def break_even_rows(
     num_real: float, dim: int, mean_norm: float | None, ridge: float, **options: Unpack[MixingOptions]
 ) -> float:
     """Number of synthetic rows at which accuracy is back at that of the real rows alone, after a dip.
+
+    Source: docs/methods/theory.md, eq. (32); derived there.
 
     Returns
     -------
@@ -96,7 +104,10 @@ def break_even_rows(
 def best_num_synth(
     num_real: float, dim: int, mean_norm: float | None, ridge: float, **options: Unpack[MixingOptions]
 ) -> Choice:
-    """Number of synthetic rows with the best accuracy: 0 where none help, infinity where more always helps."""
+    """Number of synthetic rows with the best accuracy: 0 where none help, infinity where more always helps.
+
+    Source: docs/methods/theory.md, eq. (32); derived there.
+    """
     fixed = _single(options)
 
     def accuracy(rows: np.ndarray) -> np.ndarray:
@@ -116,7 +127,10 @@ def enough_rows(
     tolerance: float = 0.001,
     **options: Unpack[MixingOptions],
 ) -> Choice:
-    """Fewest synthetic rows whose accuracy is within `tolerance` of the best that any number of them can give."""
+    """Fewest synthetic rows whose accuracy is within `tolerance` of the best that any number of them can give.
+
+    Source: docs/methods/theory.md, eq. (32); derived there.
+    """
     fixed = _single(options)
     best = best_num_synth(num_real, dim, mean_norm, ridge, **options)
 
@@ -135,6 +149,8 @@ def best_ridge(
     """Ridge with the best accuracy, between 1e-6 and 1e6; with `num_synth` 0 the fair opponent of any mixture.
 
     For isotropic features the best ridge is infinite, and the upper end is returned.
+
+    Source: docs/methods/theory.md, eq. (34); derived there.
     """
     fixed = _single(options)
 
@@ -147,7 +163,10 @@ def best_ridge(
 def best_synth_weight(
     num_real: float, num_synth: float, dim: int, mean_norm: float | None, ridge: float, **options: Unpack[MixingOptions]
 ) -> Choice:
-    """Weight of a synthetic row with the best accuracy at this ridge: 0 (rows count in N only), or 1e-4 to 100."""
+    """Weight of a synthetic row with the best accuracy at this ridge: 0 (rows count in N only), or 1e-4 to 100.
+
+    Source: docs/methods/theory.md, eq. (34); derived there.
+    """
     fixed = _without(options, "synth_weight")
 
     def accuracy(weight: np.ndarray) -> np.ndarray:
@@ -171,6 +190,8 @@ def largest_keep_wrong(
 
     `target` is by default the accuracy of the real rows alone at the same ridge. 1 - rho is the fraction of wrong
     labels that must be rejected.
+
+    Source: docs/methods/theory.md, eq. (33); derived there.
 
     Returns
     -------

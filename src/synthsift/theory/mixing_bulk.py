@@ -4,7 +4,7 @@ Everything random that has many directions (training noise, estimated covariance
 r_i = 1/(gamma + g_r d_i + kappa c_i/D) and a handful of sums over i, with d the eigenvalues of C, c those of the
 synthetic covariance, and D the inflation by a covariance estimated from n_hat rows (D = 1 when it is known).
 
-Equation: M2 of docs/methods/theory.md.
+Equation (9) of docs/methods/theory.md.
 """
 
 from __future__ import annotations
@@ -101,6 +101,8 @@ def average_bulk(
     guess: np.ndarray | None = None,
 ) -> Bulk:
     """Solve D and sum the resolvent over all directions, at t points.
+
+    Source: docs/methods/theory.md, eq. (9); derived there for the model of arXiv 2410.08942.
 
     Parameters
     ----------

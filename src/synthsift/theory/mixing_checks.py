@@ -53,7 +53,10 @@ def checked_range(name: str, value: ArrayLike) -> np.ndarray:
 def kept_fractions(
     label_noise: ArrayLike, keep_right: ArrayLike, keep_wrong: ArrayLike
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return alpha = phi (1 - eps) + rho eps and lam = phi (1 - eps) - rho eps."""
+    """Return alpha = phi (1 - eps) + rho eps and lam = phi (1 - eps) - rho eps.
+
+    Source: docs/methods/theory.md, eq. (3); arXiv 2410.08942.
+    """
     eps = checked_range("label_noise", label_noise)
     right = checked_range("keep_right", keep_right) * (1.0 - eps)
     wrong = checked_range("keep_wrong", keep_wrong) * eps

@@ -4,7 +4,7 @@ The real rows are kept as data (X_r'X_r and X_r'y enter as they are); only the s
 assumption is made on the rows that judge. A generator that was fitted on the same real rows needs no correction here,
 because its moments are plain numbers once the real rows are given.
 
-Equation: M5 of docs/methods/theory.md.
+Equation (12) of docs/methods/theory.md.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ def predict_on_points(
 ) -> Prediction:
     """Predict the accuracy on given real rows after training on given real rows and random synthetic ones.
 
+    Source: docs/methods/theory.md, eq. (12); derived there for the model of arXiv 2410.08942.
+
     Parameters
     ----------
     x_real, y_real : ndarray (n, p), (n,)
@@ -74,6 +76,8 @@ def predict_cross_validated(
     seeds: Seeds | int = 0,
 ) -> Prediction:
     """Predict the accuracy on unseen real rows: every fold is judged by the law given the other folds.
+
+    Source: docs/methods/theory.md, eq. (12); derived there for the model of arXiv 2410.08942.
 
     Parameters
     ----------
@@ -120,6 +124,8 @@ def simulate_on_points(
     repeats: int = 50,
 ) -> Prediction:
     """Draw the synthetic rows of Gaussian sources, train with the given real rows, and count right answers.
+
+    Source: docs/methods/theory.md, eq. (12); derived there for the model of arXiv 2410.08942.
 
     Returns
     -------

@@ -5,11 +5,12 @@ a law of scalars. With M = gamma I + X'X/N and B the second moment of a syntheti
 B v = l M v per amount and fold turns every matrix of the law into diag(1 + s l), s = g alpha; noise levels, verifiers,
 weights and posterior draws then cost O(p) each instead of O(p^3).
 
-Equation: M5 of docs/methods/theory.md.
+Equation (13) of docs/methods/theory.md.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,6 +95,8 @@ class JudgedRows:
         Decides the folds, and the rows that judge.
     max_judges : int
         At most so many rows judge; the others only train.
+    batch_rows : float
+        Rows K that the moments of the source were taken from; infinite where they are exact. See `accuracy_curve`.
     """
 
     x: np.ndarray
@@ -102,6 +105,7 @@ class JudgedRows:
     folds: int = 5
     seeds: Seeds | int = 0
     max_judges: int = 2000
+    batch_rows: float = math.inf
 
     def __post_init__(self) -> None:
         check_rows(self.x, self.y)
@@ -129,6 +133,14 @@ def accuracy_curve(
     row_weight: np.ndarray | None = None,
 ) -> np.ndarray:
     """Cross-validated accuracy for every amount of synthetic rows and every question. Higher is better.
+
+    Moments of K rows already hold the noise of K rows. Drawing m more rows from them would count it twice, so that it
+    is taken off what m draws have: as if the rows were taken out of the K ones without putting them back, with what
+    the question adds at random (label noise beyond that of the batch) on top. Of all K rows as they are nothing is
+    random, and the answer is the accuracy of the model trained on them. Beyond K the noise of K rows stays, where more
+    rows would have less: a lower bound.
+
+    Source: docs/methods/theory.md, eq. (13); derived there for the model of arXiv 2410.08942.
 
     Parameters
     ----------
@@ -163,46 +175,53 @@ def accuracy_curve(
         gram, pull = x.T @ x, x.T @ y
         signed = rows.x[judges] * rows.y[judges][:, None]
         for k, (size, gamma) in enumerate(zip(sizes, gammas, strict=True)):
-            correct = _probabilities(gram, pull, len(y), rows.source, float(size), float(gamma), questions, signed)
+            fixed = _Fixed(gram, pull, float(len(y)), rows.source, float(size) / rows.batch_rows)
+            correct = _probabilities(fixed, float(size), float(gamma), questions, signed)
             right[k] += (weight[judges] * correct).sum(axis=0)
     return right / (weight * (place >= 0)[:, None]).sum(axis=0)
 
 
-def _probabilities(
-    gram: np.ndarray,
-    pull: np.ndarray,
-    num_real: int,
-    source: Source,
-    size: float,
-    gamma: float,
-    questions: Questions,
-    signed: np.ndarray,
-) -> np.ndarray:
+@dataclass(frozen=True)
+class _Fixed:
+    """X'X and X'y of the training rows, how many, the batch, and the share m/K of its rows that is drawn."""
+
+    gram: np.ndarray
+    pull: np.ndarray
+    num_real: float
+    source: Source
+    used: float
+
+
+def _probabilities(fixed: _Fixed, size: float, gamma: float, questions: Questions, signed: np.ndarray) -> np.ndarray:
     """Probability (k, D) that each row, times its label, is on the right side."""
-    total = num_real + size
-    fixed = gram / total
-    fixed[np.diag_indices_from(fixed)] += gamma
+    total, used = fixed.num_real + size, fixed.used
+    metric = fixed.gram / total
+    metric[np.diag_indices_from(metric)] += gamma
     try:
-        values, basis = eigh(source.bulk, fixed, check_finite=False)
+        values, basis = eigh(fixed.source.bulk, metric, check_finite=False)
     except LinAlgError as error:
         raise DataError(
             f"the real rows are too much alike, their moments are singular at a ridge of {gamma:.1e}; use a larger one"
         ) from error
     values = np.maximum(values, 0.0)[:, None]  # (p, 1); rounding may leave tiny negative ones
     share, alpha, omega = size / total, questions.alpha, questions.weight
-    delta = _solve_delta(values, total, share * omega * alpha, omega)
-    shrink = omega / (1.0 + omega * delta)
+    # A share s of the noise is that of m/s rows which weigh s times as much.
+    left = np.maximum(1.0 - alpha * used, 0.0)
+    delta = _solve_delta(values, total, share * omega * alpha, omega * left)
+    shrink = omega / (1.0 + omega * left * delta)
     g, big_h = share * shrink, share * shrink**2
     inverse = 1.0 / (1.0 + g * alpha * values)  # (p, D)
-    own = (basis.T @ source.h)[:, None] * questions.signal
-    weights = ((basis.T @ pull)[:, None] / total + g * own) * inverse
-    misfit = alpha - 2.0 * (own * weights).sum(axis=0) + alpha * (values * weights**2).sum(axis=0)
+    own = (basis.T @ fixed.source.h)[:, None] * questions.signal
+    weights = ((basis.T @ fixed.pull)[:, None] / total + g * own) * inverse
+    pulled, spread = (own * weights).sum(axis=0), (values * weights**2).sum(axis=0)
+    misfit = alpha - 2.0 * pulled + alpha * spread
+    known = questions.signal**2 - 2.0 * alpha * pulled + alpha**2 * spread  # of a row of the batch, as it was asked for
+    misfit = np.maximum(misfit - used * known, 0.0) if used else misfit
     trace = (values**2 * inverse**2).sum(axis=0) / total
-    fluctuation = trace * big_h * misfit / (1.0 - trace * big_h * alpha)
-    noise = np.maximum(big_h * (misfit + alpha * fluctuation), 0.0) / total
+    fluctuation = trace * big_h * misfit / (1.0 - trace * big_h * left * alpha)
+    noise = np.maximum(big_h * (misfit + left * alpha * fluctuation), 0.0) / total
     along = signed @ basis  # (k, p)
-    spread = (along**2 @ (values * inverse**2)) * noise
-    return normal_accuracy(along @ weights, spread)
+    return normal_accuracy(along @ weights, (along**2 @ (values * inverse**2)) * noise)
 
 
 def _solve_delta(values: np.ndarray, total: float, pull: np.ndarray, omega: np.ndarray) -> np.ndarray:

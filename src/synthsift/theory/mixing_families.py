@@ -7,7 +7,7 @@ The kept fraction alpha multiplies how many synthetic rows there are; it is *not
 El Firdoussi et al. (2024) has delta_s = alpha tr(C_s R)/N, which is the law of soft weights alpha on all rows and is
 off by up to 9 points of accuracy at a small ridge and harsh pruning; simulation agrees with the form used here.
 
-Equations: M1, M3 of docs/methods/theory.md.
+Equations (2), (8), (10), (11) of docs/methods/theory.md.
 """
 
 from __future__ import annotations
@@ -23,14 +23,20 @@ Terms = dict[str, np.ndarray]
 
 
 def normal_accuracy(a: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Accuracy Phi(a/sqrt(v)) of a margin N(a, v); higher is better, 1/2 where margin and variance are both 0."""
+    """Accuracy Phi(a/sqrt(v)) of a margin N(a, v); higher is better, 1/2 where margin and variance are both 0.
+
+    Source: docs/methods/theory.md, eq. (2); arXiv 2410.08942.
+    """
     a, v = np.broadcast_arrays(np.asarray(a, dtype=float), np.asarray(v, dtype=float))
     certain = np.where(a > 0, np.inf, np.where(a < 0, -np.inf, 0.0))
     return ndtr(np.divide(a, np.sqrt(v), out=certain, where=v > 0))
 
 
 def weight_terms(setting: Setting) -> Terms:
-    """Return a, v, delta_r, delta_s, delta_g, each (t,), of the generator that `setting` names."""
+    """Return a, v, delta_r, delta_s, delta_g, each (t,), of the generator that `setting` names.
+
+    Source: docs/methods/theory.md, eq. (8), (10), (11); derived there for the model of arXiv 2410.08942.
+    """
     return _self_terms(setting) if setting.generator == "self" else _fresh_terms(setting)
 
 

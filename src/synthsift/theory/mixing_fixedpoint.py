@@ -6,7 +6,7 @@ it from above. Because T is concave, Newton's step taken from above lies between
 it is the same monotone descent, only quadratic (Ortega & Rheinboldt 1970, the monotone Newton theorem). Its matrix
 I - T' is the one that the fluctuations need anyway. Where rounding spoils a step, the plain iterate is used instead.
 
-Equation: M7 of docs/methods/theory.md.
+Equations (16), (17) of docs/methods/theory.md.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ Step = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 def solve_descending(step: Step, start: np.ndarray) -> np.ndarray:
     """Solve delta = T(delta) at many points at once, descending from `start`.
+
+    Source: docs/methods/theory.md, eq. (16); derived there.
 
     Parameters
     ----------
@@ -80,6 +82,8 @@ def solve_inflation(
     D is the inflation by a covariance that was estimated from n_hat rows. In x = D - 1 the difference of both sides
     is convex, not positive at x = 0 and not negative at x = (kappa/n_hat) sum_i d_i/gamma: Newton's method stays in
     that bracket, is right of the only root after one step, and descends to it.
+
+    Source: docs/methods/theory.md, eq. (17); derived there.
 
     Parameters
     ----------

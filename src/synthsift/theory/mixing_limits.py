@@ -3,7 +3,7 @@
 Letters: n real and m synthetic rows, p features, phi and rho the rates at which the verifier keeps right and wrong
 labels, eps the label noise, alpha = phi (1 - eps) + rho eps, lam = phi (1 - eps) - rho eps, mu2 = |mu|^2.
 
-Equations: M8, M9, M10 of docs/methods/theory.md.
+Equations (18) to (23) of docs/methods/theory.md.
 
 References
 ----------
@@ -32,6 +32,8 @@ def critical_label_noise(keep_right: ArrayLike = 1.0, keep_wrong: ArrayLike = 1.
     With infinitely many synthetic rows accuracy is Bayes-optimal below it and fully reversed above it (Feng et al.
     2024, who write 1/(1 + rho/phi)). Real rows move the crossing of 1/2 to larger noise. Higher is safer.
 
+    Source: docs/methods/theory.md, eq. (19); arXiv 2406.07515 (breakdown point), arXiv 2410.08942, Figure 4.
+
     Raises
     ------
     DataError
@@ -59,6 +61,8 @@ def synthetic_only_margin(
     chi = gamma (1 + delta) + alpha:
     a = lam mu2/(chi + alpha mu2),
     v = [lam^2 mu2/(chi + alpha mu2)^2 + (eta/chi^2) (alpha (1 + a^2) - 2 lam a)]/(1 - alpha eta/chi^2).
+
+    Source: docs/methods/theory.md, eq. (18); derived there for the model of arXiv 2410.08942.
     """
     alpha, lam = kept_fractions(label_noise, keep_right, keep_wrong)
     eta, chi = _synthetic_only_chi(num_synth, dim, ridge, alpha)
@@ -81,6 +85,8 @@ def critical_slope(
 
     -(phi + rho)/sqrt(2 pi) mu2 chi sqrt(1 - alpha eta/chi^2)/(sqrt(eta alpha) (chi + alpha mu2)): the transition is of
     width sqrt(p/m).
+
+    Source: docs/methods/theory.md, eq. (20); derived there from eq. (18).
     """
     phi, rho = checked_range("keep_right", keep_right), checked_range("keep_wrong", keep_wrong)
     alpha, _ = kept_fractions(critical_label_noise(phi, rho), phi, rho)
@@ -117,6 +123,8 @@ def infinite_verified_accuracy(
     """Accuracy of infinitely many verified synthetic rows per feature: Phi(|mu| sign(eps* - eps)), 1/2 at eps*.
 
     The sharp switch of Feng et al. (2024), for isotropic features; higher is better.
+
+    Source: docs/methods/theory.md, eq. (21); arXiv 2406.07515 (the sharp switch).
     """
     _, lam = kept_fractions(label_noise, keep_right, keep_wrong)
     return ndtr(checked_mean(1, mean_norm, None)[0] * np.sign(lam))
@@ -124,6 +132,8 @@ def infinite_verified_accuracy(
 
 def infinite_data_weights(sources: Sequence[Source], shares: ArrayLike, ridge: float) -> np.ndarray:
     """Weights (p,) that infinitely many rows give: (gamma I + sum c_k omega_k S_k)^{-1} sum c_k omega_k h_k.
+
+    Source: docs/methods/theory.md, eq. (22); derived there.
 
     Parameters
     ----------
@@ -147,7 +157,10 @@ def infinite_data_weights(sources: Sequence[Source], shares: ArrayLike, ridge: f
 def bayes_accuracy(
     dim: int, mean_norm: float | None, *, spectrum: ArrayLike | None = None, mean: ArrayLike | None = None
 ) -> float:
-    """Best accuracy any linear classifier can reach, Phi(sqrt(mu' C^{-1} mu)): Phi(|mu|) for isotropic features."""
+    """Best accuracy any linear classifier can reach, Phi(sqrt(mu' C^{-1} mu)): Phi(|mu|) for isotropic features.
+
+    Source: docs/methods/theory.md, eq. (23); Fisher's discriminant.
+    """
     values, mu = checked_spectrum(dim, spectrum), checked_mean(dim, mean_norm, mean)
     used = mu != 0
     if (values[used] == 0).any():

@@ -5,7 +5,7 @@ verifier keeps a row when it agrees, sign(k.x) = t. Errors then sit near the bou
 placed at random at the same rate. All that matters happens in the span of mu, g and k, where the Gaussian averages
 over a sector are done exactly: the radius in closed form, the angle by quadrature.
 
-Equation: M6 of docs/methods/theory.md.
+Equations (14), (15) of docs/methods/theory.md.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ def linear_source(
 
     alpha = E[q], h = E[q t x], S = E[q x x'] with q = 1 where sign(verifier.x) = t = sign(labeller.x).
 
+    Source: docs/methods/theory.md, eq. (14); derived there.
+
     Parameters
     ----------
     count : float
@@ -65,6 +67,8 @@ def linear_rates(
     """Label noise eps of the labeller, and rates phi and rho at which the verifier keeps right and wrong labels.
 
     A rate whose condition never occurs (no wrong labels) is returned as 0.
+
+    Source: docs/methods/theory.md, eq. (15); derived there.
     """
     _, _, kept, refused = _plane_moments(mean, labeller, verifier)
     eps = float(ndtr(-(labeller @ mean) / np.linalg.norm(labeller)))
@@ -84,6 +88,8 @@ def predict_linear_accuracy(
     synth_weight: float = 1.0,
 ) -> Prediction:
     """Predict accuracy when a linear model labels the synthetic rows and another one checks them.
+
+    Source: docs/methods/theory.md, eq. (14); derived there.
 
     Parameters
     ----------
@@ -123,7 +129,10 @@ def simulate_linear_accuracy(
     seeds: Seeds | int,
     repeats: int = 50,
 ) -> Prediction:
-    """Measure what `predict_linear_accuracy` predicts: draw rows, label, check, train, exact accuracy of each w."""
+    """Measure what `predict_linear_accuracy` predicts: draw rows, label, check, train, exact accuracy of each w.
+
+    Source: docs/methods/theory.md, eq. (14); derived there.
+    """
     check_repeats(repeats)
     node, real = as_seeds(seeds), GaussianDraw(mean, np.ones(len(mean)))
     moments = np.empty((repeats, 2))

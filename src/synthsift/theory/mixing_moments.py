@@ -4,7 +4,7 @@ The weights behave like N(w_bar, Sigma_w); both follow from the moments of the s
 alpha is not inside delta, unlike in the public code of El Firdoussi et al. (2024, arXiv 2410.08942), whose form
 describes soft weights alpha on all rows.
 
-Equation: M4 of docs/methods/theory.md.
+Equations (4) to (7) of docs/methods/theory.md.
 """
 
 from __future__ import annotations
@@ -95,6 +95,8 @@ def weight_law(
     R = (gamma I + sum g_k alpha_k B_k)^{-1}, delta_k = tr(B_k R)/N, w_bar = (gamma I + sum g_k S_k)^{-1} sum g_k h_k,
     T_kl = tr(B_k R B_l R)/N, f = (I - T diag(H alpha))^{-1} T (H e), Sigma_w = R [sum H_k (e_k + alpha_k f_k) B_k] R/N.
 
+    Source: docs/methods/theory.md, eq. (4), (5); derived there for the model of arXiv 2410.08942.
+
     Parameters
     ----------
     sources : sequence of Source
@@ -157,6 +159,8 @@ def predict_from_sources(
 ) -> Prediction:
     """Accuracy on Gaussian test rows N(y mean, covariance) after training on `sources` (see `weight_law`).
 
+    Source: docs/methods/theory.md, eq. (6); derived there for the model of arXiv 2410.08942.
+
     Returns
     -------
     Prediction
@@ -183,7 +187,10 @@ def simulate_from_sources(
     seeds: Seeds | int,
     repeats: int = 50,
 ) -> Prediction:
-    """Measure what `predict_from_sources` predicts for Gaussian sources: draw, verify, train, exact accuracy of w."""
+    """Measure what `predict_from_sources` predicts for Gaussian sources: draw, verify, train, exact accuracy of w.
+
+    Source: docs/methods/theory.md, eq. (6); derived there for the model of arXiv 2410.08942.
+    """
     check_repeats(repeats)
     node = as_seeds(seeds)
     draws = [GaussianDraw.of(source.mean, source.covariance) for source in sources]
@@ -206,11 +213,16 @@ def accuracy_on_points(law: WeightLaw, x: np.ndarray, y: np.ndarray) -> np.ndarr
     """Probability (n,) that each given row x (n, p) with label y (n,) is classified rightly; higher is better.
 
     Phi(y x.w_bar/sqrt(x' Sigma_w x)). Nothing is assumed about the points, which must not be training rows.
+
+    Source: docs/methods/theory.md, eq. (7); derived there for the model of arXiv 2410.08942.
     """
     margin, spread = y * (x @ law.w_bar), np.einsum("ij,ij->i", x @ law.Sigma_w, x)
     return normal_accuracy(margin, np.maximum(spread, 0.0))
 
 
 def risk_on_points(law: WeightLaw, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Expected squared error E(y - w.x)^2 (n,) on given rows; lower is better."""
+    """Expected squared error E(y - w.x)^2 (n,) on given rows; lower is better.
+
+    Source: docs/methods/theory.md, eq. (7); derived there for the model of arXiv 2410.08942.
+    """
     return (1.0 - y * (x @ law.w_bar)) ** 2 + np.einsum("ij,ij->i", x @ law.Sigma_w, x)

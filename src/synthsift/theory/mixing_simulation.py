@@ -3,7 +3,7 @@
 Nothing here knows the theory. Each repeat draws everything anew; the accuracy of a trained w on fresh real rows is
 known exactly, Phi(mu.w/sqrt(w'Cw)), so the only error is that of averaging over repeats.
 
-Equation: M1 of docs/methods/theory.md.
+Equations (1), (2) of docs/methods/theory.md.
 """
 
 from __future__ import annotations
@@ -60,6 +60,8 @@ def draw_signs(size: int, wrong: float, rng: np.random.Generator) -> np.ndarray:
 def ridge_weights(x: np.ndarray, t: np.ndarray, row_weight: np.ndarray, penalty: float) -> np.ndarray:
     """Solve min sum_i weight_i (t_i - w.x_i)^2 + penalty |w|^2 exactly; w has shape (p,).
 
+    Source: docs/methods/theory.md, eq. (1); arXiv 2410.08942.
+
     Parameters
     ----------
     x : ndarray (n, p)
@@ -103,6 +105,8 @@ def simulate_accuracy(
     **options: Unpack[MixingOptions],
 ) -> Prediction:
     """Measure what `synthsift.theory.mixing.predict_accuracy` predicts, by drawing data and training.
+
+    Source: docs/methods/theory.md, eq. (2); arXiv 2410.08942.
 
     Parameters
     ----------

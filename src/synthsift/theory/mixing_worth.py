@@ -6,7 +6,7 @@ wrong labels, eps the label noise, alpha = phi (1 - eps) + rho eps, lam = phi (1
 a synthetic row, n_hat the rows behind the generator, mu2 = |mu|^2. Model of El Firdoussi et al. (2024, arXiv
 2410.08942), derived anew; the weight omega and generators fitted on the training rows are not in the paper.
 
-Equation: M11 of docs/methods/theory.md.
+Equations (24) to (28) of docs/methods/theory.md.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ def effective_sample_size(
     Generator fitted on the n training rows and `num_extra` more ("superset", "self" with none), k = n + n_x and
     s = omega m lam: (n + s)^2/(n (1 + s/k)^2 + s^2 n_x/k^2 + omega^2 m alpha). Negative where wrong labels win
     (n + omega m lam < 0): the classifier is then reversed.
+
+    Source: docs/methods/theory.md, eq. (24); derived there for the model of arXiv 2410.08942.
     """
     n, m = checked_range("num_real", num_real), checked_range("num_synth", num_synth)
     omega, extra = checked_range("synth_weight", synth_weight), checked_range("num_real", num_extra)
@@ -73,6 +75,8 @@ def clean_row_worth(
 
     Kept rows count (1 - 2 eps')^2 each, in series with the rows behind the generator: never more than n_hat, also for
     an infinite `num_synth`. 0 where lam <= 0, because then the best weight is 0. Large-ridge limit; higher is better.
+
+    Source: docs/methods/theory.md, eq. (26); derived there for the model of arXiv 2410.08942.
     """
     size, behind = checked_range("num_synth", num_synth), checked_range("generator_size", generator_size)
     alpha, lam = kept_fractions(label_noise, keep_right, keep_wrong)
@@ -94,6 +98,8 @@ def best_weight(
     """Best weight of a synthetic row at a large ridge, fresh generator: omega* = lam/(alpha + m lam^2/n_hat), or 0.
 
     The mixture is then worth n + `clean_row_worth`, so this weight never hurts in that limit.
+
+    Source: docs/methods/theory.md, eq. (25); derived there for the model of arXiv 2410.08942.
     """
     size, behind = checked_range("num_synth", num_synth), checked_range("generator_size", generator_size)
     alpha, lam = kept_fractions(label_noise, keep_right, keep_wrong)
@@ -106,6 +112,8 @@ def large_ridge_noise_limit(keep_right: ArrayLike = 1.0, keep_wrong: ArrayLike =
 
     That is lam > alpha/2, or less than 25 % wrong labels among the kept rows. At a moderate ridge the limit is much
     lower: compute it with `synthsift.theory.mixing_advice.largest_helpful_noise`.
+
+    Source: docs/methods/theory.md, eq. (27); derived there for the model of arXiv 2410.08942.
     """
     phi, rho = checked_range("keep_right", keep_right), checked_range("keep_wrong", keep_wrong)
     if np.any(phi + rho == 0):
@@ -125,6 +133,8 @@ def accuracy_from_n_eff(
 
     With a covariance C: Phi(mu2/sqrt(mu'C mu + tr(C^2)/n_eff)). For isotropic features it is the best of all ridges.
     A negative `n_eff` (see `effective_sample_size`) is a reversed classifier. Higher is better.
+
+    Source: docs/methods/theory.md, eq. (28); derived there for the model of arXiv 2410.08942.
     """
     values = checked_spectrum(dim, spectrum)
     mu = checked_mean(dim, mean_norm, mean)

@@ -18,7 +18,7 @@ plan = typer.Typer(
 )
 
 Run = Annotated[Path | None, typer.Argument(metavar="[RUN]", help="Run folder to plan from, instead of files.")]
-Audit = Annotated[Path | None, option("Audited synthetic rows: columns right and kept (1 or 0).", DATA)]
+Audit = Annotated[Path | None, option("Audited synthetic rows, a CSV such as: right,kept / 1,1 / 0,1 / 1,0.", DATA)]
 Skipped = Annotated[str | None, option("Column that is no input, such as a group.", MORE, "--group")]
 Positive = Annotated[str | None, option("Class planned against the rest.", DATA)]
 NumReal = Annotated[float | None, option("Real rows.", MODEL)]
