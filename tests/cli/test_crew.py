@@ -107,7 +107,7 @@ def test_a_lost_process_ends_the_run_and_one_process_goes_on(tmp_path: Path, mon
     ended = torchrun(*words, "--out", run, path=tmp_path)
     assert ended.returncode == 1 and "SIGKILL" in ended.stderr
     assert ended.stderr.count("Finished cells are kept: the same command goes on from there") == 1
-    assert ended.stderr.count("synthsift: ") == 1 and "exitcode  : 3" in ended.stderr
+    assert ended.stderr.count("synthsift: ") == 1  # whether 3 or a signal stands in torchrun's table, it decides
     cells = list(run.glob("cells/*.safetensors"))
     assert 3 <= len(cells) < 15
     for out in (run, tmp_path / "undisturbed"):
