@@ -21,7 +21,7 @@ MEASURED = {
     "open": "the run measured neither for sure",
 }
 WHY = (
-    "Both can be right: the plan is about a linear model in the encoder's space{classes}, the verdict was measured "
+    "Both can be right: the plan is about a linear model in the encoder's space{classes}; the verdict was measured "
     "with the run's own classifier and counts."
 )
 
