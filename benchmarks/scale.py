@@ -1,6 +1,6 @@
 """How long and how much memory for large pools: `run` on 200,000 synthetic rows, `score` on a million.
 
-    python -m benchmarks.scale --out runs/scale     # stores docs/results/scale.parquet; about 15 minutes on 2 cores
+    python -m benchmarks.scale --out runs/scale     # stores docs/results/scale.parquet; about 7 minutes on 2 cores
 
 Rows have 64 columns and half of the synthetic labels are wrong (``worlds.harmful_labels``). Every line is a command in a
 process of its own; memory is its peak resident size.
