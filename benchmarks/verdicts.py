@@ -4,9 +4,10 @@
     python -m benchmarks.verdicts --collect runs/verdicts     # stores docs/results/verdicts-random.parquet
     python -m benchmarks.verdicts --first 5000 --worlds 277 --max-cost 1e6 --permute --out runs/permuted  # --kind permuted
     python -m benchmarks.verdicts --first 9000 --worlds 150 --min-real 1000 --min-gain 3 --out runs/power  # --kind power
+    python -m benchmarks.verdicts --first 3000 --worlds 200 --max-cost 1e6 --unbalanced --out runs/mix  # --kind unbalanced
 
-Every world is judged by the default policies; its truth is the accuracy of the final fits on 20,000 fresh rows. Worlds
-are resumable (one file each). ``--permute`` permutes the labels of all synthetic rows: the negative control.
+Every world is judged by the default policies; its truth is the metric of the final fits on 20,000 fresh rows: accuracy,
+or balanced accuracy with ``--unbalanced``, as a run takes by default there. Worlds are resumable (one file each). ``--permute`` permutes the labels of all synthetic rows: the negative control.
 ``--min-gain`` looks at the truth first and goes on only where there is much to gain, which is rare with many real rows.
 """
 
@@ -27,7 +28,7 @@ import numpy as np
 from synthsift.compare import Study, compare, final_fits
 from synthsift.data.worlds import World, permute_synthetic_labels
 from synthsift.data.worlds_random import random_world
-from synthsift.numerics.metrics import row_hits
+from synthsift.numerics.metrics import metric_value
 from synthsift.records import concat_x
 from synthsift.represent.encoders import fit_encoder
 from synthsift.represent.table import FeatureTable
@@ -41,7 +42,9 @@ TEST_ROWS = 20_000
 MAX_COST = 4e6  # rows x inputs x classes of the worlds that take part; the 1 % of draws beyond are skipped and counted
 
 
-def judge_world(world: World, num_seeds: int, seed: int, min_gain: float = -np.inf) -> dict[str, object] | None:
+def judge_world(
+    world: World, num_seeds: int, seed: int, min_gain: float = -np.inf, metric: str = "accuracy"
+) -> dict[str, object] | None:
     """Return the verdict on a world beside the truth; None if no policy's true gain reaches `min_gain` points."""
     mixture = world.mixture
     x = concat_x([part.x for part in mixture.parts if len(part)])
@@ -49,15 +52,18 @@ def judge_world(world: World, num_seeds: int, seed: int, min_gain: float = -np.i
     embedding = encoder.transform(x)
     describe = FeatureTable(embedding, {name: k for k, name in enumerate(mixture.ids)})
     policies = policy_names("logistic", mixture)
-    study = Study(policies, mixture, embedding, describe, Logistic(), num_seeds, 100 * seed)
+    study = Study(policies, mixture, embedding, describe, Logistic(), num_seeds, 100 * seed, metric=metric)
     test = world.draw_test(TEST_ROWS, np.random.default_rng([seed, 7]))
     vectors = encoder.transform(test.x)
     _, models = final_fits(study, list(policies))
-    truth = {name: 100 * float(row_hits(model.predict_proba(vectors), test.y).mean()) for name, model in models.items()}
+    ones = np.ones(len(test))
+    truth = {
+        name: 100 * metric_value(metric, test.y, model.predict_proba(vectors), ones) for name, model in models.items()
+    }
     gains = {name: value - truth["RealOnly"] for name, value in truth.items()}
     if max(gain for name, gain in gains.items() if name != "RealOnly") < min_gain:
         return None
-    verdict = decide(compare(study), "accuracy", Seeds(seed).child("verdict"))
+    verdict = decide(compare(study), metric, Seeds(seed).child("verdict"))
     return {
         "seed": seed,
         "world": world.name,
@@ -85,13 +91,14 @@ def run(
     max_cost: float,
     min_real: int,
     min_gain: float,
+    unbalanced: bool,
 ) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for seed in range(first, first + worlds):
         file = out / f"{seed}.json"
         if file.exists():
             continue
-        world = random_world(Seeds(seed), num_real=num_real)
+        world = random_world(Seeds(seed), num_real=num_real, unbalanced=unbalanced)
         mixture = world.mixture
         cost = len(mixture.ids) * mixture.real.x.shape[1] * mixture.num_classes
         if cost > max_cost or len(mixture.real) + len(mixture.valid) < min_real:
@@ -101,7 +108,7 @@ def run(
         if permute:
             world = permute_synthetic_labels(world, Seeds(seed).child("permute"))
         started = time.perf_counter()
-        record = judge_world(world, num_seeds, seed, min_gain)
+        record = judge_world(world, num_seeds, seed, min_gain, "balanced_accuracy" if unbalanced else "accuracy")
         file.write_text(json.dumps(record))
         found = (record["policy"], record["evidence"]) if record else ("little to gain",)
         print(seed, world.name, *found, f"{time.perf_counter() - started:.1f} s", flush=True)
@@ -138,9 +145,12 @@ def main() -> None:
     parser.add_argument("--min-real", type=int, default=0, help="leave draws with fewer real rows to another call")
     parser.add_argument("--min-gain", type=float, default=-np.inf, help="leave worlds out whose best true gain is less")
     parser.add_argument("--permute", action="store_true")
+    parser.add_argument("--unbalanced", action="store_true", help="classes of other sizes, judged by balanced accuracy")
     parser.add_argument("--out", type=Path, default=Path("runs/verdicts"))
     parser.add_argument("--collect", type=Path, help="store the finished worlds of this folder")
-    parser.add_argument("--kind", choices=("random", "permuted", "power"), default="random", help="name to store under")
+    parser.add_argument(
+        "--kind", choices=("random", "permuted", "power", "unbalanced"), default="random", help="name to store under"
+    )
     arguments = parser.parse_args()
     if arguments.collect:
         collect(arguments.collect, arguments.kind)
@@ -158,6 +168,7 @@ def main() -> None:
         arguments.max_cost,
         arguments.min_real,
         arguments.min_gain,
+        arguments.unbalanced,
     )
 
 

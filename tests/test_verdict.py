@@ -136,7 +136,7 @@ def direct(metric: str, y: np.ndarray, prob: np.ndarray) -> float:
 def test_metric_gains_against_direct_computation(metric: str, classes: int) -> None:
     """For whole data and for drawn rows; a policy that was stopped is compared on the repetitions it has."""
     comparison = random_comparison(classes=classes)
-    paired = Paired.of(comparison)
+    paired = Paired.of(comparison, "accuracy")
     assert paired.names == ("RealOnly", "Everything", "P2")
     counts = np.concatenate([np.ones((1, 120), dtype=int), counts_of(120, 1)])
     for policy, name in enumerate(paired.names):
@@ -169,7 +169,7 @@ def test_choosing_counts_groups_as_often_as_they_are_independent() -> None:
 
 def test_paired_interval_is_centered_on_the_gain_and_widened() -> None:
     comparison = random_comparison()
-    paired = Paired.of(comparison)
+    paired = Paired.of(comparison, "accuracy")
     counts = counts_of(120, 400)
     found = paired_interval(comparison, paired, "accuracy", 1, counts)
     assert found.mean == pytest.approx(100 * paired.hits[:, 1].mean())
@@ -205,7 +205,7 @@ def test_copies_within_groups_widen_the_interval() -> None:
     own = np.repeat(rng.random((2, 60)), 5, axis=1)
     group = np.repeat(np.arange(60), 5).astype(str)
     comparison = compared(y, {"RealOnly": two_class(y, own[0]), "Everything": two_class(y, own[1])}, group)
-    paired = Paired.of(comparison)
+    paired = Paired.of(comparison, "accuracy")
     for metric in ("accuracy", "log_loss"):
         plain, grouped = (
             paired_interval(comparison, paired, metric, 1, counts_of(300, 400, group=names)) for names in (None, group)
@@ -259,7 +259,9 @@ def test_gains_in_accuracy_on_three_groups_cover_and_are_not_boundless(spread: f
         second = np.where(rng.random(120) < 0.8, first, rng.random(120))
         real, policy = np.where(first < base, 0.7, 0.3), np.where(second < base + gain, 0.7, 0.3)
         comparison = compared(y, {"RealOnly": two_class(y, real), "Everything": two_class(y, policy)}, group)
-        found = paired_interval(comparison, Paired.of(comparison), "accuracy", 1, counts_of(120, 100, group=group))
+        found = paired_interval(
+            comparison, Paired.of(comparison, "accuracy"), "accuracy", 1, counts_of(120, 100, group=group)
+        )
         missed += not found.low <= 3.0 <= found.high
         halves.append((found.high - found.low) / 2)
     assert missed / 200 < 0.05 + 2 * np.sqrt(0.05 * 0.95 / 200)
@@ -324,7 +326,7 @@ def test_rows_that_all_agree_are_no_proof_that_others_do() -> None:
         win = rng.random(12) < 0.04
         own = np.where(win, 0.6, 0.4)
         comparison = compared(y, {"RealOnly": two_class(y, np.full(12, 0.4)), "Everything": two_class(y, own)})
-        found = paired_interval(comparison, Paired.of(comparison), "accuracy", 1, counts_of(12, 100))
+        found = paired_interval(comparison, Paired.of(comparison, "accuracy"), "accuracy", 1, counts_of(12, 100))
         missed += not found.low <= 4.0 <= found.high
         widths.append(found.high - found.low)
     assert min(widths) > 30 and missed <= 20  # a bootstrap alone misses in all samples without a win, 61 %
@@ -342,7 +344,7 @@ def test_no_interval_leaves_the_range_of_a_gain() -> None:
     y = np.arange(10) % 2
     right, wrong = two_class(y, np.full(10, 0.9)), two_class(y, np.full(10, 0.1))
     comparison = compared(y, {"RealOnly": wrong, "Everything": right})
-    found = paired_interval(comparison, Paired.of(comparison), "accuracy", 1, counts_of(10, 50))
+    found = paired_interval(comparison, Paired.of(comparison, "accuracy"), "accuracy", 1, counts_of(10, 50))
     assert found.mean == found.high == 100.0 and found.low > 70
 
 
@@ -403,7 +405,7 @@ def test_left_out_rows_remove_the_bias_of_choosing() -> None:
 
 def test_bias_corrected_by_hand() -> None:
     comparison = random_comparison(classes=2)
-    paired = Paired.of(comparison)
+    paired = Paired.of(comparison, "accuracy")
     counts = counts_of(120, 50)
     found = bias_corrected(comparison, paired, "accuracy", counts)
     gains, losses, beyond = [], [], []

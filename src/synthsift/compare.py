@@ -75,6 +75,8 @@ class Study:
         the protected policies allows. Policies that it cannot carry are left out before they are trained.
     workers : int
         Threads that fit policies side by side.
+    metric : str
+        What gains will be told in: it says how rows count in the log-loss that the race goes by (`loss_weights`).
     inputs : Images or ndarray (n, ...), optional
         What the learner sees of all rows, where that is not the embedding of the features: pixels, for instance.
     """
@@ -88,6 +90,7 @@ class Study:
     first_seed: int = 0
     budget_seconds: float = float("inf")
     workers: int = 1
+    metric: str = "accuracy"
     inputs: Any = None
 
 

@@ -155,7 +155,7 @@ class SyntheticDataSelector(BaseEstimator):
             with threadpool_limits(1):
                 encoded, study = prepare(loaded, plan)
                 comparison = compare(study)
-                found = conclude(study, loaded, comparison, self.metric, None)
+                found = conclude(study, loaded, comparison, None)
         finally:
             torch.set_num_threads(threads)
         self.classes_ = np.array(loaded.mixture.classes)
@@ -184,6 +184,7 @@ class SyntheticDataSelector(BaseEstimator):
             first_seed=_first_seed(self.random_state),
             budget_seconds=60 * self.budget_minutes,
             pca=self.pca,
+            metric=self.metric,
         )
 
     def _load(self, X: Any, y: Any, source: Any, X_valid: Any, y_valid: Any, parent: Any, group: Any) -> Loaded:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from synthsift.numerics.metrics import row_losses
+from synthsift.numerics.metrics import loss_weights, row_losses
 from synthsift.records import Comparison, Examples
 from synthsift.splits import fold_count
 
@@ -99,6 +99,7 @@ class Race:
 
     def __post_init__(self) -> None:
         self.num_folds = fold_count(self.pool)
+        self.weights = loss_weights(self.study.metric, self.pool.y)
         # What the first split takes is missing for the others, which carry policies worth `PLANNED` of the budget.
         others = PLANNED * (self.num_folds - 1 + FINAL_SPLITS) / (self.num_folds + FINAL_SPLITS)
         self.trial = Trial((1 - others) * self.study.budget_seconds * self.study.workers)
@@ -135,7 +136,8 @@ class Race:
             return
         allowed = min(allowed, (total - spent) / (self.num_folds - 1 + FINAL_SPLITS))  # the first split took too long
         y = self.pool.y[judged]
-        loss = {name: row_losses(self.prob[name][0, judged], y).mean() for name in self.active}
+        weights = self.weights[judged]
+        loss = {name: float(np.mean(weights * row_losses(self.prob[name][0, judged], y))) for name in self.active}
         kept = [name for name in PROTECTED if name in self.active]
         carried = sum(self.seconds[name] for name in kept)
         for name in sorted(loss, key=loss.__getitem__):
@@ -190,7 +192,10 @@ class Race:
     def stop_losers(self, repetition: int) -> None:
         """Stop policies whose log-loss is clearly behind the best, by the paired difference over rows."""
         y, done = self.pool.y, repetition + 1
-        loss = {name: np.mean([row_losses(p, y) for p in self.prob[name][:done]], axis=0) for name in self.active}
+        loss = {
+            name: self.weights * np.mean([row_losses(p, y) for p in self.prob[name][:done]], axis=0)
+            for name in self.active
+        }
         best = min(loss, key=lambda name: float(loss[name].mean()))
         for name in list(self.active):
             behind = loss[name] - loss[best]

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from synthsift.numerics.metrics import BY_CLASS
 from synthsift.records import Comparison, Verdict
 from synthsift.verdict import UNDECIDED
 
@@ -88,12 +89,13 @@ def _sentence(verdict: Verdict, real_times: float, num_real: int, words: str) ->
             "The synthetic rows are not shown to help: stay with the real ones unless something else speaks for adding "
             f"them. The best bet is {way}"
         )
-    likely = f"likely: better in log-loss, not proven in {METRIC_WORDS[verdict.metric]}"
+    loss = "class-balanced log-loss" if verdict.metric in BY_CLASS else "log-loss"
+    likely = f"likely: better in {loss}, not proven in {METRIC_WORDS[verdict.metric]}"
     sure = likely if verdict.evidence == "likely" else verdict.evidence
     gain = f"{verdict.gain} {metric} over real data alone ({sure}; {basis})."
     calm = ""
     if not verdict.use and verdict.gain.mean < 0:
-        calm = " It was chosen by log-loss, where it is ahead of real data alone."
+        calm = f" It was chosen by {loss}, where it is ahead of real data alone."
     unsure = (verdict.gain.high - verdict.gain.low) / 2
     if not verdict.use and 2 * unsure > UNDECIDED:
         calm += f" {num_real:,} real rows can show no gain below about {unsure:.0f} points."

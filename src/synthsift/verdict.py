@@ -14,7 +14,7 @@ import numpy as np
 
 from synthsift.numerics.choice import Chooser
 from synthsift.numerics.intervals import few_units
-from synthsift.numerics.metrics import class_balance, metric_values, row_hits, row_losses
+from synthsift.numerics.metrics import class_balance, loss_weights, metric_values, row_hits, row_losses
 from synthsift.numerics.resampling import bootstrap_counts, members
 from synthsift.records import Comparison, Interval, Verdict
 from synthsift.seeds import Seeds
@@ -38,7 +38,7 @@ class Paired:
     names : tuple of str
         Simplest first; RealOnly is first.
     loss : ndarray (n, p)
-        RealOnly's log-loss minus the policy's; higher is better.
+        RealOnly's log-loss minus the policy's, with the `loss_weights` of the metric; higher is better.
     hits : ndarray (n, p)
         The policy's hits minus RealOnly's; higher is better.
     """
@@ -48,15 +48,16 @@ class Paired:
     hits: np.ndarray
 
     @staticmethod
-    def of(comparison: Comparison) -> Paired:
+    def of(comparison: Comparison, metric: str) -> Paired:
         """Compute them from out-of-fold predictions."""
         y = comparison.y
+        weights = loss_weights(metric, y)
         base_loss = np.array([row_losses(p, y) for p in comparison.probabilities["RealOnly"]])
         base_hits = np.array([row_hits(p, y) for p in comparison.probabilities["RealOnly"]])
         loss, hits = [], []
         for prob in comparison.probabilities.values():
             k = len(prob)
-            loss.append((base_loss[:k] - np.array([row_losses(p, y) for p in prob])).mean(axis=0))
+            loss.append(weights * (base_loss[:k] - np.array([row_losses(p, y) for p in prob])).mean(axis=0))
             hits.append((np.array([row_hits(p, y) for p in prob]) - base_hits[:k]).mean(axis=0))
         return Paired(tuple(comparison.probabilities), np.array(loss).T, np.array(hits).T)
 
@@ -222,7 +223,8 @@ def draw_rows(comparison: Comparison, seeds: Seeds) -> np.ndarray:
 def decide(comparison: Comparison, metric: str, seeds: Seeds) -> Verdict:
     """Name the best bet, grade the evidence, and recommend using synthetic rows only where there is evidence.
 
-    The best bet is chosen by out-of-fold log-loss, a proper score (`numerics.choice.recommend`). Synthetic rows are
+    The best bet is chosen by out-of-fold log-loss, a proper score, which counts classes alike where the metric does
+    (`numerics.choice.recommend`, `numerics.metrics.loss_weights`). Synthetic rows are
     recommended (``use``) if its gain is proven in the metric, or likely: proven in log-loss and not negative in the
     metric.
 
@@ -239,7 +241,7 @@ def decide(comparison: Comparison, metric: str, seeds: Seeds) -> Verdict:
     Verdict
         Without fractions and sentence, which need the final weights (`sentence.with_weights`).
     """
-    paired = Paired.of(comparison)
+    paired = Paired.of(comparison, metric)
     counts = draw_rows(comparison, seeds)
     policy = Chooser.of(paired.loss, comparison.group)(np.ones(len(comparison.y)))
     corrected = bias_corrected(comparison, paired, metric, counts)

@@ -176,6 +176,7 @@ def _plan(settings: RunSettings, learner: Learner) -> Plan:
         budget_seconds=60 * settings.budget_minutes,
         pca=settings.pca,
         encoder=settings.encoder,
+        metric=settings.metric,
     )
 
 
@@ -192,7 +193,7 @@ def _conclude(
     """Decide, fit the final models, open the test set once, and gather what is to be written."""
     started = time.perf_counter()
     console.say("Fitting the final models ...")
-    found = conclude(study, loaded, comparison, settings.metric, encoded.test, together)
+    found = conclude(study, loaded, comparison, encoded.test, together)
     verdict = found.verdict
     findings = check(loaded, Seeds(settings.first_seed).child("check"), saw=settings.generator_saw, encoded=encoded)
     if any(finding.code == COPIES for finding in findings):

@@ -127,7 +127,7 @@ def draw_shape(rng: np.random.Generator, num_real: int | None = None) -> Shape:
     )
 
 
-def random_world(seeds: Seeds, *, num_real: int | None = None) -> World:
+def random_world(seeds: Seeds, *, num_real: int | None = None, unbalanced: bool = False) -> World:
     """Draw a world in which the value of the synthetic rows is not known beforehand.
 
     Parameters
@@ -136,6 +136,9 @@ def random_world(seeds: Seeds, *, num_real: int | None = None) -> World:
         The same seeds give the same world.
     num_real : int, optional
         Real rows, validation rows included; drawn log-uniformly from 300 to 2,000 if not given.
+    unbalanced : bool
+        The largest class is 3.5 to 30 times as frequent as the smallest; the synthetic rows have the same mix of
+        classes, or equally many of each, as generators that are asked for labels make them.
 
     Returns
     -------
@@ -145,10 +148,15 @@ def random_world(seeds: Seeds, *, num_real: int | None = None) -> World:
     """
     rng = seeds.numpy("plan")
     shape = draw_shape(rng, num_real)
+    mix = seeds.numpy("mix")
+    if unbalanced:
+        shape = replace(shape, imbalance=float(np.exp(mix.uniform(np.log(3.5), np.log(30.0)))))
     target = max(rng.uniform(0.70, 0.93) * (1 - shape.label_noise), 0.60)
     law = draw_difficulty(shape, target, seeds)
     kind = str(rng.choice(KINDS, p=ODDS))
-    (z, y, bad), source = _plant_sources(kind, law, shape.num_synth, seeds.numpy("synth"))
+    is_even = unbalanced and mix.random() < 0.5
+    generator = replace(law, prior=np.full(shape.num_classes, 1 / shape.num_classes)) if is_even else law
+    (z, y, bad), source = _plant_sources(kind, generator, shape.num_synth, seeds.numpy("synth"))
     order = seeds.numpy("order").permutation(shape.num_synth)
     synth = as_examples((z[order] @ law.root, y[order]), source[order])
     verdict = "harmful" if kind == "noise" else "either"

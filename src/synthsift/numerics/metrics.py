@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auc", "log_loss")
+BY_CLASS = ("balanced_accuracy", "macro_f1")  # of which every class is as large a part, however few rows it has
 CHUNK = 50  # samples that are worked on at once, to bound memory
 FLOOR = 1e-6  # the smallest probability a true class is charged for; keeps one row from deciding a comparison
 
@@ -26,6 +27,18 @@ def class_balance(y: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Return row weights (n,) under which every class that occurs weighs the same."""
     size = np.bincount(y, weights=counts)
     return counts / np.where(size > 0, size, 1.0)[y]
+
+
+def loss_weights(metric: str, y: np.ndarray) -> np.ndarray:
+    """Return how much the log-loss of each row (n,) counts where `metric` is what matters; the mean is 1.
+
+    Policies are compared by log-loss, which is less noisy than hits. Where the metric counts classes alike, so does
+    this log-loss: otherwise rare classes, which make up most of the metric, would hardly be heard.
+    """
+    if metric not in BY_CLASS:
+        return np.ones(len(y))
+    weights = class_balance(y, np.ones(len(y)))
+    return weights * (len(y) / weights.sum())
 
 
 def metric_value(name: str, y: np.ndarray, prob: np.ndarray, counts: np.ndarray) -> float:

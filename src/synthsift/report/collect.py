@@ -60,6 +60,7 @@ def collect(run: Path | str) -> dict[str, Any]:
         "run": str(run),
         "verdict": verdict,
         "metric": _metric(summary),
+        "balanced_loss": summary.get("balanced_loss") is True,
         "splits": summary.get("splits"),
         "comparison": _collect_comparison(summary),
         "metrics": _collect_metrics(run),

@@ -21,15 +21,16 @@ def why_policy(report: Mapping[str, Any]) -> str:
         From `collect`; its ``verdict`` and ``comparison`` are used.
     """
     chosen, rows = report["verdict"]["policy"], report["comparison"]
+    opening = f"In {'class-balanced ' if report.get('balanced_loss') else ''}log-loss, by which policies are chosen,"
     near = [row["name"] for row in rows if row["near"]]
     if report["verdict"].get("reason") == "copies" or chosen not in near:
         return ""
     if chosen == "RealOnly":
-        return "In log-loss, by which policies are chosen, none is ahead of the real data alone by more than noise."
+        return f"{opening} none is ahead of the real data alone by more than noise."
     if len(near) == 1:
-        return "In log-loss, by which policies are chosen, it is the best, and no simpler one comes near it."
+        return f"{opening} it is the best, and no simpler one comes near it."
     return (
-        f"In log-loss, by which policies are chosen, {len(near)} of them cannot be told from the best; this is the "
+        f"{opening} {len(near)} of them cannot be told from the best; this is the "
         "simplest of these. Another one may look better below without being so."
     )
 

@@ -135,6 +135,7 @@ def _context(report: Mapping[str, Any]) -> dict[str, Any]:
         "evidence": str(verdict.get("evidence") or "unproven"),
         "evidence_meaning": _meaning(verdict),
         "why": why_policy(report),
+        "balanced_loss": wording.BALANCED_LOSS,
         "doubted": doubted_sources(verdict, report["findings"]),
         "shortened": _shortened(report),
         "stops": _stops(report["comparison"]),

@@ -40,7 +40,7 @@ def closing_table(summary: Mapping[str, Any]) -> Group:
             "bold" if row["name"] == summary["verdict"]["policy"] else "dim" if row["name"] in _stopped(summary) else ""
         )
         table.add_row(*(Text(cell) for cell in cells), style=style)
-    legend = [Text(LEGEND, style="dim")] if _rivals(summary) else []
+    legend = [Text(line, style="dim") for line in _legend(summary)]
     return Group(Text(_title(summary), style="dim"), table, *legend)  # a table's own title would be as narrow as it
 
 
@@ -55,7 +55,7 @@ def closing_text(summary: Mapping[str, Any]) -> str:
         ).rstrip()
         for line in lines
     ]
-    return "\n".join([_title(summary), *text, *([LEGEND] if _rivals(summary) else [])])
+    return "\n".join([_title(summary), *text, *_legend(summary)])
 
 
 def closing_notes(summary: Mapping[str, Any], findings: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -104,6 +104,12 @@ def _title(summary: Mapping[str, Any]) -> str:
         f"{points} over {REFERENCE}, each as if it alone were tried\n"
         "(the verdict's own gain, below, is corrected for having been chosen):"
     )
+
+
+def _legend(summary: Mapping[str, Any]) -> list[str]:
+    """What stands under the table."""
+    balanced = [wording.BALANCED_LOSS] if summary.get("balanced_loss") is True else []
+    return balanced + ([LEGEND] if _rivals(summary) else [])
 
 
 def _metric(summary: Mapping[str, Any]) -> str:

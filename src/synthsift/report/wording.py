@@ -103,6 +103,10 @@ def title(name: Any) -> str:
     return METRICS.get(str(name), " ".join(WORDS.get(word, word) for word in words))
 
 
+#: Beside a column of log-losses where the metric counts classes alike.
+BALANCED_LOSS = "the log-loss counts every class alike, as the metric does, however few rows it has"
+
+
 def is_loss(metric: Any) -> bool:
     """Return True when lower is better."""
     return str(metric) in LOSSES

@@ -12,7 +12,7 @@ import numpy as np
 
 from synthsift.numerics.choice import Chooser
 from synthsift.numerics.intervals import few_units
-from synthsift.numerics.metrics import metric_value, metric_values, row_hits, row_losses
+from synthsift.numerics.metrics import loss_weights, metric_value, metric_values, row_hits, row_losses
 from synthsift.records import Comparison, Interval
 from synthsift.verdict import (
     NORMAL_95,
@@ -44,13 +44,13 @@ def policy_rows(comparison: Comparison, metric: str) -> tuple[list[dict[str, Any
         ``name``, ``metric``, ``mean``, ``low``, ``high``, ``n`` (splits), ``seconds``.
     gains : list of dict
         ``name``, ``gain`` (points at the size of all rows, of the policy as if fixed beforehand), ``n_splits``,
-        ``log_loss``, ``num_rows``, ``everything``, ``repetitions`` (of RealOnly), ``near`` (True where the log-loss
-        cannot tell it from the best; the verdict names the simplest of these).
+        ``log_loss`` (with `loss_weights`), ``num_rows``, ``everything``, ``repetitions`` (of RealOnly), ``near`` (True
+        where the log-loss cannot tell it from the best; the verdict names the simplest of these).
     """
-    paired, n = Paired.of(comparison), len(comparison.y)
+    paired, n = Paired.of(comparison, metric), len(comparison.y)
     counts = draw_rows(comparison, verdict_seeds(comparison))
     near = Chooser.of(paired.loss, comparison.group).near()
-    own, gains = [], []
+    own, gains, weights = [], [], loss_weights(metric, comparison.y)
     base = comparison.probabilities["RealOnly"]
     for place, (name, prob) in enumerate(comparison.probabilities.items()):
         values = [metric_value(metric, comparison.y, p, np.ones(n)) for p in prob]
@@ -66,7 +66,7 @@ def policy_rows(comparison: Comparison, metric: str) -> tuple[list[dict[str, Any
             if name == "RealOnly"
             else at_full_size(paired_interval(comparison, paired, metric, place, counts), comparison)
         )
-        loss = float(np.mean([row_losses(p, comparison.y).mean() for p in prob]))
+        loss = float(np.mean([weights @ row_losses(p, comparison.y) / n for p in prob]))
         gains.append({"name": name, "gain": plain_interval(gain), "n_splits": splits, "log_loss": loss, "num_rows": n,
                       "everything": name == "Everything", "repetitions": len(base),
                       "near": bool(near[place])})  # fmt: skip

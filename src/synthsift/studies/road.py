@@ -41,6 +41,8 @@ class Plan:
     num_seeds, first_seed : int
         Repetitions of the 5 folds (fewer where there are fewer groups), and the number of the first.
     budget_seconds : float
+    metric : str, optional
+        See `choose_metric`.
     pca : int, optional
         Directions kept of a table.
     encoder : str, optional
@@ -53,6 +55,7 @@ class Plan:
     num_seeds: int = 5
     first_seed: int = 0
     budget_seconds: float = 300.0
+    metric: str | None = None
     pca: int | None = None
     encoder: str | None = None
 
@@ -90,6 +93,7 @@ def prepare(loaded: Loaded, plan: Plan) -> tuple[Encoded, Study]:
         first_seed=plan.first_seed,
         budget_seconds=plan.budget_seconds,
         workers=max(1, min(2, os.cpu_count() or 1)),
+        metric=choose_metric(plan.metric, pooled(mixture).y),
         inputs=inputs,
     )
     return encoded, study
@@ -138,12 +142,11 @@ def conclude(
     study: Study,
     loaded: Loaded,
     comparison: Comparison,
-    wanted_metric: str | None,
     test_vectors: np.ndarray | None,
     together: Together | None = None,
 ) -> Concluded:
     """Decide, fit the final models, open the test set once; other processes share the fits that are only tested."""
-    metric = choose_metric(wanted_metric, comparison.y)
+    metric = study.metric
     verdict = decide(comparison, metric, verdict_seeds(comparison))
     if all_copies(study.mixture, study.embedding):
         verdict = only_copies(verdict)
