@@ -11,6 +11,11 @@ from synthsift.records import Finding, Mixture, Severity
 LABEL_SHIFT = 0.05  # total variation between the class shares above which it is said,
 SHIFT_LEVEL = 0.005  # where two draws of these sizes from one mix would hardly differ as much
 LACK_LEVEL = 1e-3  # a class is lacking where chance leaves it out less often than this
+#: Where classes are so unbalanced that a run counts them alike.
+MIX_ALONE = (
+    " Judged by balanced accuracy, a part of the gain can come from the mix alone: see what the real rows reach when they "
+    "are weighted by class (class_weight='balanced')."
+)
 FEW = 10  # real rows of a class: two in each of the five folds that are judged
 
 
@@ -30,7 +35,8 @@ def label_shift(mixture: Mixture) -> Finding | None:
         f"{mixture.classes[most]} is {100 * real[most] / real.sum():.0f} % of the real and "
         f"{100 * synth[most] / synth.sum():.0f} % of the synthetic rows.{_by_source(mixture, real / real.sum())}",
         "A model trained on another mix of classes predicts the frequent synthetic classes too often.",
-        "Prefer policies that count real rows several times or learn weights, or generate the real mix.",
+        "Prefer policies that count real rows several times or learn weights, or generate the real mix."
+        + (MIX_ALONE if real.max() > 3 * real[real > 0].min() else ""),
     )
 
 
