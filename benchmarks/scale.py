@@ -31,7 +31,7 @@ SEED = 1000
 
 
 def make_world(num_real: int, num_synth: int) -> World:
-    """A binary world with wrong labels among its synthetic rows."""
+    """A world of three classes with wrong labels among its synthetic rows."""
     return harmful_labels(Seeds(SEED), wrong=0.5, num_real=num_real, num_synth=num_synth, dim=DIM)
 
 

@@ -181,7 +181,7 @@ def scale(rows: pd.DataFrame) -> str:
     lines = [
         "## Large pools",
         "",
-        "`python -m benchmarks.scale`: 1,000 real rows, 64 columns, two classes, half of the synthetic labels wrong; one run each, so",
+        "`python -m benchmarks.scale`: 1,000 real rows, 64 columns, three classes, half of the synthetic labels wrong; one run each, so",
         "without intervals.",
         "",
         "| what | synthetic rows | seconds | CPU seconds | peak memory |",

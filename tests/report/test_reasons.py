@@ -81,3 +81,8 @@ def test_many_doubted_sources_and_incomplete_files() -> None:
     assert doubted_sources({"gain": None}, [{"code": "SS150", "sources": {"a\x1b[1m\nb": "x\ny"}}]) == [
         "Source to look at: a\ufffd[1m b: x y."
     ]
+
+
+def test_harm_of_all_rows_does_not_tell_which_of_several_doubted_sources_it_comes_from() -> None:
+    lines = doubted((-3.0, -1.0), lying="60 % wrong", sound="22 % wrong")
+    assert lines == ["Source to look at: lying: 60 % wrong.", "Source to look at: sound: 22 % wrong."]

@@ -40,7 +40,8 @@ def doubted_sources(verdict: Mapping[str, Any], findings: Sequence[Mapping[str, 
 
     A source is called harmful only where two things are shown: its labels are contradicted more often than those of
     real rows, with the whole interval (SS150), and all rows unweighted are worse than the real rows alone or than the
-    verdict's policy, with the whole interval. Otherwise it is one to look at.
+    verdict's policy, with the whole interval. Otherwise it is one to look at; so are all where several are doubted, since
+    the harm of all rows together does not tell whose it is.
 
     Parameters
     ----------
@@ -57,7 +58,7 @@ def doubted_sources(verdict: Mapping[str, Any], findings: Sequence[Mapping[str, 
     over_everything: Any = ((verdict.get("gain") or {}).get("over_everything") or {}).get("low")
     is_worse = wording.is_number(of_everything) and of_everything < 0
     is_worse = is_worse or (wording.is_number(over_everything) and over_everything > 0)
-    opening = "Harmful source" if is_worse else "Source to look at"
+    opening = "Harmful source" if is_worse and len(told) == 1 else "Source to look at"
     lines = [f"{opening}: {wording.one_line(name, 40)}: {wording.one_line(words)}." for name, words in told.items()]
     more = len(lines) - NAMED
     rest = [f"and {more} more source{'s' * (more > 1)} like these; see the findings."] if more > 0 else []
