@@ -61,6 +61,7 @@ def collect(out: Path) -> None:
         if name == IMAGES:
             images += image_rows(summary, int(seed))
             continue
+        without = without_learned(folder, summary)
         rows += [
             {
                 "set": name,
@@ -68,6 +69,7 @@ def collect(out: Path) -> None:
                 "policy": test["name"],
                 "test_accuracy": 100 * test["value"],
                 "is_verdict": test["name"] == verdict["policy"],
+                "is_without_learned": test["name"] == without,
                 "use": verdict["use"],
                 "evidence": verdict["evidence"],
                 "splits": summary["splits"],
@@ -80,6 +82,34 @@ def collect(out: Path) -> None:
         if found:
             pd.DataFrame(found).to_parquet(file, index=False)
             print(f"{len(found)} rows -> {file}")
+
+
+def without_learned(folder: Path, summary: dict[str, Any]) -> str:
+    """Return the policy that the same folds name where learned weights are no candidate; "" without predictions."""
+    if not (folder / "predictions.parquet").exists():
+        return ""
+    import numpy as np
+    import pandas as pd
+
+    from synthsift.records import Comparison
+    from synthsift.verdict import decide, verdict_seeds
+
+    told = pd.read_parquet(folder / "predictions.parquet")
+    classes = tuple(summary["data"]["classes"])
+    names = [row["name"] for row in summary["comparison"] if not row["name"].startswith("Learned")]
+    columns = [f"p_{label}" for label in classes]
+    prob, fold = {}, np.array([])
+    for name in names:
+        parts = [part for _, part in told[told["policy"] == name].groupby("seed")]
+        prob[name] = np.array([part[columns].to_numpy() for part in parts])
+        if name == "RealOnly":
+            fold, rows = np.array([part["fold"].to_numpy() for part in parts]), parts[0]
+    y = rows["label"].astype(str).map({label: k for k, label in enumerate(classes)}).to_numpy()
+    seeds = tuple(sorted(told["seed"].unique().tolist()))
+    stopped = {name: why for name, why in summary["stopped"].items() if name in prob}
+    group = rows["group"].to_numpy() if "group" in rows else None
+    comparison = Comparison(y, rows["id"].to_numpy(), classes, seeds, prob, {}, stopped, fold, group)
+    return decide(comparison, summary["metric"], verdict_seeds(comparison)).policy
 
 
 def image_rows(summary: dict[str, Any], seed: int) -> list[dict[str, Any]]:

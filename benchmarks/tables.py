@@ -40,17 +40,28 @@ def real_sets(rows: pd.DataFrame) -> str:
         "| set | real only | everything | verdict's policy | best in hindsight | regret | verdicts | seconds |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
+    paired: list[pd.Series] = []
     for name, part in rows.groupby("set"):
         wide = part.pivot(index="seed", columns="policy", values="test_accuracy").dropna(axis=1)
         chosen = part[part["is_verdict"]].set_index("seed")
         best = wide.mean().idxmax()
         verdicts = ", ".join(f"{p} ({e})" for p, e in zip(chosen["policy"], chosen["evidence"], strict=True))
         regret = wide[best] - chosen["test_accuracy"]
+        if part.get("is_without_learned", pd.Series(dtype=bool)).any():
+            without = part[part["is_without_learned"]].set_index("seed")["test_accuracy"]
+            paired.append(chosen["test_accuracy"] - without)
         seconds = part.groupby("seed")["seconds"].first()
         lines.append(
             f"| {name} | {mean(wide['RealOnly'])} | {mean(wide['Everything'])} | {mean(chosen['test_accuracy'])} | "
             f"{best} {mean(wide[best])} | {mean(regret)} | {verdicts} | {seconds.min():.0f}-{seconds.max():.0f} |"
         )
+    if paired:
+        less = pd.concat(paired)
+        lines += [
+            "",
+            "The same folds decided without learned weights among the candidates: the verdict's test accuracy with them less that "
+            f"without is {less.mean():+.2f} points on average, at worst {less.min():+.2f}, n = {len(less)} runs.",
+        ]
     return "\n".join(lines)
 
 
