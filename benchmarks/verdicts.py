@@ -5,9 +5,12 @@
     python -m benchmarks.verdicts --first 5000 --worlds 277 --max-cost 1e6 --permute --out runs/permuted  # --kind permuted
     python -m benchmarks.verdicts --first 9000 --worlds 150 --min-real 1000 --min-gain 3 --out runs/power  # --kind power
     python -m benchmarks.verdicts --first 3000 --worlds 200 --max-cost 1e6 --unbalanced --out runs/mix  # --kind unbalanced
+    python -m benchmarks.verdicts --first 3500 --worlds 200 --max-cost 1.2e5 --unbalanced --permute --out runs/control
+    python -m benchmarks.verdicts --collect runs/control --kind unbalanced-permuted
 
 Every world is judged by the default policies; its truth is the metric of the final fits on 20,000 fresh rows: accuracy,
-or balanced accuracy with ``--unbalanced``, as a run takes by default there. Worlds are resumable (one file each). ``--permute`` permutes the labels of all synthetic rows: the negative control.
+or balanced accuracy with ``--unbalanced``, as a run takes by default there. Worlds are resumable (one file each).
+``--permute`` permutes the labels of all synthetic rows: the negative control.
 ``--min-gain`` looks at the truth first and goes on only where there is much to gain, which is rare with many real rows.
 """
 
@@ -39,6 +42,7 @@ from synthsift.verdict import decide
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 TEST_ROWS = 20_000
+KINDS = ("random", "permuted", "power", "unbalanced", "unbalanced-permuted")
 MAX_COST = 4e6  # rows x inputs x classes of the worlds that take part; the 1 % of draws beyond are skipped and counted
 
 
@@ -148,9 +152,7 @@ def main() -> None:
     parser.add_argument("--unbalanced", action="store_true", help="classes of other sizes, judged by balanced accuracy")
     parser.add_argument("--out", type=Path, default=Path("runs/verdicts"))
     parser.add_argument("--collect", type=Path, help="store the finished worlds of this folder")
-    parser.add_argument(
-        "--kind", choices=("random", "permuted", "power", "unbalanced"), default="random", help="name to store under"
-    )
+    parser.add_argument("--kind", choices=KINDS, default="random", help="name to store under")
     arguments = parser.parse_args()
     if arguments.collect:
         collect(arguments.collect, arguments.kind)
