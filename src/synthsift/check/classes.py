@@ -13,8 +13,8 @@ SHIFT_LEVEL = 0.005  # where two draws of these sizes from one mix would hardly 
 LACK_LEVEL = 1e-3  # a class is lacking where chance leaves it out less often than this
 #: Where classes are so unbalanced that a run counts them alike.
 MIX_ALONE = (
-    " Judged by balanced accuracy, a part of the gain can come from the mix alone: see what the real rows reach when they "
-    "are weighted by class (class_weight='balanced')."
+    " Judged by balanced accuracy, a part of the gain can come from the mix alone: see what the real rows reach when "
+    "they are weighted by class (class_weight='balanced')."
 )
 FEW = 10  # real rows of a class: two in each of the five folds that are judged
 
