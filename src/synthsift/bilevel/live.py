@@ -120,8 +120,8 @@ class Noise:
             return self._in_words()
         return (
             f"{self._in_words()} That ratio alone misleads while the effective batch is {effective:.2g}, below "
-            f"{FEW_EFFECTIVE}: few rows have all the weight, and agree with themselves. Raise the objective's fraction or "
-            "strength first."
+            f"{FEW_EFFECTIVE}: few rows have all the weight, and agree with themselves. Raise the objective's fraction "
+            "or strength first."
         )
 
     def _in_words(self) -> str:
