@@ -69,7 +69,7 @@ class Noise:
         return max(self.signal, 0.0) * self.num_rows / self.rows if self.rows > 0 else 0.0
 
     def mixed(self, before: Noise | None) -> Noise:
-        """Return the running mean of signal and variances."""
+        """Return the running mean of signal and variances, for as many rows as `before` was about."""
         if before is None:
             return self
         keep, add = FORGET, 1 - FORGET
@@ -77,8 +77,8 @@ class Noise:
             keep * before.signal + add * self.signal,
             keep * before.rows + add * self.rows,
             keep * before.trusted + add * self.trusted,
-            self.num_rows,
-            self.num_trusted,
+            before.num_rows,
+            before.num_trusted,
             self.largest_share,
         )
 
