@@ -599,7 +599,11 @@ def test_evaluating_between_the_calls_changes_nothing() -> None:
                     reweighter.loss(rows[:5], (world.x[:5], world.y[:5]))
             loss.backward()
             reweighter.ahead.optimizer.step()
+            if looks:
+                with torch.no_grad():
+                    reweighter.loss(rows[:5], (world.x[:5], world.y[:5]))
             reweighter.step()
+        assert reweighter.selector.updates == 4 and not reweighter.notices.said
         found.append(reweighter.weights())
     assert np.array_equal(*found)
 

@@ -147,11 +147,11 @@ class Reweighter:
         if not self._warming and not self.selector.objective.normalized:
             total = torch.ones_like(total)
         coefficients = self.processes.count * w / self.processes.sum(total.sum())  # DDP divides by the count
-        if self.ahead.unread:
+        if self.ahead.unread and torch.is_grad_enabled():
             self.ahead.clear()
             self._lose("step() was not called after the optimizer's step")
         part = self.ahead.follow(rows, batch, own=self.schedule.batch == "own") if self._due else None
-        self.ahead.expected = torch.is_grad_enabled() and not self.selector.frozen
+        self.ahead.expected |= torch.is_grad_enabled() and not self.selector.frozen
         try:
             losses = check_losses(self.loss_of(self.wrapped, batch), len(rows))
         finally:
