@@ -107,6 +107,9 @@ def test_words() -> None:
     assert (numbers["batch_rows"], numbers["trusted_rows"]) == (1024, 128)
     assert np.isnan(hidden.numbers()["rows_wanted"]) and np.isnan(hidden.numbers()["trusted_wanted"])
     mixed = weak.mixed(strong)
+    assert strong.pooled(4096, 256) == Noise(0.2, 30.0, 5.0, 4096, 256, 0.0025)
+    small = Noise(0.02, 30.0, 20.0, 512, 64, 0.01).mixed(strong)  # goes on about as many rows
+    assert (small.num_rows, small.num_trusted, small.largest_share) == (1024, 128, 0.005)
     assert mixed.signal == pytest.approx(0.7 * 0.2 + 0.3 * 0.02) and weak.mixed(None) is weak
 
 

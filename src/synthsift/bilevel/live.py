@@ -77,14 +77,18 @@ class Noise:
             keep * before.signal + add * self.signal,
             keep * before.rows + add * self.rows,
             keep * before.trusted + add * self.trusted,
-            before.num_rows,
-            before.num_trusted,
+            self.num_rows,
+            self.num_trusted,
             self.largest_share,
-        )
+        ).pooled(before.num_rows, before.num_trusted)
 
     def pooled(self, num_rows: float, num_trusted: float) -> Noise:
-        """Return the same signal and variances for the rows and trusted rows that a step of the selector rests on."""
-        return replace(self, num_rows=float(num_rows), num_trusted=float(num_trusted))
+        """Return the same signal and variances for the rows and trusted rows that a step of the selector rests on.
+
+        The largest share is that of the row that was seen, among so many with the same mean weight.
+        """
+        share = self.largest_share * self.num_rows / num_rows
+        return replace(self, num_rows=float(num_rows), num_trusted=float(num_trusted), largest_share=share)
 
     def wanted(self) -> tuple[int, int] | None:
         """Return the cheapest N and M for a ratio of `WANTED`, or None where no signal shows."""
