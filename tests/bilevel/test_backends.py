@@ -214,7 +214,8 @@ def test_the_own_batch_of_a_step(kind: str, backend: Any) -> None:
     found = own_step(of, batch, used, coefficients, direction)
     assert error(found, right) < (3e-2 if backend is FiniteDifference else 1e-10)  # rectifiers have kinks
     if backend is Ghost:
-        assert (used.fallback is not None) == (kind in FALL_BACK or kind == "batch norm")
+        assert (used.fallback is not None) == (kind in FALL_BACK)
+        assert any("second pass with frozen" in said for said in used.notices.said) == (kind == "batch norm")
 
 
 def test_dropout_of_the_step_is_repeated() -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from synthsift.bilevel import controls
 from synthsift.bilevel.controls import (
     EffectiveBatch,
     LearnToReweight,
@@ -170,3 +171,37 @@ def test_impossible_targets_are_refused(fraction: float) -> None:
     for make in (EffectiveBatch, ValueRegression):
         with pytest.raises(DataError, match="between 0 and 1"):
             make(fraction)
+
+
+def test_the_search_for_b_does_not_depend_on_how_many_rows_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against the whole grid at once, (64, n) numbers."""
+    v = normal(5000, seed=6)
+
+    def whole(values: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        w = torch.exp((b[:, None] * values).clamp(max=300.0))
+        return torch.stack([w.sum(dim=1), (w * w).sum(dim=1)])
+
+    found = {}
+    for rows in (1, 700, 4096):
+        monkeypatch.setattr(controls, "ROWS_AT_ONCE", rows)
+        found[rows] = tempered(v[:900] if rows == 1 else v, 0.3, ALONE)
+    monkeypatch.setattr(controls, "_power_sums", whole)
+    for rows, z in found.items():
+        right = tempered(v[:900] if rows == 1 else v, 0.3, ALONE)
+        assert float((z - right).abs().max()) < 1e-12
+
+
+def test_the_search_for_b_holds_few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No array of it is larger than the grid times `ROWS_AT_ONCE`; with the whole grid it would be 16 times that."""
+    largest, exp = [], torch.exp
+    monkeypatch.setattr(torch, "exp", lambda values: (largest.append(values.numel()), exp(values))[1])  # type: ignore[func-returns-value]
+    tempered(normal(16 * controls.ROWS_AT_ONCE, seed=1), 0.5, ALONE)
+    assert max(largest) == controls.GRID * controls.ROWS_AT_ONCE
+
+
+@pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf")])
+def test_strengths_that_are_none(value: float) -> None:
+    with pytest.raises(DataError, match=f"strength is {value}"):
+        SelfNormalized(value)
+    with pytest.raises(DataError, match=f"least is {value}"):
+        EffectiveBatch(0.5, least=value)

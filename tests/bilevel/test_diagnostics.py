@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,8 @@ from synthsift.bilevel.diagnostics import MAX_ROWS, describe_step, in_words
 from synthsift.bilevel.history import History
 from synthsift.bilevel.live import Noise, measure_council, row_gradients, spread_out
 from synthsift.bilevel.metanet import Council, MetaNet
+from synthsift.cli.outputs import _diagnostics
+from synthsift.records import Outcome
 
 POOL, JUDGES = 1100, 300
 
@@ -157,3 +161,32 @@ def test_history_collects_columns() -> None:
     assert list(found) == ["step", "loss", "gsnr"]
     assert np.array_equal(found["step"], [0, 10]) and np.array_equal(found["gsnr"], [2, 3])
     assert History().arrays() == {}
+
+
+def test_the_numbers_of_a_run_are_those_of_its_sentence() -> None:
+    """The last step saw no signal, the second half of the training did: both speak of the latter."""
+    ones = np.ones(4)
+    history = {
+        "effective_batch": np.array([900.0, 800.0, 700.0, 600.0]),
+        "gsnr": np.array([0.1, 2.0, 2.0, 0.0]),
+        "gsnr_rows": np.array([0.1, 4.0, 4.0, 0.0]),
+        "largest_share": 0.01 * ones,
+        "batch_rows": 1024 * ones,
+        "trusted_rows": 128 * ones,
+        "rows_wanted": np.array([5.0, 5.0, 5.0, np.nan]),
+        "loss": -ones,
+    }
+    learned = SimpleNamespace(values=np.array([1.0, 1.5, 0.5]), outcome=Outcome.converged, history=history)
+    finished = SimpleNamespace(
+        verdict=SimpleNamespace(effective_fraction=0.9, keep_fraction=1.0, policy="LearnedWeights"),
+        weights={"LearnedWeights": learned},
+        loaded=SimpleNamespace(mixture=SimpleNamespace(is_synth=np.array([False, True, True]))),
+    )
+    told = _diagnostics(finished)  # type: ignore[arg-type]
+    assert told["gsnr"] == pytest.approx(1.0) and "signal-to-noise ratio of 1 from N = 1,024" in told["noise"]
+    assert told["loss"] == -1 and told["effective_batch"] == 600 and "misleads" not in told["noise"]
+    history["effective_batch"][-1] = 7.0
+    assert "misleads while the effective batch is 7, below 20" in _diagnostics(finished)["noise"]  # type: ignore[arg-type]
+    history["gsnr"][:] = 0.0
+    hidden = _diagnostics(finished)  # type: ignore[arg-type]
+    assert hidden["gsnr"] == 0 and "No signal shows" in hidden["noise"] and "rows_wanted" not in hidden

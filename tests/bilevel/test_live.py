@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from synthsift.bilevel.controls import SelfNormalized, ValueRegression
-from synthsift.bilevel.live import Noise, measure, row_gradients
+from synthsift.bilevel.live import Noise, drawn_rows, measure, row_gradients
 from synthsift.bilevel.selector import Selector
 
 POOL, JUDGES, N, M = 900, 400, 240, 20
@@ -107,4 +107,24 @@ def test_words() -> None:
     assert (numbers["batch_rows"], numbers["trusted_rows"]) == (1024, 128)
     assert np.isnan(hidden.numbers()["rows_wanted"]) and np.isnan(hidden.numbers()["trusted_wanted"])
     mixed = weak.mixed(strong)
+    assert strong.pooled(4096, 256) == Noise(0.2, 30.0, 5.0, 4096, 256, 0.0025)
+    small = Noise(0.02, 30.0, 20.0, 512, 64, 0.01).mixed(strong)  # goes on about as many rows
+    assert (small.num_rows, small.num_trusted, small.largest_share) == (1024, 128, 0.005)
     assert mixed.signal == pytest.approx(0.7 * 0.2 + 0.3 * 0.02) and weak.mixed(None) is weak
+
+
+def test_the_ratio_misleads_at_a_small_effective_batch() -> None:
+    noise = Noise(0.2, 30.0, 5.0, 1024, 128, 0.01)
+    assert "misleads while the effective batch is 12, below 20" in noise.sentence(12.3)
+    assert noise.sentence(20.0) == noise.sentence()
+
+
+def test_pooled_draws_of_trusted_rows() -> None:
+    """The variance of the mean over several draws without replacement, against draws; all rows are all rows."""
+    rng, count, wanted, steps = np.random.default_rng(0), 60, 15, 6
+    means = []
+    for _ in range(4000):
+        values = rng.normal(size=count)
+        means.append(np.mean([rng.choice(values, wanted, replace=False).mean() for _ in range(steps)]))
+    assert np.var(means) * drawn_rows(wanted, count, steps) == pytest.approx(1, abs=4 * np.sqrt(2 / 4000))
+    assert drawn_rows(count, count, 9) == pytest.approx(count) and drawn_rows(wanted, count, 1) == pytest.approx(wanted)

@@ -10,8 +10,18 @@ import torch
 from torch import Tensor, nn
 
 from synthsift.bilevel.backends import JVP, FiniteDifference, LastLayer
-from synthsift.bilevel.controls import EffectiveBatch, LearnToReweight, SelfNormalized, Unnormalized, ValueRegression
+from synthsift.bilevel.controls import (
+    GRID,
+    ROUNDS,
+    EffectiveBatch,
+    LearnToReweight,
+    SelfNormalized,
+    Sums,
+    Unnormalized,
+    ValueRegression,
+)
 from synthsift.bilevel.ghost import Ghost
+from synthsift.bilevel.processes import Processes
 from synthsift.bilevel.reweighter import LOST, Reweighter
 from synthsift.bilevel.rowlosses import CrossEntropy, RowLosses, best_biases, best_temperature
 from synthsift.bilevel.schedule import RowSource, Schedule
@@ -410,11 +420,14 @@ class Constant(nn.Module):
         return 0 * self.layer(x)
 
 
+SIZES = (2, 3, 8, 10, 12, 100)  # of batches; 1 / n is a binary number for some of them only
 ZERO = {
-    "unconnected": (lambda w: make(w, Constant()), 8, "all scores are zero.*connected"),
-    "one row": (lambda w: make(w), 1, "the batch has one row"),
-    "equal scores": (lambda w: make(w, loss=lambda m, b: m(torch.ones_like(b[0]))[:, 0]), 8, "all scores are equal"),
-    "dead network": (lambda w: make(w, features=Selector(w.features, network=Dead())), 8, "does not answer"),
+    "unconnected": (lambda w: make(w, Constant()), SIZES, "all scores are zero.*connected"),
+    "one row": (lambda w: make(w), (1,), "the batch has one row"),
+    "equal scores": (lambda w: make(w, loss=lambda m, b: m(torch.ones_like(b[0]))[:, 0]), SIZES, "scores are equal"),
+    "values": (lambda w: make(w, Constant(), objective=ValueRegression()), SIZES, "all scores are zero"),
+    "unnormalized": (lambda w: make(w, Constant(), objective=Unnormalized()), SIZES, "all scores are zero"),
+    "dead network": (lambda w: make(w, features=Selector(w.features, network=Dead())), (8,), "does not answer"),
 }
 
 
@@ -432,10 +445,116 @@ class Dead(nn.Module):
 @pytest.mark.parametrize("name", ZERO)
 def test_a_gradient_of_exactly_zero_is_an_error(name: str) -> None:
     world = World()
-    build, batch, message = ZERO[name]
-    reweighter = build(world)
-    with pytest.raises(DataError, match=f"exactly zero: .*{message}"):
-        train(reweighter, world, 1, batch=batch)
+    build, sizes, message = ZERO[name]
+    for batch in sizes:
+        reweighter = build(world)
+        with pytest.raises(DataError, match=f"is zero: .*{message}"):
+            train(reweighter, world, 1, batch=batch)
+
+
+def test_scores_that_differ_on_another_process_alone_say_something() -> None:
+    """The spread is that of all processes: here one whose scores are all equal, beside one whose scores are not."""
+
+    class Beside(Processes):
+        def __init__(self, others: Sums) -> None:
+            super().__init__()
+            self.others = torch.tensor(list(vars(others).values()), dtype=torch.float64)
+
+        def sum(self, values: Tensor) -> Tensor:
+            return values + self.others if values.shape == self.others.shape else values
+
+    world, rows = World(), torch.arange(10)
+    selector = Selector(world.features, dtype=torch.float64)
+    equal, z = torch.full((10,), 0.1, dtype=torch.float64), selector.outputs(rows)
+    with pytest.raises(DataError, match="equal, to rounding"):
+        selector.update(rows, equal)
+    selector.processes = Beside(Sums.of(z, equal + torch.arange(10), Processes.alone()))
+    assert selector.update(rows, equal) is not None
+    selector.processes = Beside(Sums.of(z, equal, Processes.alone()))
+    with pytest.raises(DataError, match="equal, to rounding"):
+        selector.update(rows, equal)
+
+
+def test_forgetting_to_call_step_is_an_error_and_keeps_nothing() -> None:
+    world = World()
+    for schedule in (each(), each(warmup=50), each(every=3)):
+        reweighter = make(world, schedule=schedule)
+        model, optimizer = reweighter.of.model, reweighter.ahead.optimizer
+        rows = torch.arange(20)
+        with pytest.raises(DataError, match=r"step\(\) was not called after"):
+            for _ in range(LOST + 1):
+                optimizer.zero_grad()
+                reweighter.loss(rows, (world.x[rows], world.y[rows])).backward()
+                optimizer.step()
+                assert len(reweighter.ahead.parts) <= 1
+    # steps of the same optimizer for something else are no mistake
+    reweighter = make(world)
+    model, optimizer = reweighter.of.model, reweighter.ahead.optimizer
+    for _ in range(LOST + 2):
+        train(reweighter, world, 1)
+        model(world.x).square().mean().backward()
+        optimizer.step()
+    assert reweighter.selector.updates == LOST + 2 and not reweighter.notices.said
+
+
+def test_losses_that_no_backward_passed() -> None:
+    """One that was thrown away beside one that was used is forgotten; ten steps without any are a mistake."""
+    world, found = World(), []
+    for throws in (False, True):
+        for backend in (Ghost(), JVP()):
+            reweighter = make(world, scores=backend)
+            rows = torch.arange(20)
+            for _ in range(3):
+                reweighter.ahead.optimizer.zero_grad()
+                if throws:
+                    reweighter.loss(rows[:7] + 50, (world.x[57:64], world.y[57:64]))
+                reweighter.loss(rows, (world.x[rows], world.y[rows])).backward()
+                reweighter.ahead.optimizer.step()
+                reweighter.step()
+            found.append(reweighter.weights())
+            assert reweighter.selector.updates == 3 and not reweighter.notices.said
+    assert np.array_equal(found[0], found[2]) and np.array_equal(found[1], found[3])
+    with pytest.raises(DataError, match="no backward passed the loss"):
+        for _ in range(LOST):
+            reweighter.loss(rows, (world.x[rows], world.y[rows]))
+            reweighter.ahead.optimizer.step()
+            reweighter.step()
+
+
+class Counting(Processes):
+    """One of two processes, by what it says; notes the shapes of what it sums."""
+
+    count = 2  # type: ignore[assignment]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.several, self.group = True, None
+        self.shapes: list[tuple[int, ...]] = []
+
+    rank = 0  # type: ignore[assignment]
+
+    def sum(self, values: Tensor) -> Tensor:
+        self.shapes.append(tuple(values.shape))
+        return values
+
+
+@pytest.mark.parametrize("goal", [EffectiveBatch(), ValueRegression()])
+def test_reductions_of_a_step(goal: Any) -> None:
+    """One sum of weights before it; how many scores, nine sums and the selector's gradient after it.
+
+    For values there are more: their moments, and the grids of the search for b, at the weights of the step and after.
+    """
+    world = World()
+    reweighter = make(world, objective=goal, schedule=each(diagnose=0))
+    with torch.no_grad():  # else all values are equal, and b need not be searched
+        reweighter.selector.network.last.weight.normal_(generator=torch.Generator().manual_seed(0))
+    counting = Counting()
+    reweighter.processes = reweighter.selector.processes = counting
+    train(reweighter, world, 1)
+    size = sum(p.numel() for p in reweighter.selector.network.parameters())
+    search = [] if isinstance(goal, EffectiveBatch) else [(3,), *[(2, GRID)] * ROUNDS]
+    after = [(9,), (size,)] if not search else [(9,), (), *search, (9,), (size,)]
+    assert counting.shapes == [*search, (), (2,), *after]
 
 
 def test_an_optimizer_that_never_steps() -> None:
@@ -480,7 +599,11 @@ def test_evaluating_between_the_calls_changes_nothing() -> None:
                     reweighter.loss(rows[:5], (world.x[:5], world.y[:5]))
             loss.backward()
             reweighter.ahead.optimizer.step()
+            if looks:
+                with torch.no_grad():
+                    reweighter.loss(rows[:5], (world.x[:5], world.y[:5]))
             reweighter.step()
+        assert reweighter.selector.updates == 4 and not reweighter.notices.said
         found.append(reweighter.weights())
     assert np.array_equal(*found)
 

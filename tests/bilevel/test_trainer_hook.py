@@ -172,3 +172,42 @@ def test_the_real_trainer(tmp_path: Path) -> None:
     assert trainer.reweighter.selector.updates == 48
     assert auroc(trainer.reweighter.weights()) > 0.8
     assert np.isfinite(trainer.evaluate()["eval_loss"])
+
+
+@pytest.mark.skipif(importlib.util.find_spec("transformers") is None, reason="transformers is not installed")
+@pytest.mark.filterwarnings("ignore")
+def test_a_checkpoint_of_the_real_trainer_holds_the_selector(tmp_path: Path) -> None:
+    """Resumed in the middle, the weights are bit for bit those of a training that nobody interrupted."""
+    from transformers import TrainingArguments
+
+    def make() -> Any:
+        arguments = TrainingArguments(
+            str(tmp_path),
+            max_steps=8,
+            per_device_train_batch_size=30,
+            learning_rate=0.05,
+            save_strategy="steps",
+            save_steps=4,
+            logging_strategy="no",
+            report_to=[],
+            remove_unused_columns=False,
+            use_cpu=True,
+            disable_tqdm=True,
+            seed=0,
+        )
+        torch.manual_seed(0)
+        kind = reweighting_trainer(FEATURES, TRUSTED, schedule=each(trusted_rows=20))
+        return kind(model=Model(), args=arguments, train_dataset=Rows(TRAIN), data_collator=collate)
+
+    whole = make()
+    whole.train()
+    middle = tmp_path / "checkpoint-4"
+    assert (middle / "reweighter.safetensors").is_file()
+    later = make()
+    later.train(resume_from_checkpoint=str(middle))
+    assert (later.reweighter.time, later.reweighter.selector.updates) == (8, 8)
+    assert np.ptp(whole.reweighter.weights()) > 0.1
+    assert np.array_equal(later.reweighter.weights(), whole.reweighter.weights())
+    (middle / "reweighter.safetensors").unlink()
+    with pytest.raises(DataError, match=r"holds no reweighter\.safetensors"):
+        make().train(resume_from_checkpoint=str(middle))

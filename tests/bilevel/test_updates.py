@@ -230,3 +230,14 @@ def test_an_unknown_optimizer_is_refused_or_explained() -> None:
     with pytest.raises(DataError, match=r"RMSprop.*SGD, Adam and AdamW.*pullback="):
         check_optimizer(unknown)
     Reweighter(model, unknown, FEATURES, TRUSTED, pullback=lambda gamma: gamma)
+
+
+def test_a_subclass_may_step_otherwise() -> None:
+    class Signs(torch.optim.SGD):
+        def step(self, closure: Any = None) -> None:
+            for group in self.param_groups:
+                for p in group["params"]:
+                    p.data.sub_(0.1 * p.grad.sign())
+
+    with pytest.raises(DataError, match=r"Signs.*SGD, Adam and AdamW of torch\.optim itself.*pullback="):
+        check_optimizer(Signs(make_model().parameters(), lr=0.1))

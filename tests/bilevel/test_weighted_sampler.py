@@ -112,6 +112,7 @@ def test_in_a_loader() -> None:
         ({"weights": [[1.0]]}, "one number a row"),
         ({"num_rows": 5, "replacement": False}, "only 4 rows have a positive weight"),
         ({"num_rows": 0}, "at least one row"),
+        ({"num_rows": 2.5}, "num_rows is 2.5"),
         ({"rank": 2, "count": 2}, "rank is 2 of 2"),
     ],
 )
@@ -129,3 +130,74 @@ def test_huge_and_tiny_weights() -> None:
     for weights in ([1e-300, 1e300, 1e-300], [5e-324, 5e-324]):
         for replacement in (True, False):
             assert len(list(make(weights=weights, replacement=replacement))) == len(weights)
+
+
+@pytest.mark.parametrize("replacement", [True, False])
+@pytest.mark.parametrize(("before", "after"), [(2, 4), (4, 2), (1, 3), (3, 1), (2, 3)])
+def test_going_on_with_another_number_of_processes(before: int, after: int, replacement: bool) -> None:
+    """The global order of the rest is that of an epoch that nobody interrupted."""
+    weights, read = np.random.default_rng(1).random(48), 12
+    alone = list(make(weights=weights, replacement=replacement))
+    samplers = [make(r, before, weights, replacement=replacement) for r in range(before)]
+    for sampler in samplers:
+        reading = iter(sampler)
+        for _ in range(read // before):
+            next(reading)
+    state = samplers[0].state_dict()
+    later = [make(r, after, np.ones(48), replacement=replacement) for r in range(after)]
+    for sampler in later:
+        sampler.load_state_dict(state)
+        sampler.set_epoch(0)  # as loops do at the start of every epoch
+    together = [place for places in zip(*map(list, later), strict=True) for place in places]
+    assert together == alone[read:]
+
+
+def test_places_that_cannot_be_shared_equally() -> None:
+    sampler = make(0, 2, num_rows=40)
+    reading = iter(sampler)
+    for _ in range(5):
+        next(reading)
+    with pytest.raises(DataError, match="10 rows were read by 2 processes, which 4 cannot have read equally"):
+        make(0, 4, num_rows=40).load_state_dict(sampler.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"seed": 2}, "seed=0 instead of 2"),
+        ({"weights": np.ones(9)}, "rows=6 instead of 9"),
+        ({"num_rows": 30}, "num_rows=40 instead of 30"),
+        ({"num_rows": 4, "replacement": False}, "replacement=1 instead of 0"),
+    ],
+)
+def test_states_of_other_samplers(settings: dict[str, object], message: str) -> None:
+    state = make(num_rows=40).state_dict()
+    with pytest.raises(DataError, match=message):
+        make(**{"num_rows": 40, **settings}).load_state_dict(state)  # type: ignore[arg-type]
+    del state["order"]
+    with pytest.raises(DataError, match="another sampler"):
+        make(num_rows=40).load_state_dict(state)
+
+
+def test_a_resumed_place_outlives_set_epoch_of_the_same_epoch_alone() -> None:
+    sampler = make(num_rows=40)
+    reading = iter(sampler)
+    for _ in range(10):
+        next(reading)
+    whole = make(num_rows=40)
+    expected, following = list(whole), list(whole)
+    later = make(num_rows=40)
+    later.load_state_dict(sampler.state_dict())
+    later.set_epoch(0)
+    assert later.state_dict()["place"] == 10 and list(later) == expected[10:]
+    later.set_epoch(1)
+    assert list(later) == following
+    later.load_state_dict(sampler.state_dict())
+    later.set_epoch(1)
+    assert list(later) == following
+
+
+def test_a_look_at_the_first_row_leaves_no_trace() -> None:
+    sampler, expected = make(num_rows=40), list(make(num_rows=40))
+    assert next(iter(sampler)) == expected[0]
+    assert list(sampler) == expected and sampler.epoch == 1

@@ -24,7 +24,7 @@ import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +38,9 @@ from synthsift.records import DataError
 WIDE = "scores of the 16-bit model were taken in float32: forward mode mixes types in one of its operations"
 SHORTEST = 50.0  # |theta| over the least length of differences whose scores rank rows right in bfloat16
 ATTENTION = "attention was scored with torch's math kernel: the fused one has no forward-mode derivative"
+
+
+Result = TypeVar("Result")
 
 
 class ScoreBackend(Protocol):
@@ -164,6 +167,10 @@ class FiniteDifference:
     _last: Any = field(default=None, init=False, repr=False)
     _looked: bool = field(default=False, init=False, repr=False)
 
+    def __post_init__(self) -> None:
+        if not 0 < self.length < math.inf:
+            raise DataError(f"length is {self.length}; a displacement of the parameters is a positive number")
+
     def __call__(
         self, of: RowLosses, at: Parameters, direction: Parameters, batch: Any, known: Tensor | None = None
     ) -> Tensor:
@@ -231,7 +238,7 @@ def _restore(state: tuple[Tensor, Tensor | None]) -> None:
         torch.cuda.set_rng_state(state[1])
 
 
-def same_random_numbers(state: tuple[Tensor, Tensor | None] | None, call: Callable[[], Tensor]) -> Tensor:
+def same_random_numbers(state: tuple[Tensor, Tensor | None] | None, call: Callable[[], Result]) -> Result:
     """Run `call` with the generators at `state` (dropout repeats its mask) and put them back afterwards."""
     if state is None:
         return call()

@@ -25,6 +25,7 @@ from synthsift.bilevel.processes import Processes
 from synthsift.records import DataError
 
 GRID, ROUNDS = 64, 5  # of the search for b: (1 / 63)^5 = 1e-9 of its range
+ROWS_AT_ONCE = 4096  # of the grid in memory: 2 MiB
 STEEPEST = 50.0  # largest b, in units of 1 / (standard deviation of the outputs)
 
 
@@ -34,7 +35,11 @@ class Objective(Protocol):
     normalized: bool  # whether a row's share of the learner's loss is divided by the sum of the weights
 
     def coefficients(self, outputs: Tensor, scores: Tensor, processes: Processes) -> tuple[Tensor, dict[str, float]]:
-        """Return c (n,) of this process's rows, and numbers for the history."""
+        """Return c (n,) of this process's rows, and numbers for the history.
+
+        Among these, ``relative_spread`` of the scores over all processes is what lets `Selector.update` refuse scores
+        that say nothing; ``effective_batch`` and ``effective_fraction`` are what summaries speak of.
+        """
         ...
 
     def log_weights(self, outputs: Tensor, processes: Processes) -> Tensor:
@@ -72,9 +77,20 @@ class Sums:
         return variance**0.5 if variance > 1e-24 * self.ss / self.n else 0.0
 
     @property
+    def relative_spread(self) -> float:
+        """Standard deviation of the scores in units of their root mean square; below about 1e-8 it is rounding."""
+        if not self.ss > 0:
+            return self.ss  # 0, or not a number
+        return max((self.ss - self.s**2 / self.n) / self.ss, 0.0) ** 0.5
+
+    @property
     def effective(self) -> float:
         """1 / sum p^2."""
         return self.w**2 / self.ww
+
+    def evenness(self) -> dict[str, float]:
+        """What `Selector.update` tells a step without information by."""
+        return {"relative_spread": self.relative_spread}
 
     def numbers(self, strength: float) -> dict[str, float]:
         """Objective and concentration, for the history."""
@@ -88,6 +104,11 @@ class Sums:
             "mean_weight": self.w / self.n,
             "strength": strength,
         }
+
+
+def _check_strength(name: str, value: float) -> None:
+    if not 0 <= value < float("inf"):  # not a number, too
+        raise DataError(f"{name} is {value}; the pull to equal weights is a finite number, at least 0")
 
 
 def _log(value: float) -> float:
@@ -107,11 +128,14 @@ class SelfNormalized:
     strength: float = 0.3
     normalized = True
 
+    def __post_init__(self) -> None:
+        _check_strength("strength", self.strength)
+
     def coefficients(self, outputs: Tensor, scores: Tensor, processes: Processes) -> tuple[Tensor, dict[str, float]]:
         """Return c (n,) and numbers."""
         z, s = outputs.double(), scores.double()
         sums = Sums.of(z, s, processes)
-        return _normalized(z, s, sums, self.strength), sums.numbers(self.strength)
+        return _normalized(z, s, sums, self.strength), sums.numbers(self.strength) | sums.evenness()
 
     def log_weights(self, outputs: Tensor, processes: Processes) -> Tensor:
         """Return the outputs: they are log-weights."""
@@ -143,6 +167,7 @@ class EffectiveBatch:
     def __post_init__(self) -> None:
         if not 0 < self.fraction < 1:
             raise DataError(f"fraction is {self.fraction}; a target of B_eff / n lies between 0 and 1")
+        _check_strength("least", self.least)
 
     def strength(self, sums: Sums) -> float:
         """Return the strength for batches of these sums."""
@@ -158,7 +183,7 @@ class EffectiveBatch:
         z, s = outputs.double(), scores.double()
         sums = Sums.of(z, s, processes)
         strength = self.strength(sums)
-        return _normalized(z, s, sums, strength), sums.numbers(strength)
+        return _normalized(z, s, sums, strength), sums.numbers(strength) | sums.evenness()
 
     def log_weights(self, outputs: Tensor, processes: Processes) -> Tensor:
         """Return the outputs: they are log-weights."""
@@ -197,7 +222,7 @@ class ValueRegression:
         error = processes.sum(((v - target) ** 2).sum()) / (2 * sums.n)
         z = self.log_weights(v, processes)
         weighted = Sums.of(z, s, processes)
-        numbers = weighted.numbers(0.0) | {"loss": float(error)}
+        numbers = weighted.numbers(0.0) | {"loss": float(error)} | sums.evenness()
         return (v - target) / sums.n, numbers
 
     def log_weights(self, outputs: Tensor, processes: Processes) -> Tensor:
@@ -229,13 +254,21 @@ def tempered(values: Tensor, fraction: float, processes: Processes) -> Tensor:
     low, high = 0.0, STEEPEST
     for _ in range(ROUNDS):
         b = torch.linspace(low, high, GRID, dtype=v.dtype, device=v.device)
-        w = torch.exp((b[:, None] * v).clamp(max=300.0))  # (GRID, n); its square stays finite
-        first, second = processes.sum(torch.stack([w.sum(dim=1), (w * w).sum(dim=1)]))
+        first, second = processes.sum(_power_sums(v, b))
         above = int((first**2 / second >= fraction * count).sum())  # a prefix of the grid
         if above >= GRID:
             return (high * v).clamp(max=300.0)
         low, high = float(b[max(above - 1, 0)]), float(b[above])
     return ((low + high) / 2 * v).clamp(max=300.0)
+
+
+def _power_sums(v: Tensor, b: Tensor) -> Tensor:
+    """Return sums (2, grid) over rows of exp(b v) and of its square, with memory for a few rows at a time."""
+    sums = torch.zeros(2, len(b), dtype=v.dtype, device=v.device)
+    for part in v.split(ROWS_AT_ONCE):
+        w = torch.exp((b[:, None] * part).clamp(max=300.0))  # (grid, rows); its square stays finite
+        sums += torch.stack([w.sum(dim=1), (w * w).sum(dim=1)])
+    return sums
 
 
 @dataclass(frozen=True)
@@ -249,7 +282,7 @@ class Unnormalized:
         z, s = outputs.double(), scores.double()
         sums = Sums.of(z, s, processes)
         size = (sums.ss / sums.n) ** 0.5
-        numbers = sums.numbers(0.0) | {"loss": -sums.ws / sums.n / size if size else 0.0}
+        numbers = sums.numbers(0.0) | {"loss": -sums.ws / sums.n / size if size else 0.0} | sums.evenness()
         return -z.exp() * s / (sums.n * size) if size else torch.zeros_like(s), numbers
 
     def log_weights(self, outputs: Tensor, processes: Processes) -> Tensor:

@@ -9,9 +9,11 @@ one forward of the layer with the direction d_w in the place of its parameters. 
 at hand from the step itself; they are kept until Gamma, and with it d, is known. On another batch they cost a forward
 and a backward that computes no parameter gradients.
 
-The sum over rows has to be the directional derivative of the summed loss, which automatic differentiation gives for
-any model. It is compared once a model, on the first batch; that finds every use of a parameter outside the layers that
-were seen (tied weights, functional calls, wrapped layers). What does not pass is scored by forward mode instead.
+Two things are compared with automatic differentiation, once a model, on the first batch. The sum over rows has to be
+the directional derivative of the summed loss; that finds every use of a parameter outside the layers that were seen
+(tied weights, functional calls, wrapped layers) and every other term of the step's loss. And the score of each of a few
+rows has to be that of its own loss; that finds models and losses in which rows answer to one another, whose sum is
+right nevertheless. What does not pass is scored by forward mode instead.
 
 References
 ----------
@@ -21,184 +23,22 @@ Wang et al. 2025, *Data Shapley in One Training Run* (arXiv 2406.11011).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as fn
+from torch.utils._pytree import tree_map
 
-from synthsift.bilevel.backends import JVP
-from synthsift.bilevel.lowrank import Direction, LowRank, dense
+from synthsift.bilevel.backends import JVP, random_state, same_random_numbers
+from synthsift.bilevel.lowrank import Direction, dense
 from synthsift.bilevel.rowlosses import Notices, RowLosses, has_batch_statistics
 from synthsift.bilevel.scores import Parameters
+from synthsift.bilevel.tape import SUPPORTED, Tape, own_parameters
 
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.modules.batchnorm._BatchNorm)
-SUPPORTED = (nn.Linear, *CONVOLUTIONS, *NORMS, nn.Embedding)
 AGREES = {torch.float64: 1e-9, torch.float32: 1e-3}  # relative, of the check; rounding of sums, 5e-2 in 16 bits
-
-
-@dataclass(eq=False)
-class Call:
-    """One call of a layer: its input, and the gradient at its output once the backward has passed it."""
-
-    module: nn.Module
-    name: str
-    owns: dict[str, str]  # "weight" and "bias" -> names of trainable parameters
-    x: Tensor | None
-    version: int
-    shape: torch.Size
-    delta: Tensor | None = None
-    products: Tensor | None = None
-
-    def products_with(self, direction: Direction) -> Tensor:
-        """Return <delta_i, A(x_i) d> of every row (n,)."""
-        assert self.x is not None and self.delta is not None
-        moved = with_parameters(self.module, self.x, direction, self.owns)
-        is_own = moved.dtype == self.delta.dtype and _is_dense(moved) and not isinstance(self.module, nn.Embedding)
-        product = moved.mul_(self.delta) if is_own else self.delta * moved.to(self.delta.dtype)  # no third array
-        wide = product.dtype if product.dtype == torch.float64 else torch.float32
-        return product.flatten(1).sum(dim=1, dtype=wide)
-
-
-def _is_dense(values: Tensor) -> bool:
-    """Every number has a place of its own, in the usual order or with channels last."""
-    return values.is_contiguous() or (values.ndim == 4 and values.is_contiguous(memory_format=torch.channels_last))
-
-
-class Tape:
-    """Hooks on the layers of a model that note inputs and output gradients until `close`.
-
-    Parameters
-    ----------
-    of : RowLosses
-        Whose trainable parameters are followed.
-    direction : dict of Tensor, optional
-        If known, products are taken as the backward passes and nothing is kept (stale Gamma).
-    cut : bool
-        Start the graph at the layers' outputs; for a forward whose parameters carry none.
-    verify : bool
-        Note the parameters' gradients, too.
-    only : nn.Module, optional
-        Follow this layer alone.
-    """
-
-    def __init__(
-        self,
-        of: RowLosses,
-        direction: Direction | None = None,
-        *,
-        cut: bool = False,
-        verify: bool = False,
-        only: nn.Module | None = None,
-    ) -> None:
-        self.calls: list[Call] = []
-        self.roots: list[Tensor] = []
-        self.gradients: Parameters = {}
-        self.dtypes: set[torch.dtype] = set()  # of the output gradients: the step's arithmetic, mixed or not
-        self.direction, self.cut = direction, cut
-        self._handles: list[Any] = []
-        for name, module in of.model.named_modules():
-            if only is not None and module is not only:
-                continue
-            if isinstance(module, SUPPORTED) and (owns := own_parameters(module, of)):
-                self._handles.append(module.register_forward_hook(self._noting(name, owns)))
-        if verify:
-            self._handles += [p.register_hook(self._adding(name)) for name, p in of.trainable.items()]
-
-    def close(self) -> None:
-        """Take the hooks off; what was noted stays."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles = []
-
-    def _adding(self, name: str) -> Any:
-        def add(gradient: Tensor) -> None:
-            self.gradients[name] = self.gradients[name] + gradient if name in self.gradients else gradient.clone()
-
-        return add
-
-    def _noting(self, name: str, owns: dict[str, str]) -> Any:
-        def note(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor | None:
-            if not torch.is_grad_enabled():
-                return None
-            changed = None
-            if self.cut and not output.requires_grad:
-                # adding a zero makes the output a node of the graph that later layers may change in place
-                root = torch.zeros((), dtype=output.dtype, device=output.device, requires_grad=True)
-                self.roots.append(root)
-                output = changed = output + root
-            if output.requires_grad:
-                x = inputs[0].detach()
-                call = Call(module, name, owns, x, x._version, output.shape)
-                self.calls.append(call)
-                output.register_hook(self._receiving(call))
-            return changed
-
-        return note
-
-    def _receiving(self, call: Call) -> Any:
-        def receive(delta: Tensor) -> None:
-            self.dtypes.add(delta.dtype)
-            call.delta = delta.detach() if call.delta is None else call.delta + delta.detach()
-            if self.direction is not None:
-                with torch.no_grad():
-                    call.products = call.products_with(self.direction)
-                call.x = call.delta = None
-
-        return receive
-
-    def scores(self, direction: Direction, count: int) -> Tensor | str:
-        """Return sum over layers of <delta_i, A(x_i) d> (n,), or why it cannot be had."""
-        total: Tensor | None = None
-        for call in self.calls:
-            if call.delta is None and call.products is None:
-                continue  # a forward that no backward followed
-            if not call.shape or call.shape[0] != count:
-                return f"the output of layer {call.name!r} has shape {tuple(call.shape)}, not one entry a row"
-            if call.x is not None and call.x._version != call.version:
-                return f"the input of layer {call.name!r} was changed in place"
-            with torch.no_grad():
-                part = call.products if call.products is not None else call.products_with(direction)
-            total = part if total is None else total + part
-        return total if total is not None else "no layer with linear parameters was passed by the backward"
-
-
-def own_parameters(module: nn.Module, of: RowLosses) -> dict[str, str]:
-    """Return a module's own trainable parameters under the names they have in the model; tied ones share a name."""
-    return {own: of.names[p] for own, p in module.named_parameters(recurse=False) if p in of.names}
-
-
-def with_parameters(module: nn.Module, x: Tensor, direction: Direction, owns: dict[str, str]) -> Tensor:
-    """Return A(x) d: the layer's output with the direction in the place of its parameters."""
-    w = direction.get(owns.get("weight", ""))
-    b = cast(Tensor | None, direction.get(owns.get("bias", "")))
-    as_input = x.is_floating_point() and not torch.is_autocast_enabled(x.device.type)
-    b = b.to(x.dtype) if b is not None and as_input else b
-    if isinstance(w, LowRank):  # of a linear layer
-        moved = (w.to(x.dtype) if as_input else w).applied(x)
-        return moved if b is None else moved + b
-    own = module.weight
-    if w is None and isinstance(own, Tensor):  # frozen, or without a gradient in this step
-        w = torch.zeros_like(own)
-    assert w is not None
-    w = w.to(x.dtype) if as_input else w
-    match module:
-        case nn.Linear():
-            return fn.linear(x, w, b)
-        case nn.LayerNorm():
-            return fn.layer_norm(x, module.normalized_shape, w, b, module.eps)
-        case nn.RMSNorm():
-            return fn.rms_norm(x, module.normalized_shape, w, module.eps)
-        case nn.GroupNorm():
-            return fn.group_norm(x, module.num_groups, w, b, module.eps)
-        case nn.Embedding():
-            rows = fn.embedding(x, w)
-            return rows if module.padding_idx is None else rows * (x != module.padding_idx)[..., None]
-        case nn.modules.batchnorm._BatchNorm():
-            return fn.batch_norm(x, module.running_mean, module.running_var, w, b, False, 0.0, module.eps)
-        case _:
-            return module._conv_forward(x, w, b)  # type: ignore[operator]  # knows the padding modes
+FEW = 4  # rows whose scores are compared one by one
+ALIKE = {torch.float64: 1e-7, torch.float32: 1e-2}  # of single rows, whose rounding cancels less; .2 in 16 bits
+MIXED = "the rows of a batch answer to one another (in the model's own code, or in the loss)"
 
 
 def why_not(of: RowLosses) -> str | None:
@@ -230,6 +70,42 @@ def agree(found: Tensor, gradients: Parameters, direction: Parameters, dtypes: s
     return bool((found.double().sum() - right).abs() <= tolerance * size) or bool(size == 0 and right == 0)
 
 
+def why_rows_differ(of: RowLosses, direction: Parameters, batch: Any, count: int) -> str | None:
+    """Compare the scores of a few rows with <grad l_i, d> of each one's own loss, all from one forward of these rows.
+
+    It is taken at the parameters as they are, which serve as well as any, in the mode the model is in and with its
+    dropout; the generators are left as they were.
+    """
+    few = tree_map(lambda v: v[:FEW] if isinstance(v, Tensor) and v.ndim and len(v) == count else v, batch)
+    try:
+        return same_random_numbers(random_state(), lambda: _why_they_differ(of, direction, few))
+    except (IndexError, KeyError, ValueError, RuntimeError):  # a batch that cannot be cut (a graph, say) is taken whole
+        return same_random_numbers(random_state(), lambda: _why_they_differ(of, direction, batch))
+
+
+def _why_they_differ(of: RowLosses, direction: Parameters, batch: Any) -> str | None:
+    wanted = [of.trainable[name] for name in direction]
+    tape = Tape(of)
+    try:
+        with torch.enable_grad():
+            losses = of.loss(of.model, batch)
+            torch.autograd.grad(losses.sum(), wanted, allow_unused=True, retain_graph=True)
+    finally:
+        tape.close()
+    found = tape.scores(direction, len(losses))
+    if isinstance(found, str):
+        return found
+    right = []
+    for loss in losses[:FEW]:
+        gradients = torch.autograd.grad(loss, wanted, allow_unused=True, retain_graph=True)
+        moves = zip(direction.values(), gradients, strict=True)
+        right.append(sum(float((d.double() * g.double()).sum()) for d, g in moves if g is not None))
+    size = found.double().square().mean().sqrt()
+    tolerance = max(ALIKE.get(dtype, 0.2) for dtype in tape.dtypes | {d.dtype for d in direction.values()})
+    errors = (found[:FEW].double() - found.new_tensor(right).double()).abs()
+    return None if bool((errors <= tolerance * size).all()) else MIXED
+
+
 @dataclass
 class Ghost:
     """Ghost dot products, with forward mode for models they do not cover.
@@ -257,6 +133,25 @@ class Ghost:
         self.fallback = JVP(notices=self.notices)
         return self.fallback
 
+    def check(
+        self,
+        of: RowLosses,
+        direction: Parameters,
+        batch: Any,
+        found: Tensor,
+        gradients: Parameters,
+        dtypes: set[torch.dtype],
+    ) -> str | None:
+        """Compare the first scores with automatic differentiation; return what differs, or None for good."""
+        if not agree(found, gradients, direction, dtypes):
+            return (
+                "the check on the first batch failed: a parameter acts outside the layers that were followed, or the "
+                "step's loss has another term"
+            )
+        reason = why_rows_differ(of, direction, batch, len(found))
+        self.verified = reason is None
+        return reason
+
     def __call__(
         self,
         of: RowLosses,
@@ -282,8 +177,6 @@ class Ghost:
         found = tape.scores(direction, len(losses))
         if not isinstance(found, str) and not self.verified:
             named = {k: g for k, g in zip(leaves, gradients, strict=True) if g is not None}
-            self.verified = agree(found, named, dense(direction), tape.dtypes)
-            found = (
-                found if self.verified else "the check on the first batch failed; a parameter is used elsewhere, too"
-            )
+            reason = self.check(of, dense(direction), batch, found, named, tape.dtypes)
+            found = found if reason is None else reason
         return found if not isinstance(found, str) else self.give_up(found)(of, at, dense(direction), batch, known)

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from synthsift.bilevel.ghost import own_parameters
 from synthsift.bilevel.lowrank import Direction, LowRank
 from synthsift.bilevel.rowlosses import Loss, RowLosses, check_losses, scoring_mode
 from synthsift.bilevel.schedule import RowSource
+from synthsift.bilevel.tape import own_parameters
 
 AGREES = {torch.float64: 1e-9, torch.float32: 1e-3}  # relative, of the check; 5e-2 in 16 bits
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -31,6 +31,7 @@ AT_ONCE = 256
 FORGET = 0.7  # share of the past in the running means
 COSTS = (1.0, 3.0)  # forwards of a scored row (own batch) and of a trusted row
 WANTED = 1.0  # signal to noise
+FEW_EFFECTIVE = 20  # rows, below which the measured ratio is not that of repeated draws
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Noise:
         return max(self.signal, 0.0) * self.num_rows / self.rows if self.rows > 0 else 0.0
 
     def mixed(self, before: Noise | None) -> Noise:
-        """Return the running mean of signal and variances."""
+        """Return the running mean of signal and variances, for as many rows as `before` was about."""
         if before is None:
             return self
         keep, add = FORGET, 1 - FORGET
@@ -79,7 +80,15 @@ class Noise:
             self.num_rows,
             self.num_trusted,
             self.largest_share,
-        )
+        ).pooled(before.num_rows, before.num_trusted)
+
+    def pooled(self, num_rows: float, num_trusted: float) -> Noise:
+        """Return the same signal and variances for the rows and trusted rows that a step of the selector rests on.
+
+        The largest share is that of the row that was seen, among so many with the same mean weight.
+        """
+        share = self.largest_share * self.num_rows / num_rows
+        return replace(self, num_rows=float(num_rows), num_trusted=float(num_trusted), largest_share=share)
 
     def wanted(self) -> tuple[int, int] | None:
         """Return the cheapest N and M for a ratio of `WANTED`, or None where no signal shows."""
@@ -109,8 +118,17 @@ class Noise:
             return Noise(0.0, 1.0, 0.0, n, m, largest)
         return Noise(1.0, n / alone, max(m * (1 / both - 1 / alone), 0.0), n, m, largest)
 
-    def sentence(self) -> str:
-        """Say it in words."""
+    def sentence(self, effective: float = math.inf) -> str:
+        """Say it in words; `effective` is the effective batch, a small one of which spoils the ratio."""
+        if effective >= FEW_EFFECTIVE:
+            return self._in_words()
+        return (
+            f"{self._in_words()} That ratio alone misleads while the effective batch is {effective:.2g}, below "
+            f"{FEW_EFFECTIVE}: few rows have all the weight, and agree with themselves. Raise the objective's fraction "
+            "or strength first."
+        )
+
+    def _in_words(self) -> str:
         n, m = f"{self.num_rows:,.0f}", f"{self.num_trusted:,.0f}"
         seen = f"N = {n} rows and M = {m} trusted rows"
         found = self.wanted()
@@ -222,6 +240,15 @@ def noise_of(
     u = max(float((g_d**2).sum()) - noise[1] / looked, 0.0) / 4 * num_trusted
     signal = float((g**2).sum()) - v / looked - u / num_trusted
     return Noise(signal, v, u, count, float(num_trusted), processes.max(w_all.max()) / total)
+
+
+def drawn_rows(wanted: int, count: int, steps: int) -> float:
+    """Return the trusted rows that are worth as much as `steps` draws of `wanted` out of `count` without replacement.
+
+    The mean over a draw has the variance U (1/wanted - 1/count) beside that of all rows, U / count; draws average the
+    former and not the latter.
+    """
+    return 1 / ((1 / wanted - 1 / count) / steps + 1 / count)
 
 
 def spread_out(count: int, most: int) -> Tensor:

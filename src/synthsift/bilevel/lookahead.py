@@ -22,12 +22,18 @@ from synthsift.bilevel.backends import (
     random_state,
     same_random_numbers,
 )
-from synthsift.bilevel.ghost import Ghost, Tape, agree, why_not
+from synthsift.bilevel.ghost import ALIKE, Ghost, why_not
 from synthsift.bilevel.lowrank import Direction, dense
 from synthsift.bilevel.rowlosses import RowLosses, has_batch_statistics, scoring_mode
 from synthsift.bilevel.schedule import RowSource
 from synthsift.bilevel.scores import Parameters
+from synthsift.bilevel.tape import Tape
 from synthsift.records import DataError
+
+APART = (
+    "batch norm mixes the rows of the step, so its own rows are scored by ghost products of a second pass with frozen "
+    "statistics, as fresh ones are"
+)
 
 
 @dataclass
@@ -41,6 +47,15 @@ class Part:
     mixed: bool  # precision; losses then have fewer digits than the parameters
     losses: Tensor | None = None
     coefficients: Tensor | None = None
+    passed: bool = False  # by a backward
+
+    def watch(self, loss: Tensor) -> None:
+        """Note when the backward of the part's weighted loss comes by."""
+
+        def note(_: Tensor) -> None:
+            self.passed = True
+
+        loss.register_hook(note)
 
 
 class LookAhead:
@@ -69,6 +84,7 @@ class LookAhead:
             raise DataError("the optimizer holds none of the model's trainable parameters; make it from this model")
         self.stale: Parameters | None = None
         self.clear()
+        self.expected = self.unread = False
         self.optimizer.register_step_pre_hook(self._before)
         self.optimizer.register_step_post_hook(self._after)
 
@@ -86,6 +102,7 @@ class LookAhead:
         self._old: Parameters | None = None
         self._entries: dict[str, updates.GroupBefore] | None = None
         self._factors: dict[str, Tensor | float] = {}
+        self.expected = self.unread = False  # a step of the optimizer; the step that came and that nobody has read
 
     def follow(self, rows: Tensor, batch: Any, *, own: bool) -> Part:
         """Get ready for a forward and backward on a batch; `own`: its rows will be scored."""
@@ -102,6 +119,9 @@ class LookAhead:
             return Tape(self.of, only=last_linear(self.of.model, self.of.trainable)[1])
         if not isinstance(ghost, Ghost) or ghost.fallback is not None:
             return None
+        if any(has_batch_statistics(m) and (m.training or m.running_mean is None) for m in self.of.model.modules()):
+            self.backend.notices.say(APART)
+            return None
         if (reason := why_not(self.of)) is not None:
             ghost.give_up(reason)
             return None
@@ -109,6 +129,7 @@ class LookAhead:
 
     def _before(self, *_: Any) -> None:
         """Keep what the optimizer is about to overwrite."""
+        self.unread = self.expected
         if not self.parts:
             return
         self._entries = updates.before_step(self.optimizer, self.of.names)
@@ -126,6 +147,11 @@ class LookAhead:
     def stepped(self) -> bool:
         """Whether the optimizer has stepped since `follow`."""
         return self._entries is not None
+
+    def drop_unpassed(self) -> bool:
+        """Forget parts whose loss no backward has passed; return whether any is left."""
+        self.parts = [part for part in self.parts if part.passed]
+        return bool(self.parts)
 
     @property
     def takes_factors(self) -> bool:
@@ -164,9 +190,11 @@ class LookAhead:
             )  # ghost products failed late: this step is lost, not the next
         by_batch = any(has_batch_statistics(m) and m.training for m in self.of.model.modules())
         known = None if by_batch or part.mixed else part.losses
+        takes_thin = isinstance(self.backend, Ghost) and self.backend.fallback is None
+        given: Any = direction if takes_thin else dense(direction)
         with scoring_mode(self.of.model, everything=False):
             return same_random_numbers(
-                part.random, lambda: self.backend(self.of, self._old or {}, dense(direction), part.batch, known)
+                part.random, lambda: self.backend(self.of, self._old or {}, given, part.batch, known).detach()
             )
 
     def _by_tape(self, part: Part, direction: Direction) -> Tensor | str:
@@ -175,12 +203,27 @@ class LookAhead:
         found = part.tape.scores(direction, len(part.rows))
         if isinstance(found, str):
             return found
-        if isinstance(self.backend, Ghost) and not self.backend.verified:
-            if not agree(found, part.tape.gradients, dense(direction), part.tape.dtypes):
-                return "the check on the first batch failed, so a parameter acts outside the layers that were followed"
-            self.backend.verified = True
         c = part.coefficients.to(found.dtype)
-        return torch.where(c != 0, found / torch.where(c != 0, c, 1.0), torch.zeros_like(found))
+        scores = torch.where(c != 0, found / torch.where(c != 0, c, 1.0), torch.zeros_like(found))
+        if isinstance(self.backend, Ghost) and not self.backend.verified:
+            gradients, dtypes = part.tape.gradients, part.tape.dtypes
+            reason = self.backend.check(self.of, dense(direction), part.batch, found, gradients, dtypes)
+            if reason is not None and not self._agrees_alone(part, direction, scores):
+                return reason
+            self.backend.verified = True
+        return scores
+
+    def _agrees_alone(self, part: Part, direction: Direction, scores: Tensor) -> bool:
+        """Compare with a pass of the batch without the step's other terms, which passes the check by itself."""
+        alone = Ghost()
+        with scoring_mode(self.of.model, everything=False):
+            right = same_random_numbers(
+                part.random, lambda: alone(self.of, self._old or {}, direction, part.batch).to(scores.dtype)
+            )
+        tolerance = ALIKE.get(scores.dtype, 0.2) if not part.mixed else 0.2
+        counts = part.coefficients != 0
+        is_same = (scores - right)[counts].norm() <= tolerance * right[counts].norm()
+        return alone.verified and bool(is_same)
 
     def other_scores(self, direction: Direction, source: RowSource, rows: Tensor, chunk: int) -> Tensor:
         """Return the scores (n,) of any rows at the parameters before the step, a chunk in memory at a time."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from synthsift.bilevel.ghost import Ghost
@@ -11,10 +12,12 @@ from synthsift.records import Outcome
 if TYPE_CHECKING:
     from synthsift.bilevel.reweighter import Reweighter
 
+FEW_UPDATES = 20  # steps of the selector's optimizer, at its default rate .1 of a log-weight at most
+
 
 def summarize(reweighter: Reweighter) -> list[str]:
     """Return sentences on concentration, noise and what to change, and the notices."""
-    columns, said = reweighter.selector.history.columns, []
+    columns, said = reweighter.selector.history.columns, _progress(reweighter)
     if columns.get("effective_batch"):
         said.append(
             f"Effective batch {columns['effective_batch'][-1]:,.0f} ({columns['effective_fraction'][-1]:.0%} of the "
@@ -22,8 +25,29 @@ def summarize(reweighter: Reweighter) -> list[str]:
         )
     if reweighter.noise is not None:
         said.append(f"The largest share of a row is {reweighter.noise.largest_share:.2%}.")
-        said.append(reweighter.noise.sentence())
+        effective = columns["effective_batch"][-1] if columns.get("effective_batch") else math.inf
+        said.append(reweighter.noise.sentence(effective))
     return [*said, *(f"Note: {notice}." for notice in reweighter.notices.said)]
+
+
+def _progress(reweighter: Reweighter) -> list[str]:
+    """How often the selector has learned, and why it may not have."""
+    if reweighter.l2r:
+        return []
+    schedule, updates = reweighter.schedule, reweighter.selector.updates
+    plural = "step" if updates == 1 else "steps"
+    said = [
+        f"The selector took {updates:,} {plural} in {reweighter.time:,} of the learner; {reweighter.waiting_rows:,} "
+        f"scored rows wait for the next, which takes least_rows={schedule.least_rows:,}."
+    ]
+    if updates >= FEW_UPDATES or reweighter.selector.frozen:
+        return said
+    learned = "nothing, so all weights are as they were at the start" if not updates else "next to nothing"
+    if reweighter.time <= schedule.warmup:
+        cure = f"the warm-up of {schedule.warmup:,} steps is as long as the training; set a shorter one"
+    else:
+        cure = "train longer, or lower least_rows, warmup or every"
+    return [*said, f"Warning: the selector has learned {learned}: {cure}."]
 
 
 def state_of(reweighter: Reweighter) -> dict[str, Any]:

@@ -26,8 +26,9 @@ from torch import Tensor, nn
 from synthsift.bilevel.backends import ScoreBackend
 from synthsift.bilevel.controls import LearnToReweight, Objective
 from synthsift.bilevel.ghost import Ghost
+from synthsift.bilevel.given import check_kinds, check_pool, make_selector
 from synthsift.bilevel.judging import Judge
-from synthsift.bilevel.live import Noise, measure
+from synthsift.bilevel.live import Noise, drawn_rows, measure
 from synthsift.bilevel.lookahead import LookAhead
 from synthsift.bilevel.lowrank import dense
 from synthsift.bilevel.progress import restore, state_of, summarize
@@ -95,6 +96,7 @@ class Reweighter:
         seeds: Any = 0,
         group: Any = None,
     ) -> None:
+        check_kinds(objective, scores, schedule)
         self.wrapped, self.loss_of = model, CrossEntropy() if loss is None else loss
         self.of = RowLosses(model, self.loss_of)
         self.schedule, seeds = schedule or Schedule(), as_seeds(seeds)
@@ -103,11 +105,7 @@ class Reweighter:
         self.backend.notices = self.notices
         self.ahead = LookAhead(self.of, optimizer, self.backend, pullback)
         self.l2r = objective if isinstance(objective, LearnToReweight) else None
-        if isinstance(features, Selector) and objective is not None and not self.l2r:
-            raise DataError("objective is given beside a Selector, which has its own; set it there")
-        self.selector = (
-            features if isinstance(features, Selector) else self._selector(features, objective, seeds, group)
-        )
+        self.selector = make_selector(features, objective, self.of, seeds, group)
         self.processes = self.selector.processes
         self.trusted = as_source(trusted, "trusted")
         self.judge = Judge(self.of, self._outer, self.trusted)
@@ -117,29 +115,11 @@ class Reweighter:
             self.notices.say(f"{len(self.judges)} trusted rows judge, fewer than trusted_rows={wanted}: all, each time")
         self.pool = None if pool is None else as_source(pool, "pool")
         if self.schedule.batch == "fresh":
-            self._check_pool()
+            check_pool(self.pool, self.selector, self.schedule, self.notices)
         self.generator = seeds.torch("reweighter")
         self.replay, self.keeper = Replay(self.schedule.replay), Keeper(self.schedule.patience)
         self.time, self.lost, self.waiting_rows, self.outcome = 0, 0, 0, Outcome.converged
         self.noise: Noise | None = None
-
-    def _selector(self, features: Any, objective: Any, seeds: Any, group: Any) -> Selector:
-        """A selector where the learner is; float32 beside a learner in 16 bits."""
-        first = next(iter(self.of.trainable.values()))
-        dtype = torch.float64 if first.dtype == torch.float64 else torch.float32
-        goal = None if self.l2r else objective
-        return Selector(features, goal, dtype=dtype, device=first.device, seeds=seeds, group=group)
-
-    def _check_pool(self) -> None:
-        count = 0 if self.pool is None else self.pool.count
-        if count != self.selector.count:
-            raise DataError(
-                f"fresh batches come from the {self.selector.count} rows that features describe; pool has {count}: "
-                "pass these rows as pool="
-            )
-        if count < self.schedule.fresh_rows:
-            wanted = self.schedule.fresh_rows
-            self.notices.say(f"the pool has {count} rows, fewer than fresh_rows={wanted}: all are used")
 
     def loss(self, rows: Any, batch: Any, *, within: Any = None) -> Tensor:
         """Return the weighted loss of a batch, to be differentiated by the caller.
@@ -156,7 +136,8 @@ class Reweighter:
         Raises
         ------
         DataError
-            If rows and batch do not fit, or the loss is not one finite number a row.
+            If rows and batch do not fit, the loss is not one finite number a row, or `step` was forgotten after ten
+            steps of the optimizer.
         """
         rows = checked_rows(rows, self.selector.count)
         if self.l2r:
@@ -166,12 +147,22 @@ class Reweighter:
         if not self._warming and not self.selector.objective.normalized:
             total = torch.ones_like(total)
         coefficients = self.processes.count * w / self.processes.sum(total.sum())  # DDP divides by the count
+        if self.ahead.unread and torch.is_grad_enabled():
+            self.ahead.clear()
+            self._lose("step() was not called after the optimizer's step")
         part = self.ahead.follow(rows, batch, own=self.schedule.batch == "own") if self._due else None
-        losses = check_losses(self.loss_of(self.wrapped, batch), len(rows))
+        self.ahead.expected |= torch.is_grad_enabled() and not self.selector.frozen
+        try:
+            losses = check_losses(self.loss_of(self.wrapped, batch), len(rows))
+        finally:
+            if part is not None and part.tape is not None:
+                part.tape.hold()  # a second term of the step's loss has other rows
         coefficients = coefficients.to(losses.device)
+        loss = (coefficients.to(losses.dtype) * losses).sum()
         if part is not None:
             part.losses, part.coefficients = losses.detach(), coefficients
-        return (coefficients.to(losses.dtype) * losses).sum()
+            part.watch(loss)
+        return loss
 
     @property
     def _warming(self) -> bool:
@@ -213,12 +204,14 @@ class Reweighter:
         Raises
         ------
         DataError
-            If the selector's gradient is exactly zero, or ten meta-steps in a row came to nothing.
+            If the selector's gradient is zero, or ten meta-steps in a row came to nothing.
         """
         self.ahead.close()
         try:
             if self.ahead.parts and not self.ahead.stepped:
                 self._lose("the optimizer took no step between loss() and step()")
+            elif self.ahead.parts and not self.ahead.drop_unpassed():
+                self._lose("no backward passed the loss that loss() returned")
             elif self.ahead.parts:
                 self._meta_step()
         finally:
@@ -249,11 +242,15 @@ class Reweighter:
         if self.waiting_rows < self.schedule.least_rows:
             return
         self.waiting_rows = 0
+        steps = self.replay.steps
         numbers = self.selector.update(*self.replay.take())
         if numbers is None:
             self._lose("the gradient of the selector was not finite", Outcome.nonfinite)
             return
         self.lost = 0
+        if self.noise is not None and "effective_batch" in numbers:
+            total = round(numbers["effective_batch"] / numbers["effective_fraction"])
+            self.noise = self.noise.pooled(total, drawn_rows(len(places), len(self.judges), steps))
         self.selector.history.append(self.time, numbers | ({} if self.noise is None else self.noise.numbers()))
         self._look_at_held()
 

@@ -73,7 +73,10 @@ class WeightedDistributedSampler(Sampler[int]):
         if not 0 <= self.rank < self.count:
             raise DataError(f"rank is {self.rank} of {self.count} processes; ranks run from 0 to count - 1")
         self.replacement, self.drop_last, self.seed = replacement, drop_last, seed
-        self.epoch, self.place, self._num_rows = 0, 0, num_rows
+        if num_rows is not None and not isinstance(num_rows, int | np.integer):
+            raise DataError(f"num_rows is {num_rows!r}; needed is a whole number of draws an epoch")
+        self.epoch, self.place, self._num_rows = 0, 0, None if num_rows is None else int(num_rows)
+        self._start = 0  # place where the next reading begins; not 0 after `load_state_dict` alone
         self._pending: np.ndarray | None = None
         self.weights = self._checked(weights)
 
@@ -116,16 +119,22 @@ class WeightedDistributedSampler(Sampler[int]):
         return np.resize(order, total) if total > len(order) else order[:total]
 
     def __iter__(self) -> Iterator[int]:
-        """Hand out this process's places, from where the epoch stands; at its end the next epoch begins."""
+        """Hand out this process's places of the epoch, once from where a loaded state stood; then the next one begins.
+
+        A reading that was given up (a look at the first row) leaves no trace: the next one has the whole epoch.
+        """
+        start, self._start = self._start, 0
         mine = self.global_order()[self.rank :: self.count]
-        while self.place < len(mine):
-            self.place += 1
-            yield int(mine[self.place - 1])
+        for place in range(start, len(mine)):
+            self.place = place + 1
+            yield int(mine[place])
         self.set_epoch(self.epoch + 1)
 
     def set_epoch(self, epoch: int) -> None:
-        """Start the epoch of this number, with the weights last set."""
-        self.epoch, self.place = epoch, 0
+        """Start the epoch of this number, with the weights last set; in the epoch it stands in, the place is kept."""
+        if epoch == self.epoch:
+            return
+        self.epoch, self.place, self._start = epoch, 0, 0
         if self._pending is not None:
             self.weights, self._pending = self._pending, None
 
@@ -156,12 +165,42 @@ class WeightedDistributedSampler(Sampler[int]):
         return {
             "epoch": self.epoch,
             "place": max(self.place - unread, 0),
+            "order": self._order(),
             "weights": self.weights.copy(),
             "pending": None if self._pending is None else self._pending.copy(),
         }
 
+    def _order(self) -> dict[str, int]:
+        """What the global order follows from beside the weights, and the processes that share it."""
+        wanted = 0 if self._num_rows is None else self._num_rows
+        fixed = {"seed": self.seed, "rows": len(self.weights), "num_rows": wanted, "replacement": int(self.replacement)}
+        return fixed | {"count": self.count}
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where `state_dict` was taken; the number of processes must be the same in the middle of an epoch."""
-        self.epoch, self.place = int(state["epoch"]), int(state["place"])
+        """Go on where `state_dict` was taken, with as many processes or with another number of them.
+
+        The global order is the same for any number, so what k processes have read is what other ones go on from.
+
+        Raises
+        ------
+        DataError
+            If the state is that of another order (seed, rows, num_rows, replacement), or so many rows are read that
+            these processes cannot have read equally many.
+        """
+        was, now = dict(state.get("order", {})), self._order()
+        other = [f"{name}={was.get(name)} instead of {now[name]}" for name in now if was.get(name) != now[name]]
+        other = [one for one in other if not one.startswith("count=") or "count" not in was]
+        if other:
+            raise DataError(
+                f"the state belongs to another sampler, with {', '.join(other)}; make it with the same ones"
+            )
+        read = int(state["place"]) * int(was["count"])  # by all processes together
+        if read % self.count:
+            raise DataError(
+                f"{read} rows were read by {was['count']} processes, which {self.count} cannot have read equally; go "
+                "on with a divisor of them, or save at the end of an epoch"
+            )
+        self.epoch, self.place = int(state["epoch"]), read // self.count
+        self._start = self.place
         self.weights = self._checked(state["weights"])
         self._pending = None if state["pending"] is None else self._checked(state["pending"])

@@ -182,6 +182,11 @@ class Replay:
     waiting: list[tuple[Tensor, Tensor]] = field(default_factory=list)
     kept: list[tuple[Tensor, Tensor]] = field(default_factory=list)
 
+    @property
+    def steps(self) -> int:
+        """Steps of the learner whose scores the next step of the selector rests on."""
+        return len(self.waiting) * (1 + len(self.kept))
+
     def add(self, rows: Tensor, scores: Tensor) -> None:
         """Let the scores of a step of the learner wait."""
         self.waiting.append((rows, scores))

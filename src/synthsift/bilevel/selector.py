@@ -10,6 +10,7 @@ several GPUs for a batch of 1,024).
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ from synthsift.records import DataError
 from synthsift.seeds import Seeds
 
 ROWS_AT_ONCE = 2048  # of the small network
+# spread of scores, relative to their size, that is nothing but rounding: of their sums, or of the scores themselves
+EVEN = {torch.float64: 3e-8, torch.float32: 1e-6}
 
 
 class ValueNet(MetaNet):
@@ -160,20 +163,23 @@ class Selector:
         Raises
         ------
         DataError
-            If the gradient is exactly zero, so that nothing can ever be learned. The reason is named.
+            If the gradient is exactly zero, or all scores of all processes are equal to rounding, so that nothing can
+            be learned. The reason is named.
         """
         numbers = self.gradient(rows, scores)
+        spread = numbers.pop("relative_spread", math.inf)
         size = self.size_of_gradient()
         if not np.isfinite(size):
             self.optimizer.zero_grad(set_to_none=True)
             return None
-        if size == 0:
-            raise DataError(f"the gradient of the selector is exactly zero: {self._why_zero(rows, scores)}")
+        is_even = spread <= EVEN.get(scores.dtype, EVEN[torch.float32])
+        if size == 0 or is_even:
+            raise DataError(f"the gradient of the selector is zero: {self._why_zero(rows, scores, is_even)}")
         self.optimizer.step()
         self.updates += 1
         return numbers
 
-    def _why_zero(self, rows: Tensor, scores: Tensor) -> str:
+    def _why_zero(self, rows: Tensor, scores: Tensor, is_even: bool) -> str:
         if len(rows) * self.processes.count < 2:
             return "the batch has one row, which always has all the weight; use batches of at least two rows"
         if not scores.any():
@@ -181,8 +187,8 @@ class Selector:
                 "all scores are zero, so no row moves the learner in a way that trusted rows notice. Is the trusted "
                 "loss connected to the trained parameters, and does the optimizer hold them?"
             )
-        if bool((scores == scores[0]).all()):
-            return "all scores are equal; is the loss the same number for every row?"
+        if is_even:
+            return "all scores are equal, to rounding; is the loss the same number for every row?"
         if bool((self.features[rows.to(self.device)] == self.features[int(rows[0])]).all()):
             return "all rows of the batch have the same features, so they cannot be told apart; add features"
         return "the network does not answer to its parameters; does it run under no_grad, or is its output constant?"
@@ -219,7 +225,10 @@ def _standardized(values: np.ndarray) -> np.ndarray:
 
 
 def _checked(features: np.ndarray | Tensor) -> np.ndarray:
-    values = np.asarray(features.detach().cpu() if isinstance(features, Tensor) else features, dtype=np.float64)
+    try:
+        values = np.asarray(features.detach().cpu() if isinstance(features, Tensor) else features, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"features are no numbers ({error}); encode texts and categories as numbers first") from error
     if values.ndim != 2 or not values.size:
         raise DataError(f"features have shape {values.shape}; needed is one line of numbers a row, (rows, k)")
     bad = np.argwhere(~np.isfinite(values))

@@ -5,17 +5,23 @@
     trainer.train()
     weights = trainer.reweighter.weights()
 
+Checkpoints of the trainer hold the reweighter's state, too (``reweighter.safetensors``, or one file for each of several
+processes, whose waiting rows differ), and ``train(resume_from_checkpoint=...)`` goes on from it.
+
 Rows carry their place in `features` as ``row``; set ``remove_unused_columns=False`` so that it is not dropped.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from synthsift.bilevel.checkpoint import load, save
+from synthsift.bilevel.processes import Processes
 from synthsift.bilevel.reweighter import Reweighter
 from synthsift.bilevel.schedule import RowSource
 from synthsift.records import DataError
@@ -59,7 +65,8 @@ def reweighting_trainer(features: Any, trusted: Any, *, trainer: type | None = N
     Raises
     ------
     DataError
-        If transformers is not there, or, from the trainer, if rows do not say their place or gradients are accumulated.
+        If transformers is not there, or, from the trainer, if rows do not say their place, gradients are accumulated,
+        or a checkpoint to resume from holds no state of a reweighter.
     """
     base = trainer if trainer is not None else _transformers_trainer()
 
@@ -67,6 +74,7 @@ def reweighting_trainer(features: Any, trusted: Any, *, trainer: type | None = N
         """A Trainer whose training loss is weighted; evaluation is left alone."""
 
         reweighter: Reweighter | None = None
+        _state_to_load: Path | None = None
 
         def compute_loss(self, model: nn.Module, inputs: Any, *args: Any, **kwargs: Any) -> Any:
             """Return the weighted loss of a training batch."""
@@ -83,8 +91,30 @@ def reweighting_trainer(features: Any, trusted: Any, *, trainer: type | None = N
                 raise DataError("weights are normalized over a step; set gradient_accumulation_steps=1")
             if self.reweighter is None:
                 self.reweighter = self._make_reweighter(model)
+            if self._state_to_load is not None:
+                load(self._state_to_load, reweighter=self.reweighter)
+                self._state_to_load = None
             loss = self.reweighter.loss(rows, inputs)
             return (loss, {"loss": loss}) if _wants_outputs(args, kwargs) else loss
+
+        def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+            """Save the reweighter's state where the optimizer's is saved."""
+            super()._save_optimizer_and_scheduler(output_dir)
+            if self.reweighter is not None:
+                save(_state_file(output_dir, self.reweighter.processes), reweighter=self.reweighter)
+
+        def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+            """Load the optimizer's state, and remember where the reweighter's is: it is made at the first batch."""
+            super()._load_optimizer_and_scheduler(checkpoint)
+            if checkpoint is None:
+                return
+            path = _state_file(checkpoint, Processes(settings.get("group")))
+            if not path.is_file():
+                raise DataError(
+                    f"{checkpoint} holds no {path.name}, so the selector would start anew beside a trained learner; "
+                    "resume from a checkpoint that this trainer saved, with as many processes and save_only_model=False"
+                )
+            self._state_to_load = path
 
         def _make_reweighter(self, model: nn.Module) -> Reweighter:
             device = next(model.parameters()).device
@@ -96,6 +126,12 @@ def reweighting_trainer(features: Any, trusted: Any, *, trainer: type | None = N
             return made
 
     return ReweightingTrainer
+
+
+def _state_file(folder: str, processes: Processes) -> Path:
+    return Path(folder) / (
+        f"reweighter-{processes.rank}.safetensors" if processes.several else "reweighter.safetensors"
+    )
 
 
 def _wants_outputs(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

@@ -43,12 +43,12 @@ def check_optimizer(optimizer: Any) -> None:
     Raises
     ------
     DataError
-        If it is neither SGD nor Adam nor AdamW of ``torch.optim``.
+        If it is neither SGD nor Adam nor AdamW of ``torch.optim`` itself.
     """
-    if not isinstance(optimizer, torch.optim.SGD | torch.optim.Adam):  # AdamW is an Adam
+    if type(optimizer) not in (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW):  # a subclass may step otherwise
         raise DataError(
             f"the optimizer is a {type(optimizer).__name__}; the meta-gradient is known through SGD, Adam and AdamW of "
-            "torch.optim. Use one of them, or pass pullback=, a function from Gamma to J^T Gamma (dict to dict)"
+            "torch.optim itself. Use one of them, or pass pullback=, a function from Gamma to J^T Gamma (dict to dict)"
         )
 
 

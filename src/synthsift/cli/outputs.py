@@ -247,9 +247,12 @@ def _diagnostics(finished: Finished) -> dict[str, Any]:
         "learned_outcome": learned.outcome.value,
     }
     if len(learned.history.get("gsnr", ())):
-        numbers["noise"] = Noise.of_history(learned.history).sentence()
+        noise = Noise.of_history(learned.history)
+        numbers["noise"] = noise.sentence(float(learned.history["effective_batch"][-1]))
+        numbers |= noise.numbers()  # those that the sentence speaks of, not those of the last step alone
     last = {name: values[-1] for name, values in learned.history.items() if len(values) and name not in numbers}
-    return numbers | {name: float(value) for name, value in last.items() if np.isfinite(value)}
+    numbers |= {name: float(value) for name, value in last.items()}
+    return {name: value for name, value in numbers.items() if not isinstance(value, float) or np.isfinite(value)}
 
 
 def _importance(settings: RunSettings, finished: Finished) -> tuple[Importance, ...]:

@@ -1,0 +1,193 @@
+"""What a forward and a backward leave at the layers with linear parameters: inputs, output gradients, their products.
+
+The output of such a layer is out = A(x) w. A `Tape` notes x and delta_i = d l_i / d out_i of every call; with a
+direction d_w in the place of the parameters the layer's part of row i's score is <delta_i, A(x_i) d_w>.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as fn
+
+from synthsift.bilevel.lowrank import Direction, LowRank
+from synthsift.bilevel.rowlosses import RowLosses
+from synthsift.bilevel.scores import Parameters
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.modules.batchnorm._BatchNorm)
+SUPPORTED = (nn.Linear, *CONVOLUTIONS, *NORMS, nn.Embedding)
+
+
+@dataclass(eq=False)
+class Call:
+    """One call of a layer: its input, and the gradient at its output once the backward has passed it."""
+
+    module: nn.Module
+    name: str
+    owns: dict[str, str]  # "weight" and "bias" -> names of trainable parameters
+    x: Tensor | None
+    version: int
+    shape: torch.Size
+    delta: Tensor | None = None
+    products: Tensor | None = None
+
+    def products_with(self, direction: Direction) -> Tensor:
+        """Return <delta_i, A(x_i) d> of every row (n,)."""
+        assert self.x is not None and self.delta is not None
+        moved = with_parameters(self.module, self.x, direction, self.owns)
+        is_own = moved.dtype == self.delta.dtype and _is_dense(moved) and not isinstance(self.module, nn.Embedding)
+        product = moved.mul_(self.delta) if is_own else self.delta * moved.to(self.delta.dtype)  # no third array
+        wide = product.dtype if product.dtype == torch.float64 else torch.float32
+        return product.flatten(1).sum(dim=1, dtype=wide)
+
+
+def _is_dense(values: Tensor) -> bool:
+    """Every number has a place of its own, in the usual order or with channels last."""
+    return values.is_contiguous() or (values.ndim == 4 and values.is_contiguous(memory_format=torch.channels_last))
+
+
+class Tape:
+    """Hooks on the layers of a model that note inputs until `hold`, and gradients of these calls until `close`.
+
+    Parameters
+    ----------
+    of : RowLosses
+        Whose trainable parameters are followed.
+    direction : dict of Tensor, optional
+        If known, products are taken as the backward passes and nothing is kept (stale Gamma).
+    cut : bool
+        Start the graph at the layers' outputs; for a forward whose parameters carry none.
+    verify : bool
+        Note the parameters' gradients, too.
+    only : nn.Module, optional
+        Follow this layer alone.
+    """
+
+    def __init__(
+        self,
+        of: RowLosses,
+        direction: Direction | None = None,
+        *,
+        cut: bool = False,
+        verify: bool = False,
+        only: nn.Module | None = None,
+    ) -> None:
+        self.calls: list[Call] = []
+        self.roots: list[Tensor] = []
+        self.gradients: Parameters = {}
+        self.dtypes: set[torch.dtype] = set()  # of the output gradients: the step's arithmetic, mixed or not
+        self.direction, self.cut = direction, cut
+        self._handles: list[Any] = []
+        self._forwards: list[Any] = []
+        for name, module in of.model.named_modules():
+            if only is not None and module is not only:
+                continue
+            if isinstance(module, SUPPORTED) and (owns := own_parameters(module, of)):
+                self._forwards.append(module.register_forward_hook(self._noting(name, owns)))
+        if verify:
+            self._handles += [p.register_hook(self._adding(name)) for name, p in of.trainable.items()]
+
+    def hold(self) -> None:
+        """The forward that is followed is over: other calls of the model in the same step are none of its rows."""
+        for handle in self._forwards:
+            handle.remove()
+        self._forwards = []
+
+    def close(self) -> None:
+        """Take all hooks off; what was noted stays."""
+        self.hold()
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+
+    def _adding(self, name: str) -> Any:
+        def add(gradient: Tensor) -> None:
+            self.gradients[name] = self.gradients[name] + gradient if name in self.gradients else gradient.clone()
+
+        return add
+
+    def _noting(self, name: str, owns: dict[str, str]) -> Any:
+        def note(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor | None:
+            if not torch.is_grad_enabled():
+                return None
+            changed = None
+            if self.cut and not output.requires_grad:
+                # adding a zero makes the output a node of the graph that later layers may change in place
+                root = torch.zeros((), dtype=output.dtype, device=output.device, requires_grad=True)
+                self.roots.append(root)
+                output = changed = output + root
+            if output.requires_grad:
+                x = inputs[0].detach()
+                call = Call(module, name, owns, x, x._version, output.shape)
+                self.calls.append(call)
+                output.register_hook(self._receiving(call))
+            return changed
+
+        return note
+
+    def _receiving(self, call: Call) -> Any:
+        def receive(delta: Tensor) -> None:
+            self.dtypes.add(delta.dtype)
+            call.delta = delta.detach() if call.delta is None else call.delta + delta.detach()
+            if self.direction is not None:
+                with torch.no_grad():
+                    call.products = call.products_with(self.direction)
+                call.x = call.delta = None
+
+        return receive
+
+    def scores(self, direction: Direction, count: int) -> Tensor | str:
+        """Return sum over layers of <delta_i, A(x_i) d> (n,), or why it cannot be had."""
+        total: Tensor | None = None
+        for call in self.calls:
+            if call.delta is None and call.products is None:
+                continue  # a forward that no backward followed
+            if not call.shape or call.shape[0] != count:
+                return f"the output of layer {call.name!r} has shape {tuple(call.shape)}, not one entry a row"
+            if call.x is not None and call.x._version != call.version:
+                return f"the input of layer {call.name!r} was changed in place"
+            with torch.no_grad():
+                part = call.products if call.products is not None else call.products_with(direction)
+            total = part if total is None else total + part
+        return total if total is not None else "no layer with linear parameters was passed by the backward"
+
+
+def own_parameters(module: nn.Module, of: RowLosses) -> dict[str, str]:
+    """Return a module's own trainable parameters under the names they have in the model; tied ones share a name."""
+    return {own: of.names[p] for own, p in module.named_parameters(recurse=False) if p in of.names}
+
+
+def with_parameters(module: nn.Module, x: Tensor, direction: Direction, owns: dict[str, str]) -> Tensor:
+    """Return A(x) d: the layer's output with the direction in the place of its parameters."""
+    w = direction.get(owns.get("weight", ""))
+    b = cast(Tensor | None, direction.get(owns.get("bias", "")))
+    as_input = x.is_floating_point() and not torch.is_autocast_enabled(x.device.type)
+    b = b.to(x.dtype) if b is not None and as_input else b
+    if isinstance(w, LowRank):  # of a linear layer
+        moved = (w.to(x.dtype) if as_input else w).applied(x)
+        return moved if b is None else moved + b
+    own = module.weight
+    if w is None and isinstance(own, Tensor):  # frozen, or without a gradient in this step
+        w = torch.zeros_like(own)
+    assert w is not None
+    w = w.to(x.dtype) if as_input else w
+    match module:
+        case nn.Linear():
+            return fn.linear(x, w, b)
+        case nn.LayerNorm():
+            return fn.layer_norm(x, module.normalized_shape, w, b, module.eps)
+        case nn.RMSNorm():
+            return fn.rms_norm(x, module.normalized_shape, w, module.eps)
+        case nn.GroupNorm():
+            return fn.group_norm(x, module.num_groups, w, b, module.eps)
+        case nn.Embedding():
+            rows = fn.embedding(x, w)
+            return rows if module.padding_idx is None else rows * (x != module.padding_idx)[..., None]
+        case nn.modules.batchnorm._BatchNorm():
+            return fn.batch_norm(x, module.running_mean, module.running_var, w, b, False, 0.0, module.eps)
+        case _:
+            return module._conv_forward(x, w, b)  # type: ignore[operator]  # knows the padding modes
