@@ -40,8 +40,8 @@ def doubted_sources(verdict: Mapping[str, Any], findings: Sequence[Mapping[str, 
 
     A source is called harmful only where two things are shown: its labels are contradicted more often than those of
     real rows, with the whole interval (SS150), and all rows unweighted are worse than the real rows alone or than the
-    verdict's policy, with the whole interval. Otherwise it is one to look at; so are all where several are doubted, since
-    the harm of all rows together does not tell whose it is.
+    verdict's policy, with the whole interval. Otherwise it is one to look at; so are all where several are doubted,
+    since the harm of all rows together does not tell whose it is.
 
     Parameters
     ----------
