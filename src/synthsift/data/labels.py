@@ -88,7 +88,7 @@ def _is_exact(column: Column) -> bool:
 
 
 def _are_spelled_apart(part: Part) -> bool:
-    """Tell whether class folders that lie side by side are one number, as 01 and 1 are: they are classes of their own."""
+    """Tell whether class folders side by side are one number, as 01 and 1 are: they are classes of their own."""
     names = set() if part.raw.folder is None else set(part.raw.folder.labels)
     return len({float(name) for name in names}) < len(names)
 
