@@ -21,7 +21,7 @@ from synthsift.numerics.thumbnails import thumbnails
 
 NEAR_COPY = 0.02  # of the median distance between neighboring real rows
 WIDER = 10.0  # times that distance, at which closeness by chance is counted
-LOOK_ALIKE = 0.12  # the same for thumbnails: altered copies lie below, other pictures above .19 (docs/findings.md)
+LOOK_ALIKE = 0.12  # the same for thumbnails: altered copies lie below, others above .15 (docs/findings.md, SS131)
 LOOK_WIDER = 2.0  # pictures have many dimensions: half the distance makes chance far rarer than a tenth
 LEVEL = 1e-3  # of the test that near copies are more frequent than chance makes them
 COARSE = 0.05  # share of real rows with an equal from which on equal content proves nothing
