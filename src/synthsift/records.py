@@ -310,7 +310,8 @@ class Severity(Enum):
 class Finding:
     """Something worth knowing: what was seen, why it matters, what to do. `code` has a section in docs/findings.md.
 
-    `sources` says of each synthetic source that is spoken of, worst first, what was seen of it, in a line.
+    `sources` says of each synthetic source that is spoken of, worst first, what was seen of it, in a line; `files` what
+    is wrong with each file, all of them, where `seen` names the first ones.
     """
 
     code: str
@@ -320,6 +321,7 @@ class Finding:
     why: str
     advice: str
     sources: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"{self.code} {self.severity.name}: {self.title}. {self.seen} {self.why} {self.advice}"

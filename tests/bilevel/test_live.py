@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -99,8 +101,13 @@ def test_words() -> None:
     strong = Noise(0.2, 30.0, 5.0, 1024, 128, 0.01)
     weak = Noise(0.02, 30.0, 20.0, 1024, 128, 0.01)
     hidden = Noise(-0.1, 30.0, 5.0, 64, 8, 0.01)
-    assert "would do for a ratio of 1" in strong.sentence() and "N = 1,024 rows" in strong.sentence()
-    assert "84% of the noise comes from the trusted rows. For a ratio of 1 take about N =" in weak.sentence()
+    assert "from 1,024 rows and 128 trusted rows a step;" in strong.sentence()
+    assert "A ratio of 1 would take about" in strong.sentence() and strong.sentence().endswith("a step, no more.")
+    assert "84 % of the noise comes from the trusted rows. For a ratio of 1 take about" in weak.sentence()
+    clear = replace(strong, rows=1e-3)
+    assert "nearly all of the noise comes from the trusted rows" in clear.sentence()
+    single = Noise(500.0, 5000.0, 1.0, 1024, 128, 0.01)
+    assert "and 1 trusted row a step" in single.sentence()
     assert "No signal shows" in hidden.sentence() and hidden.wanted() is None and hidden.gsnr == 0
     numbers = strong.numbers()
     assert (numbers["rows_wanted"], numbers["trusted_wanted"]) == strong.wanted()

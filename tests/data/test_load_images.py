@@ -15,9 +15,9 @@ from small_files import refuses, write_npz
 from small_images import CLASSES, write_folder
 
 from synthsift.check.copies import test_copies as copies_of_test_rows
-from synthsift.data.folders import is_image_folder, list_images
+from synthsift.data.folders import is_image_folder, list_images, list_sample
 from synthsift.data.load import DataSpec, data_hash, load
-from synthsift.records import Images, Loaded
+from synthsift.records import Images, Loaded, plain_finding
 
 
 def two_folders(folder: Path, **flags: object) -> DataSpec:
@@ -118,6 +118,53 @@ def test_links_are_followed_once(tmp_path: Path) -> None:
     assert codes(loaded) == ["SS124"] and len(loaded.mixture.real) == 22
     assert loaded.mixture.classes == CLASSES
     assert all(name in loaded.findings[0].seen for name in ("again", "lying/back", "lying/gone"))
+
+
+def test_links_to_themselves_are_not_followed(tmp_path: Path) -> None:
+    """As a class folder, as a folder inside one, and as an image."""
+    spec = two_folders(tmp_path)
+    for name in ("all", "lying/loop", "lying/loop.png"):
+        os.symlink(Path(name).name, tmp_path / "real" / name)
+    loaded = load(spec)
+    assert codes(loaded) == ["SS124"] and len(loaded.mixture.real) == 20
+    assert all(name in loaded.findings[0].seen for name in ("real/all", "lying/loop", "lying/loop.png"))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_pipes_are_never_opened(tmp_path: Path) -> None:
+    """Opening one would wait forever; by a link to it as well."""
+    spec = two_folders(tmp_path)
+    os.mkfifo(tmp_path / "real" / "lying" / "pipe.png")
+    os.symlink("pipe.png", tmp_path / "real" / "lying" / "link.png")
+    loaded = load(spec)
+    assert codes(loaded) == ["SS123"] and len(loaded.mixture.real) == 20
+    assert "pipe.png" in loaded.findings[0].seen and "link.png" in loaded.findings[0].seen
+    shutil.copytree(tmp_path / "made" / "lying", tmp_path / "plain")
+    os.mkfifo(tmp_path / "plain" / "pipe.png")
+    listed = list_sample(tmp_path / "plain")
+    assert "pipe.png" in listed.strays and "pipe.png" not in listed.names and listed.names
+
+
+def test_every_damaged_file_is_listed(tmp_path: Path) -> None:
+    spec = two_folders(tmp_path)
+    lost = [tmp_path / "made" / "lying" / f"lost{k}.png" for k in range(7)]
+    for file in lost:
+        file.write_bytes(b"no picture")
+    (finding,) = load(spec).findings
+    assert "and 4 more" in finding.seen and list(plain_finding(finding)["files"]) == [str(file) for file in lost]
+    assert all(finding.files.values())
+
+
+def test_class_folders_01_and_1_are_two_classes(tmp_path: Path) -> None:
+    spec = two_folders(tmp_path)
+    for root in (tmp_path / "real", tmp_path / "made"):
+        for old, new in zip(CLASSES, ("01", "1"), strict=True):
+            (root / old).rename(root / new)
+    mixture = load(spec).mixture
+    assert mixture.classes == ("01", "1") and np.bincount(mixture.real.y).tolist() == [10, 10]
+    (tmp_path / "real" / "01").rename(tmp_path / "real" / "2")
+    (tmp_path / "made" / "01").rename(tmp_path / "made" / "02")  # 02 and 2 do not stand beside each other
+    assert load(spec).mixture.classes == (1, 2)
 
 
 def test_undecodable_images_are_left_out_and_named(tmp_path: Path) -> None:

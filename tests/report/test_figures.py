@@ -9,9 +9,9 @@ from typing import Any
 
 from fake_run import HOSTILE
 
-from synthsift.report.canvas import VARIABLES
+from synthsift.report.canvas import VARIABLES, WIDE
 from synthsift.report.figures import draw_figures
-from synthsift.report.trainplots import main_inputs
+from synthsift.report.trainplots import draw_importance, main_inputs
 
 NAMES = {"comparison", "per_class", "per_group", "kept", "weights", "importance", "history"}
 EMPTY: dict[str, Any] = {
@@ -199,3 +199,15 @@ def test_ticks_of_a_logarithmic_panel_are_numbers() -> None:
     svg = draw_figures({**EMPTY, "history": {"step": [0.0, 10.0], "curves": curves}})["history"]["wide"]
     assert "mathdefault" not in svg and "$" not in svg
     assert ">1000<" in svg and ">10<" in svg
+
+
+def test_ticks_of_the_importance_say_where_they_stand() -> None:
+    """At 2.5 % as well: rounded to 2 % and 8 % they would look unevenly spaced."""
+    rows = [{"name": f"input{k}", "share": share, "direction": 0.5} for k, share in enumerate((0.15, 0.06, 0.02))]
+    figure = draw_importance({"importance": rows}, WIDE)
+    axis = figure.axes[0].xaxis
+    words = [axis.get_major_formatter()(place, 0) for place in axis.get_majorticklocs()]
+    assert len(set(words)) == len(words) >= 3
+    for place, text in zip(axis.get_majorticklocs(), words, strict=True):
+        assert abs(float(text.removesuffix(" %")) - 100 * place) < 1e-9
+    assert axis.get_major_formatter()(0.025, 0) == "2.5 %" and axis.get_major_formatter()(0.1, 0) == "10 %"

@@ -130,7 +130,7 @@ class Noise:
 
     def _in_words(self) -> str:
         n, m = f"{self.num_rows:,.0f}", f"{self.num_trusted:,.0f}"
-        seen = f"N = {n} rows and M = {m} trusted rows"
+        seen = f"{n} rows and {m} trusted rows a step"
         found = self.wanted()
         if found is None:
             return f"No signal shows in the meta-gradient from {seen}: use larger batches, or more telling features."
@@ -139,10 +139,12 @@ class Noise:
         )
         source = "trusted rows" if share > 0.5 else "training rows"
         text = f"The meta-gradient has a signal-to-noise ratio of {self.gsnr:.2g} from {seen}; "
-        text += f"{max(share, 1 - share):.0%} of the noise comes from the {source}. "
+        part = max(share, 1 - share)
+        text += f"{'nearly all' if part >= 0.995 else f'{100 * part:.0f} %'} of the noise comes from the {source}. "
+        rows = f"about {found[0]:,} rows and {found[1]:,} trusted row{'s' * (found[1] != 1)} a step"
         if self.gsnr >= WANTED:
-            return text + f"About N = {found[0]:,} and M = {found[1]:,} would do for a ratio of {WANTED:g}."
-        return text + f"For a ratio of {WANTED:g} take about N = {found[0]:,} and M = {found[1]:,}."
+            return text + f"A ratio of {WANTED:g} would take {rows}, no more."
+        return text + f"For a ratio of {WANTED:g} take {rows}."
 
 
 def measure(selector: Selector, rows: Tensor, halves: tuple[Tensor, Tensor], num_trusted: int) -> Noise:

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from synthsift.numerics.closeness import COARSE, Spacing, has_close, usual_spacing
+from synthsift.numerics.closeness import COARSE, Spacing, has_close, space_of_copies
 from synthsift.numerics.fingerprints import fingerprint_rows, normalize_text
+from synthsift.numerics.thumbnails import thumbnails
 from synthsift.records import Images, Loaded, Table
 from synthsift.represent.encoding import Encoded
 from synthsift.seeds import Seeds
@@ -123,16 +124,19 @@ def all_contents(loaded: Loaded, encoded: Encoded, seeds: Seeds) -> AllContents:
     x = [part.x for part in mixture.parts]
     use_vectors = loaded.embeddings is not None or not _are_texts(mixture.real.x)
     cuts = np.cumsum([0, *map(len, mixture.parts)])
-    vectors = [encoded.rows[a:b] if use_vectors else None for a, b in pairwise(cuts)]
+    rows, spacing = encoded.rows, Spacing(0.0, False)
+    if use_vectors:
+        pictures = [inputs for inputs in x if isinstance(inputs, Images) and len(inputs)]
+        rows, spacing = space_of_copies(encoded.rows, pictures, int(cuts[2]), seeds.numpy("spacing"))
+    vectors = [rows[a:b] if use_vectors else None for a, b in pairwise(cuts)]
     parts = [
         Contents(part.ids, part.source, fingerprints(inputs) if len(part) else np.zeros(0, np.uint64), of_part)
         for part, inputs, of_part in zip(mixture.parts, x, vectors, strict=True)
     ]
-    num_pool = int(cuts[2])
-    spacing = usual_spacing(encoded.rows[:num_pool], seeds.numpy("spacing")) if use_vectors else Spacing(0.0, False)
     held = None
     if test is not None and len(test):
-        held = Contents(test.ids, test.source, fingerprints(test.x), encoded.test if use_vectors else None)
+        seen = thumbnails(test.x) if spacing.looks else encoded.test
+        held = Contents(test.ids, test.source, fingerprints(test.x), seen if use_vectors else None)
     return AllContents(parts[0], parts[1], parts[2], held, spacing)
 
 

@@ -102,7 +102,7 @@ def real_copies(parts: AllContents) -> Finding | None:
     seen = []
     if told:
         seen.append(f"{len(rows):,} synthetic rows equal a real row ({worst(told)}; {examples(synth.ids[rows])})")
-    seen += [f"{near[0]} lie almost on one"] if near else []
+    seen += [f"{near[0]} lie almost on a real row"] if near else []
     return Finding(
         "SS140",
         Severity.warning,

@@ -34,7 +34,7 @@ class ImageFolder:
     empty : tuple of str
         Class folders that hold no image.
     strays : tuple of str
-        Files that are no images, and images outside of the class folders.
+        Files that are no images (pipes, sockets and devices among them), and images outside of the class folders.
     links : tuple of str
         Links that were not followed.
     """
@@ -116,7 +116,9 @@ def list_sample(path: str | Path) -> ImageFolder:
             f"the folder name {printable(str(root))!r} is not UTF-8, so no result could name it. Rename it."
         )
     listed = list_images(root)
-    plain = tuple(n for n in listed.strays if "/" not in n and Path(n).suffix.lower() in image_endings())
+    plain = tuple(
+        n for n in listed.strays if "/" not in n and Path(n).suffix.lower() in image_endings() and (root / n).is_file()
+    )
     if not plain and not listed.names:
         raise DataError(
             f"{path} holds no image. Needed are images (.png, .jpg, .webp and so on), directly in it or in one folder "
@@ -144,7 +146,8 @@ def _walk(root: Path) -> Iterator[tuple[str, str]]:
         below = folders.popleft() if folders else links.popleft()
         for entry in _entries(root / below):
             name = f"{below}/{entry.name}".removeprefix("/")
-            if entry.is_dir():
+            folder, readable = _nature(entry)
+            if folder:
                 if not below:
                     yield "class", name
                 if entry.is_symlink():
@@ -152,16 +155,27 @@ def _walk(root: Path) -> Iterator[tuple[str, str]]:
                 else:
                     seen.add(os.path.realpath(entry.path))
                     folders.append(name)
-            elif Path(entry.name).suffix.lower() in image_endings():
+            elif readable and Path(entry.name).suffix.lower() in image_endings():
                 yield "image", name
             else:
-                yield "link" if entry.is_symlink() else "stray", name
+                yield "link" if entry.is_symlink() and not os.path.exists(entry.path) else "stray", name
         while not folders and links:
             place = os.path.realpath(root / links[0])
             if place not in seen:
                 seen.add(place)
                 break
             yield "link", links.popleft()
+
+
+def _nature(entry: os.DirEntry[str]) -> tuple[bool, bool]:
+    """Tell whether it is a folder, and whether it may be opened: a pipe or a device could make that wait forever.
+
+    A link that leads to itself is no folder and may not; one that leads nowhere may, and is told as a lost image.
+    """
+    try:
+        return entry.is_dir(), entry.is_file() or not os.path.exists(entry.path)
+    except OSError:
+        return False, False
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

@@ -1,8 +1,8 @@
 """Labels of all files onto one list of classes.
 
-``1``, ``"1"`` and ``1.0`` are one class, wherever they come from; text is trimmed, and the two ways in which Unicode
-can write an accented letter are one. The classes are the labels that real training or validation rows have: numbers if
-all labels are numbers that double precision tells apart, text otherwise.
+``1``, ``"1"`` and ``1.0`` are one class, wherever they come from (class folders 01 and 1 beside each other are two);
+text is trimmed, and the two ways in which Unicode can write an accented letter are one. The classes are the labels that
+real training or validation rows have: numbers if all labels are numbers that double precision tells apart, else text.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def encode_labels(parts: Sequence[Part], label: str) -> tuple[list[np.ndarray], 
         If labels are missing, there are fewer than 10 real rows, one class, or no synthetic row with a known label.
     """
     columns = [part.raw.columns[label] for part in parts]
-    is_number = are_numbers(columns) and all(map(_is_exact, columns))
+    is_number = are_numbers(columns) and all(map(_is_exact, columns)) and not any(map(_are_spelled_apart, parts))
     keys = [label_keys(column, is_number) for column in columns]
     for part, key in zip(parts, keys, strict=True):
         _refuse_missing(part, key, label)
@@ -85,6 +85,12 @@ def _is_exact(column: Column) -> bool:
     """Tell whether no two labels of a numeric column become one in double precision, as long keys would."""
     numbers = column.as_numbers()
     return not (np.abs(numbers[np.isfinite(numbers)]) >= MAX_WHOLE).any()
+
+
+def _are_spelled_apart(part: Part) -> bool:
+    """Tell whether class folders side by side are one number, as 01 and 1 are: they are classes of their own."""
+    names = set() if part.raw.folder is None else set(part.raw.folder.labels)
+    return len({float(name) for name in names}) < len(names)
 
 
 def _refuse_missing(part: Part, keys: np.ndarray, label: str) -> None:

@@ -22,6 +22,7 @@ def undecodable(reasons: Mapping[str, str], total: int) -> Finding:
         f"{len(reasons):,} of {total:,} images, {shown}{more}.",
         "They take no part; if they were lost for a common cause, the rest may not stand for the whole.",
         "Copy or convert these files again, or delete them.",
+        files=dict(reasons),
     )
 
 

@@ -63,7 +63,7 @@ def read_pieces(path: str | Path, wanted: Collection[str], text: str | None = No
 
 
 def _csv(path: Path, delimiter: str, wanted: Collection[str]) -> Iterator[RawFile]:
-    """Read cells as text, a block of bytes at a time."""
+    """Read cells as text, a block of bytes and then some rows at a time."""
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
@@ -81,9 +81,10 @@ def _csv(path: Path, delimiter: str, wanted: Collection[str]) -> Iterator[RawFil
                 ),
             )
             for batch in reader:
-                table = pa.Table.from_batches([batch])
-                columns: dict[str, Column] = {name: text_column(table.column(name)) for name in kept}
-                yield RawFile(str(path), tuple(header), columns, table.num_rows)
+                for first in range(0, batch.num_rows, CHUNK_ROWS):  # a block of narrow rows holds a million of them
+                    table = pa.Table.from_batches([batch.slice(first, CHUNK_ROWS)])
+                    columns: dict[str, Column] = {name: text_column(table.column(name)) for name in kept}
+                    yield RawFile(str(path), tuple(header), columns, table.num_rows)
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
         raise delimited.diagnose(path, delimiter, len(header), error) from error
 

@@ -7,7 +7,9 @@ finds those, and each is checked in full.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -15,8 +17,12 @@ from scipy.stats import poisson
 
 from synthsift.numerics.fingerprints import fingerprint_rows
 from synthsift.numerics.neighbors import nearest
+from synthsift.numerics.thumbnails import thumbnails
 
 NEAR_COPY = 0.02  # of the median distance between neighboring real rows
+WIDER = 10.0  # times that distance, at which closeness by chance is counted
+LOOK_ALIKE = 0.12  # the same for thumbnails: altered copies lie below, others above .15 (docs/findings.md, SS131)
+LOOK_WIDER = 2.0  # pictures have many dimensions: half the distance makes chance far rarer than a tenth
 LEVEL = 1e-3  # of the test that near copies are more frequent than chance makes them
 COARSE = 0.05  # share of real rows with an equal from which on equal content proves nothing
 SPACING_ROWS = 1000  # rows whose nearest neighbor is looked for; more would move the median by a few percent at most
@@ -33,20 +39,25 @@ class Spacing:
     Parameters
     ----------
     limit : float
-        Distance up to which a row counts as a near copy: `NEAR_COPY` of the median distance to the nearest other row.
+        Distance up to which a row counts as a near copy: `NEAR_COPY` of the median distance to the nearest other row,
+        `LOOK_ALIKE` of it for thumbnails.
     coarse : bool
         More than `COARSE` of the rows have an equal, so equal content proves nothing.
     chance : float
         Upper estimate of the probability that a row comes that near to one of `num_rows` others by chance. In at least
         one dimension a tenth of the distance makes it ten times rarer or more, so it is a tenth of the share at ten
-        times the limit, or the share at the limit where values on a grid make that the larger one.
+        times the limit (of thumbnails, in more than three dimensions: at twice the limit), or the share at the limit
+        where values on a grid make that the larger one.
     num_rows : int
+    looks : bool
+        The distances are those of thumbnails.
     """
 
     limit: float
     coarse: bool
     chance: float = 0.0
     num_rows: int = 1
+    looks: bool = False
 
     def is_excess(self, pairs: float, num_queries: int, num_bank: int) -> bool:
         """Tell whether so many near pairs of queries and bank rows are more than chance gives (level `LEVEL`)."""
@@ -54,20 +65,53 @@ class Spacing:
         return bool(poisson.sf(pairs - 1, expected) < LEVEL)
 
 
-def usual_spacing(rows: np.ndarray, rng: np.random.Generator) -> Spacing:
-    """Measure the distance of rows (n, d) to their nearest other row, on `SPACING_ROWS` drawn ones at most."""
+def usual_spacing(rows: np.ndarray, rng: np.random.Generator, *, looks: bool = False) -> Spacing:
+    """Measure the distance of rows (n, d) to their nearest other row, on `SPACING_ROWS` drawn ones at most.
+
+    `looks` says that they are thumbnails.
+    """
+    near_copy, wider = (LOOK_ALIKE, LOOK_WIDER) if looks else (NEAR_COPY, WIDER)
     if len(rows) < 2:
-        return Spacing(NEAR_COPY, False)
+        return Spacing(near_copy, False, looks=looks)
     drawn = np.arange(len(rows))
     if len(rows) > SPACING_ROWS:
         drawn = np.sort(rng.choice(len(rows), SPACING_ROWS, replace=False))
     near = nearest(rows[drawn], rows, 1, skip=drawn)[1][:, 0]
     # The difference itself: distances from inner products leave rounding where there should be 0.
     own = np.linalg.norm(rows[drawn].astype(np.float64) - rows[near], axis=1)
-    limit, apart = NEAR_COPY * float(np.median(own)), own > 1e-9
-    wide, here = (np.count_nonzero(apart & (own <= factor * limit)) for factor in (10, 1))
+    limit, apart = near_copy * float(np.median(own)), own > 1e-9
+    wide, here = (np.count_nonzero(apart & (own <= factor * limit)) for factor in (wider, 1))
     chance = max((wide + 1) / 10, here) / len(drawn)
-    return Spacing(limit, bool(1 - apart.mean() > COARSE), chance, len(rows))
+    return Spacing(limit, bool(1 - apart.mean() > COARSE), chance, len(rows), looks)
+
+
+def space_of_copies(
+    vectors: np.ndarray, pictures: Sequence[Any], num_pool: int, rng: np.random.Generator
+) -> tuple[np.ndarray, Spacing]:
+    """Choose the vectors in which copies are looked for, and measure how far real rows are apart there.
+
+    Parameters
+    ----------
+    vectors : ndarray (n, d)
+        What the learner sees of all rows, the `num_pool` real ones first.
+    pictures : sequence of array-like (k, p, p, 3)
+        The same rows as pictures, one piece a part; empty where they are none.
+    num_pool : int
+    rng : Generator
+
+    Returns
+    -------
+    rows : ndarray (n, e)
+        Thumbnails of pictures (`Spacing.looks`), unless so many of those are equal that they prove nothing, as of
+        plain colors; else `vectors`.
+    spacing : Spacing
+    """
+    if pictures:
+        small = np.concatenate([thumbnails(part) for part in pictures])
+        spacing = usual_spacing(small[:num_pool], rng, looks=True)
+        if not spacing.coarse:
+            return small, spacing
+    return vectors, usual_spacing(vectors[:num_pool], rng)
 
 
 def close_pairs(queries: np.ndarray, bank: np.ndarray, limit: float, *, most: int) -> tuple[np.ndarray, np.ndarray]:

@@ -35,7 +35,7 @@ def draw_importance(report: Mapping[str, Any], width: float) -> Any:
         if width == WIDE:
             note_at_end(axes, y, trend_words(row.get("direction")), at=right * 72 - 2, ha="right")
     axes.set_xlim(0, max(1e-6, *(row["share"] for row in rows)) * 1.05)
-    axes.xaxis.set_major_formatter(lambda value, _: wording.percent(value))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g} %")  # ticks may lie at 2.5 %
     axes.set_xlabel("share of the spread of the log-weights")
     return figure
 
