@@ -16,7 +16,6 @@ from synthsift.drift.measures import energy_distance
 from synthsift.drift.monitor import Alarms, Seen, lowest_drift, trace_of, watch_generation
 from synthsift.drift.notices import find_notices
 from synthsift.drift.reference import Reference, learn_reference
-from synthsift.drift.spread import spread_ratios
 from synthsift.drift.state import Stream
 from synthsift.records import DataError, Table
 
@@ -103,19 +102,6 @@ def test_energy_interval_covers_away_from_the_null_and_keeps_the_plain_value() -
         assert got.value == energy_distance(a, b).value
         hits += got.low <= truth <= got.high
     assert hits / 60 >= 0.95 - 3 * math.sqrt(0.05 * 0.95 / 60)
-
-
-def test_spread_is_found_on_other_rows_than_measured() -> None:
-    rng, inside = np.random.default_rng(7), 0
-    for _ in range(40):
-        widest, narrowest = spread_ratios(rng.standard_normal((300, 20)), rng.standard_normal((300, 20)), rng)
-        inside += widest.low <= 1 <= widest.high and narrowest.low <= 1 <= narrowest.high
-    assert inside / 40 >= 0.90 - 3 * 0.047  # two intervals of 95 %
-    y = rng.standard_normal((2000, 4))
-    y[:, 1] *= math.sqrt(1.9)
-    y[:, 2] *= math.sqrt(0.4)
-    widest, narrowest = spread_ratios(rng.standard_normal((2000, 4)), y, rng)
-    assert widest.low <= 1.9 <= widest.high and narrowest.low <= 0.4 <= narrowest.high
 
 
 def test_share_change_against_the_textbook() -> None:

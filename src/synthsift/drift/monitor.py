@@ -199,7 +199,7 @@ def measure_all(reference: Reference, rows: np.ndarray, features: np.ndarray, no
     found["chi2_bound"] = chi2_lower_bound(*compact, rng=rng) if enough else NOTHING
     found["tv_bound"] = tv_lower_bound(real, some, rng=rng) if enough else NOTHING
     found |= neighborhood_scores(*pairs, rng=rng)
-    found["widest"], found["narrowest"] = spread_ratios(*compact, rng)
+    found["widest"], found["narrowest"] = spread_ratios(real, some, reference.space.directions, rng)
     return found
 
 
