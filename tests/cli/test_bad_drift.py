@@ -30,6 +30,7 @@ def files(tmp_path: Path) -> Path:
     np.save(tmp_path / "nan.npy", spoiled)
     np.save(tmp_path / "constant.npy", np.ones((200, 4), np.float32))
     np.savez(tmp_path / "archive.npz", z=rows)
+    np.savez(tmp_path / "unlabelled.npz", x=rows)
     (tmp_path / "cut.npy").write_bytes((tmp_path / "gen0.npy").read_bytes()[:200])
     (tmp_path / "empty.npy").write_bytes(b"")
     (tmp_path / "pickled.npy").write_bytes(pickle.dumps([1, 2]))
@@ -70,7 +71,8 @@ TWO = ("--real", "real.npy", "gen0.npy")
         ((*TWO, "gen1.npy", "--fresh-fraction", "nan"), ["[0, 1]"]),
         ((*TWO, "gen1.npy", "--fresh-fraction", "30%"), ["no list of numbers"]),
         ((*TWO, "gen1.npy", "--fresh-fraction", "0.3,0.4"), ["2 numbers for 1"]),
-        ((*TWO, "--label", "y"), ["'y'", "--label"]),
+        ((*TWO, "--label", "y"), ["'y'", "--label", "it has inputs only."]),
+        (("--real", "unlabelled.npz", "gen0.npy", "--label", "y"), ["no array 'y'", "it has inputs only."]),
         ((*TWO, "--text", "t"), ["Drop --text"]),
         ((*TWO, "--target", "0"), ["--target", "positive"]),
         ((*TWO, "--target", "nan"), ["--target", "positive"]),

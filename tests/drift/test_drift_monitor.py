@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -197,3 +198,23 @@ def test_bad_references_and_fractions_are_refused(stream: Stream) -> None:
         replace(stream, alpha=(0.3, 1.3))
     assert isinstance(stream.seen[0], Seen) and monitor.HORIZON == 20
     assert trace_of(stream.reference, stream.seen[:1], np.empty(0)).alpha.shape == (0,)
+
+
+def test_the_python_of_the_docs_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "drift.md").read_text("utf-8")
+    block = text.split("```python\n")[1].split("```")[0]
+    scope: dict[str, object] = {
+        "real": mixture(np.random.default_rng(0), 600)[0],
+        "generations": [mixture(np.random.default_rng(k), 300, 0.4)[0] for k in range(1, 5)],
+    }
+    exec(block, scope)
+    assert "fresh" in capsys.readouterr().out and len(scope["trace"].names) == 4  # type: ignore[attr-defined]
+
+
+def test_public_names_are_those_of_their_modules() -> None:
+    from synthsift import drift
+
+    assert drift.watch_generation is watch_generation and all(getattr(drift, name) for name in drift.__all__)
+    assert sorted(drift._HOME) == sorted(drift.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = drift.nothing

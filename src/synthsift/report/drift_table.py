@@ -36,8 +36,10 @@ def drift_text(record: Mapping[str, Any]) -> str:
         text.append("Training sets keep the rows of all rounds: fresh is the real share of the whole set.")
     if any(change["kind"] == "mode" for generation in record["generations"] for change in _losses(generation)[:1]):
         text.append("Clusters are groups of alike real rows, numbered from the largest.")
-    text += [f"{f['code']} {f['severity']}: {wording.one_line(f['seen'])}" for f in record["findings"]]
-    text += ["", wording.one_line(record["verdict"]["sentence"])]
+    text += [
+        f"{f['code']} {f['severity']}: {wording.true_minus(wording.one_line(f['seen']))}" for f in record["findings"]
+    ]
+    text += ["", wording.true_minus(wording.one_line(record["verdict"]["sentence"]))]
     return "\n".join(line.rstrip() for line in text)
 
 
