@@ -11,7 +11,7 @@ from typing import Any
 from synthsift.records import DataError
 from synthsift.report import wording
 from synthsift.report.drift_figures import PANELS, draw_drift_figures
-from synthsift.report.drift_table import change_text, small
+from synthsift.report.drift_table import change_text, minus, small
 
 RECORD = "drift.json"
 SCHEMA = 1
@@ -72,7 +72,7 @@ def render_drift(record: Mapping[str, Any], figures: Mapping[str, Mapping[str, s
     for name in ("one_line", "percent", "count"):
         environment.filters[name] = getattr(wording, name)
     environment.filters["small"] = small
-    environment.filters["minus"] = wording.true_minus
+    environment.filters["minus"] = minus
     environment.filters["change"] = change_text
     environment.tests["known"] = wording.is_number
     drawn = {name: {form: Markup(svg) for form, svg in forms.items()} for name, forms in figures.items()}
