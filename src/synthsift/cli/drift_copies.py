@@ -48,7 +48,7 @@ def refuse_copies(samples: Sequence[Rows], begun: Stream) -> None:
 
 
 def _how_many(share: float) -> str:
-    return "all" if share >= 1 else f"mostly copies ({100 * share:.0f} % of its distinct rows) of"
+    return "all" if share >= 1 else f"mostly copies (about {100 * share:.0f} % of its distinct rows) of"
 
 
 def copied_share(rows: np.ndarray, reference: Reference) -> float:
