@@ -105,7 +105,7 @@ def tilt(seeds: Seeds, scale: float) -> Iterator[Row]:
     yield from tilt_rows(data, seeds, int(2000 * scale), 5.0, "1-D")
     for alpha in ALPHAS:
         # At alpha .1 the drift is of order 5, J still moves, and how much depends on the wave.
-        share = 0.05 if alpha == 0.1 else 0.005
+        share = 0.03 if alpha == 0.1 else 0.005
         cases: tuple[tuple[Pattern, float, float], ...] = (("same", 0.3, share), ("alternate", 0.01, 0.003))
         for pattern, eps, size in cases:
             got = simulate_tilt(data, alpha, eps, pattern, 80, num_runs=20, seeds=seeds.child(pattern))

@@ -48,6 +48,22 @@ def test_an_example_of_the_command_line(
     }
 
 
+def test_the_example_of_a_retraining_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def here(command: list[str], *, check: bool) -> subprocess.CompletedProcess[str]:
+        assert command[:3] == [sys.executable, "-m", "synthsift"] and not check
+        with mock.patch.object(sys, "argv", command[2:]), pytest.raises(SystemExit) as ended:
+            run_app()
+        return subprocess.CompletedProcess(command, int(ended.value.code or 0))
+
+    monkeypatch.setattr(subprocess, "run", here)
+    monkeypatch.chdir(tmp_path)
+    run("drift_loop", "--out", "out")
+    printed = capsys.readouterr().out
+    assert f"Report: {Path('out/run/report.html')}" in printed and "ALARM: gen4" in printed
+
+
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_an_example_for_notebooks(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     run(name)

@@ -18,6 +18,9 @@ def files(tmp_path: Path) -> Path:
     rows = draw(9)[0]
     np.save(tmp_path / "narrow.npy", rows[:, :3])
     np.save(tmp_path / "few.npy", rows[:49])
+    np.save(tmp_path / "turned.npy", np.load(tmp_path / "gen0.npy")[::-1])
+    copies = np.load(tmp_path / "real.npy")[np.random.default_rng(0).integers(600, size=200)]
+    np.save(tmp_path / "copies.npy", np.concatenate([copies, rows[:60]]))
     np.save(tmp_path / "bytes.npy", (rows * 10).astype(np.uint8))
     np.save(tmp_path / "texts.npy", np.array(["a", "b"] * 90))
     np.save(tmp_path / "objects.npy", np.array([{}] * 60, dtype=object), allow_pickle=True)
@@ -27,6 +30,7 @@ def files(tmp_path: Path) -> Path:
     np.save(tmp_path / "nan.npy", spoiled)
     np.save(tmp_path / "constant.npy", np.ones((200, 4), np.float32))
     np.savez(tmp_path / "archive.npz", z=rows)
+    np.savez(tmp_path / "unlabelled.npz", x=rows)
     (tmp_path / "cut.npy").write_bytes((tmp_path / "gen0.npy").read_bytes()[:200])
     (tmp_path / "empty.npy").write_bytes(b"")
     (tmp_path / "pickled.npy").write_bytes(pickle.dumps([1, 2]))
@@ -50,6 +54,8 @@ TWO = ("--real", "real.npy", "gen0.npy")
         ((*TWO, "nan.npy", "--fresh-fraction", "0.3"), ["NaN", "row 17"]),
         ((*TWO, "gen0.npy", "--fresh-fraction", "0.3"), ["same rows", "gen0.npy"]),
         ((*TWO, "real.npy", "--fresh-fraction", "0.3"), ["all the real rows"]),
+        ((*TWO, "turned.npy", "--fresh-fraction", "0.3"), ["same rows", "gen0.npy", "in another order"]),
+        ((*TWO, "copies.npy", "--fresh-fraction", "0.3"), ["mostly copies", "of its distinct rows"]),
         ((*TWO, "texts.npy", "--fresh-fraction", "0.3"), ["dtype <U1"]),
         ((*TWO, "objects.npy", "--fresh-fraction", "0.3"), ["pickle"]),
         ((*TWO, "pickled.npy", "--fresh-fraction", "0.3"), ["pickle"]),
@@ -65,7 +71,8 @@ TWO = ("--real", "real.npy", "gen0.npy")
         ((*TWO, "gen1.npy", "--fresh-fraction", "nan"), ["[0, 1]"]),
         ((*TWO, "gen1.npy", "--fresh-fraction", "30%"), ["no list of numbers"]),
         ((*TWO, "gen1.npy", "--fresh-fraction", "0.3,0.4"), ["2 numbers for 1"]),
-        ((*TWO, "--label", "y"), ["'y'", "--label"]),
+        ((*TWO, "--label", "y"), ["'y'", "--label", "it has inputs only."]),
+        (("--real", "unlabelled.npz", "gen0.npy", "--label", "y"), ["no array 'y'", "it has inputs only."]),
         ((*TWO, "--text", "t"), ["Drop --text"]),
         ((*TWO, "--target", "0"), ["--target", "positive"]),
         ((*TWO, "--target", "nan"), ["--target", "positive"]),
@@ -111,6 +118,7 @@ def test_state_and_folder_are_guarded(state: Path, files: Path) -> None:
         ((*TWO, "--state", "s"), "exists already"),
         (("--state", "s", "gen1.npy"), "--fresh-fraction is missing"),
         (("--state", "s", "gen0.npy", "--fresh-fraction", "0.3"), "generation gen0 of the state"),
+        (("--state", "s", "turned.npy", "--fresh-fraction", "0.3"), "generation gen0 of the state in another order"),
         (("--state", "s", "gen1.npy", "--fresh-fraction", "0.3", "--horizon", "9"), "was fixed when the stream began"),
         (("--state", "s", "narrow.npy", "--fresh-fraction", "0.3"), "same width"),
         (("--real", "gen1.npy", "gen0.npy", "--out", "run"), "another stream"),

@@ -40,7 +40,7 @@ def test_record_holds_everything(watched: tuple[Path, str, int]) -> None:
     assert [g["alarm"] for g in record["generations"]] == [False, False, True]
     assert record["verdict"]["alarms"] == ["gen2"] and record["alarms"]["level"] == pytest.approx(0.0025)
     assert len(record["forecast"]["drift"]) == 17 and record["plan"]["target"] == 0.0001
-    plan, page = record["plan"], (watched[0] / "run" / "report.html").read_text()
+    plan, page = record["plan"], (watched[0] / "run" / "report.html").read_text().replace("\N{NO-BREAK SPACE}", " ")
     assert (
         plan["alpha_chance"] < 0.05 and plan["alpha_reason"].startswith("impossible") and plan["alpha_median"] is None
     )
@@ -57,6 +57,21 @@ def test_page_has_every_section_and_fetches_nothing(watched: tuple[Path, str, in
         assert f'id="{place}"' in page
     assert page.count("<svg") == 6 and not re.search(r'(src|href)="(?!data:image|#)', page)
     assert (watched[0] / "run" / "drift.svg").read_text().startswith("<svg")
+
+
+def test_the_page_says_in_words_what_a_round_adds_and_is_typeset(watched: tuple[Path, str, int]) -> None:
+    from synthsift.report.drift_page import read_drift, render_drift
+
+    record = read_drift(watched[0] / "run")
+    page = render_drift(record, {})
+    assert "What one round adds (J): " in page and "Memory: the rows that a generation has learned from" in page
+    assert re.search(r"\d %", page) is None  # a number and its percent sign never part
+    assert "&amp;nbsp;" not in page
+    record["verdict"]["parts"][0] = "No drift is proven in gen-2 (drift -0.001 [-2e-05, 0.001])."
+    assert "gen-2 (drift −0.001 [−2e−05, 0.001])" in render_drift(record, {})  # as in the tables; names stay
+    for memory, word in ((1.0, "1 round old"), (None, "nothing is ever forgotten")):
+        record["forecast"]["memory"] = memory
+        assert word in render_drift(record, {})
 
 
 def test_report_rebuilds_the_page_and_prints_the_record(watched: tuple[Path, str, int]) -> None:
@@ -151,7 +166,8 @@ def test_records_of_older_versions_still_become_pages(watched: tuple[Path, str, 
             del change["what"]
     (tmp_path / "drift.json").write_text(json.dumps(record))
     assert synthsift("report", tmp_path).code == 0
-    assert record["verdict"]["sentence"] in (tmp_path / "report.html").read_text()
+    page = (tmp_path / "report.html").read_text().replace("\N{NO-BREAK SPACE}", " ")
+    assert record["verdict"]["sentence"] in page
     assert re.search(r"(mode|class|tail) .*: .* % \(real ", synthsift("report", tmp_path, "--markdown").out)
 
 

@@ -61,6 +61,19 @@ def test_unknown_names_and_foreign_folders_are_refused(tmp_path: Path) -> None:
     assert ended.code == 2 and "holds no MNIST files" in ended.err and "Put them into a folder" in ended.err
 
 
+def test_a_device_is_for_drift_and_must_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for arguments, word in (
+        (("drift", "--device", "cuda"), "torch finds no such device. Leave --device out"),
+        (("drift", "--device", "tpu"), "write cuda"),
+        (("rmt", "--device", "cuda"), "rmt computes on the CPU"),
+    ):
+        ended = synthsift("reproduce", *arguments, "--out", tmp_path / "new")
+        assert ended.code == 2 and word in ended.err and not (tmp_path / "new").exists()
+
+
 def test_every_study_of_the_list_can_be_loaded() -> None:
     import importlib
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -66,7 +67,53 @@ def test_another_reference_gives_a_lower_bound_and_no_guarantee() -> None:
     assert better.eps2 == pytest.approx(PUSHED - BENT, abs=4 * better.error)
     assert not better.is_exact and "no guarantee" in str(better) and "TV" not in str(better)
     worse = audit_score(bent, ROWS, lambda x, t: -x + 1.0, seeds=2)
-    assert worse.high < 0 and worse.tv == 0 and "use a larger" in str(worse)
+    assert worse.high < 0 and "use a larger" in str(worse)
+    for found in (better, worse):
+        assert found.tv == found.steady_tv(0.9) == 1.0 and found.kl == found.eps2_ceiling == math.inf
+        assert found.loop_tv(0.9, 3).tolist() == [1.0] * 3
+
+
+def test_a_bad_model_beside_a_reference_as_bad_is_not_called_safe() -> None:
+    found = audit_score(lambda x, t: -x + 3.0, ROWS, lambda x, t: -x + 2.99, seeds=4)
+    truth = 9.0 * DIM * (T - T0)
+    assert found.high < 1 < truth  # the gap is small: both make the same error
+    # This model samples N(m, I) with m = 6 (1 - e^{-(T-t0)/2}) in each place: hardly anything in common with the mix.
+    assert found.tv == 1.0 and found.loop_tv(0.3, 5).min() == 1.0 and "TV" not in str(found)
+    with pytest.raises(DataError, match="no steady state"):
+        found.steady_tv(0.0)
+
+
+def test_torch_models_are_audited_with_gradients_or_without() -> None:
+    import torch
+
+    slope = torch.nn.Parameter(torch.tensor(-1.2))
+
+    def learned(x: np.ndarray, t: np.ndarray) -> torch.Tensor:
+        return slope * torch.as_tensor(x, dtype=torch.float32)
+
+    found = audit_score(learned, ROWS, exact, reference_is_exact=True, seeds=5)
+    plain = audit_score(lambda x, t: -1.2 * x, ROWS, exact, reference_is_exact=True, seeds=5)
+    assert found.eps2 == pytest.approx(plain.eps2, rel=1e-5)
+    with pytest.raises(DataError, match=r"model failed with TypeError.*needs a wrapper"):
+        audit_score(torch.nn.Linear(2, 2), ROWS)
+
+
+def test_the_wrapper_of_the_docs_audits_the_discrete_steps_of_a_ddpm() -> None:
+    import torch
+
+    text = (Path(__file__).parents[2] / "docs" / "laboratory.md").read_text("utf-8")
+    block = next(b.split("```")[0] for b in text.split("```python\n")[1:] if "alpha_bar" in b)
+    alpha_bar = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64), 0)
+
+    def network(x: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
+        """Noise that the exact model of N(0, I) predicts at each step, plus a planted push of the score."""
+        sigma = (1 - alpha_bar[step]).sqrt()[:, None]
+        return sigma * (x - torch.tensor([0.3, 0.0]))
+
+    scope = {"torch": torch, "alpha_bar": alpha_bar, "network": network}
+    exec(block, scope)
+    found = audit_score(scope["model"], ROWS, exact, reference_is_exact=True)  # type: ignore[arg-type]
+    assert found.eps2 == pytest.approx(PUSHED, rel=1e-3)
 
 
 def test_the_kernel_reference_finds_a_bad_model_and_does_not_accuse_a_good_one() -> None:
@@ -118,6 +165,13 @@ def test_a_bound_of_more_than_one_is_clipped_and_said_to_say_nothing() -> None:
         ({"t0": 5.0}, "horizon"),
         ({"horizon": math.inf}, "horizon"),
         ({"num_rows": 10}, "100 rows"),
+        ({"num_rows": 100.5}, "100.5: a whole number"),
+        ({"num_rows": "many"}, "whole number"),
+        ({"t0": "early"}, "t0 = 'early'"),
+        ({"model": None}, "model is a NoneType"),
+        ({"reference": 3.0}, "reference is a float"),
+        ({"model": lambda x, t: None}, r"model (failed|returned)"),
+        ({"model": lambda x, t: x * t}, "model failed with ValueError"),
         ({"model": lambda x, t: x[:, :1]}, "model returned shape"),
         ({"reference": lambda x, t: np.full(x.shape, np.inf)}, "reference returned a score that is not finite"),
         ({"reference": None, "reference_is_exact": True}, "without a reference"),

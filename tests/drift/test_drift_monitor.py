@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +17,6 @@ from synthsift.drift.measures import energy_distance
 from synthsift.drift.monitor import Alarms, Seen, lowest_drift, trace_of, watch_generation
 from synthsift.drift.notices import find_notices
 from synthsift.drift.reference import Reference, learn_reference
-from synthsift.drift.spread import spread_ratios
 from synthsift.drift.state import Stream
 from synthsift.records import DataError, Table
 
@@ -103,19 +103,6 @@ def test_energy_interval_covers_away_from_the_null_and_keeps_the_plain_value() -
         assert got.value == energy_distance(a, b).value
         hits += got.low <= truth <= got.high
     assert hits / 60 >= 0.95 - 3 * math.sqrt(0.05 * 0.95 / 60)
-
-
-def test_spread_is_found_on_other_rows_than_measured() -> None:
-    rng, inside = np.random.default_rng(7), 0
-    for _ in range(40):
-        widest, narrowest = spread_ratios(rng.standard_normal((300, 20)), rng.standard_normal((300, 20)), rng)
-        inside += widest.low <= 1 <= widest.high and narrowest.low <= 1 <= narrowest.high
-    assert inside / 40 >= 0.90 - 3 * 0.047  # two intervals of 95 %
-    y = rng.standard_normal((2000, 4))
-    y[:, 1] *= math.sqrt(1.9)
-    y[:, 2] *= math.sqrt(0.4)
-    widest, narrowest = spread_ratios(rng.standard_normal((2000, 4)), y, rng)
-    assert widest.low <= 1.9 <= widest.high and narrowest.low <= 0.4 <= narrowest.high
 
 
 def test_share_change_against_the_textbook() -> None:
@@ -211,3 +198,23 @@ def test_bad_references_and_fractions_are_refused(stream: Stream) -> None:
         replace(stream, alpha=(0.3, 1.3))
     assert isinstance(stream.seen[0], Seen) and monitor.HORIZON == 20
     assert trace_of(stream.reference, stream.seen[:1], np.empty(0)).alpha.shape == (0,)
+
+
+def test_the_python_of_the_docs_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "drift.md").read_text("utf-8")
+    block = text.split("```python\n")[1].split("```")[0]
+    scope: dict[str, object] = {
+        "real": mixture(np.random.default_rng(0), 600)[0],
+        "generations": [mixture(np.random.default_rng(k), 300, 0.4)[0] for k in range(1, 5)],
+    }
+    exec(block, scope)
+    assert "fresh" in capsys.readouterr().out and len(scope["trace"].names) == 4  # type: ignore[attr-defined]
+
+
+def test_public_names_are_those_of_their_modules() -> None:
+    from synthsift import drift
+
+    assert drift.watch_generation is watch_generation and all(getattr(drift, name) for name in drift.__all__)
+    assert sorted(drift._HOME) == sorted(drift.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = drift.nothing

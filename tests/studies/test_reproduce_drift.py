@@ -110,3 +110,35 @@ def test_pieces_are_whole_and_hold_the_fresh_share() -> None:
     assert pieces.shape == (4000, 65) and (np.diff(pieces, axis=1) == 1).all()  # no piece runs over an end
     assert np.mean(pieces[:, 0] < 1000) == pytest.approx(0.25, abs=0.03)
     assert (mixed_pieces(train, None, 0.0, 50, np.random.default_rng(0)) < 1000).all()
+
+
+def test_the_published_size_keeps_finished_generations_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "pictures.npy", rng.random((460, 8, 8)).astype(np.float32))
+    study = PictureStudy((0.1, 0.9), 2, 6, 60, 8, 16)
+    monkeypatch.setattr(reproduce_drift_pictures, "PUBLISHED", study)
+    rounds = tmp_path / "out" / "rounds"
+    whole = reproduce_drift_pictures.rebuild_published(Seeds(3), tmp_path / "pictures.npy", "cpu", rounds)
+    files = sorted(p.name for p in rounds.iterdir())
+    first, second, other = files
+    assert first == "alpha-0.1-round-001.safetensors" and other == "alpha-0.9-round-002.safetensors"
+    (rounds / second).unlink()
+    kept = (rounds / first).stat().st_mtime_ns
+    again = reproduce_drift_pictures.rebuild_published(Seeds(3), tmp_path / "pictures.npy", "cpu", rounds)
+    assert again.columns == whole.columns and (rounds / first).stat().st_mtime_ns == kept and (rounds / second).exists()
+    with pytest.raises(DataError, match="other settings"):
+        reproduce_drift_pictures.rebuild_published(Seeds(4), tmp_path / "pictures.npy", "cpu", rounds)
+    monkeypatch.delenv("SYNTHSIFT_DATA", raising=False)
+    with pytest.raises(DataError, match="no data folder is given"):
+        reproduce_drift_pictures.rebuild_published(Seeds(3), None, "cpu", rounds)
+    size = reproduce_drift_pictures.PictureStudy
+    assert size().device == "cpu" and size(device="cuda").loop(0.1, 28).model.device == "cuda"
+
+
+def test_quick_growth_agrees_at_the_seed_of_the_command() -> None:
+    node = Seeds(0).child("reproduce", "drift")
+    assert reproduce_drift.rebuild_growth(node, quick=True).disagreeing == []
+    off = [len(reproduce_drift.rebuild_growth(Seeds(k), quick=True).disagreeing) for k in range(1000, 1006)]
+    assert sum(off) == 0, off  # 18 comparisons, each beyond 4 deviations with probability 6e-5

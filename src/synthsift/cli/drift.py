@@ -12,15 +12,17 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from synthsift.cli.console import Console
+from synthsift.cli.drift_copies import refuse_copies
 from synthsift.cli.drift_exhibits import exhibit
 from synthsift.cli.drift_files import check_out, write_out
 from synthsift.cli.drift_mixes import announced_fraction, choose_accumulate, choose_fractions
 from synthsift.cli.drift_record import describe_stream
 from synthsift.cli.drift_turns import check_writable, own_turn
+from synthsift.cli.drift_types import fractional_columns, truncated_columns
 from synthsift.data.generations import Rows, Shape, read_generations, read_real
 from synthsift.data.paths import existing_file
 from synthsift.drift.arguments import LEAST_ROWS
-from synthsift.drift.monitor import FALSE_ALARMS, HORIZON, Alarms, digest_rows, watch_generation
+from synthsift.drift.monitor import FALSE_ALARMS, HORIZON, Alarms, watch_generation
 from synthsift.drift.notices import find_notices
 from synthsift.drift.outlook import Outlook, look_ahead
 from synthsift.drift.reference import Reference, learn_reference
@@ -153,7 +155,8 @@ def _begin(settings: DriftSettings, console: Console, left_out: list[Finding]) -
     seed = settings.seed or 0
     reference = learn_reference(rows.x, rows.labels, seeds=Seeds(seed).child("drift"), encoder=settings.encoder)
     shown = (exhibit(rows, shape, "real data", seed),) if settings.gallery else ()
-    return Stream(reference, alarms, seed, {**shape.plain(), "real": str(settings.real)}, exhibits=shown)
+    schema = {**shape.plain(), "real": str(settings.real), "fractions": fractional_columns(rows.x)}
+    return Stream(reference, alarms, seed, schema, exhibits=shown)
 
 
 def _old_state(settings: DriftSettings) -> bytes | None:
@@ -176,7 +179,7 @@ def _resume(settings: DriftSettings, data: bytes) -> Stream:
 
 def _measure(settings: DriftSettings, begun: Stream, console: Console, left_out: list[Finding]) -> Stream:
     """Read all files first, so that a slip in the last one costs nothing, then measure each."""
-    shape = Shape.of({name: value for name, value in begun.schema.items() if name != "real"})
+    shape = Shape.of({name: value for name, value in begun.schema.items() if name not in ("real", "fractions")})
     samples, found = read_generations(settings.generations, shape)
     left_out += found
     for sample in samples:
@@ -186,7 +189,8 @@ def _measure(settings: DriftSettings, begun: Stream, console: Console, left_out:
     alpha, taken_over = choose_fractions(settings.fresh_fraction, begun, len(samples))
     if taken_over:
         console.say(f"No --fresh-fraction is given: taken to go on at {alpha[0]:.3g}.")
-    _refuse_repeats(samples, begun)
+    left_out += truncated_columns(samples, begun.schema)
+    refuse_copies(samples, begun)
     names, stream = _names([s.file for s in samples], [s.name for s in begun.seen]), begun
     for k, (sample, name) in enumerate(zip(samples, names, strict=True)):
         console.say(f"Measuring {name}: {len(sample.x):,} rows ...")
@@ -233,34 +237,6 @@ def _names(files: list[str], taken: list[str]) -> list[str]:
         used.add(name)
         names.append(name)
     return names
-
-
-def _refuse_repeats(samples: list[Rows], begun: Stream) -> None:
-    """Refuse a generation that is the real data or an earlier generation, row by row."""
-    reference = begun.reference
-    known = {seen.digest: f"generation {seen.name} of the state" for seen in begun.seen}
-    for sample in samples:
-        rows = np.asarray(reference.encoder.transform(sample.x), dtype=np.float32)
-        digest = digest_rows(rows)
-        if digest in known:
-            raise DataError(
-                f"{sample.file} holds the same rows as {known[digest]}. Each generation needs samples of its own; "
-                "was a file named twice, or added already?"
-            )
-        known[digest] = sample.file
-        if _holds_reference(rows, reference):
-            raise DataError(
-                f"{sample.file} holds all the real rows it is to be compared with. Give samples of the generator; a "
-                "generator that copies its training rows would look perfect here and is not (see `synthsift check`)"
-            )
-
-
-def _holds_reference(rows: np.ndarray, reference: Reference) -> bool:
-    """Whether every reference row occurs, bit by bit, in a sample whose rows are mostly distinct."""
-    theirs = {hash(row.tobytes()) for row in np.ascontiguousarray(reference.rows, dtype=np.float32)}
-    if len(theirs) < LEAST_ROWS:  # few distinct rows, as of small tables of categories, recur by chance
-        return False
-    return theirs <= {hash(row.tobytes()) for row in np.ascontiguousarray(rows)}
 
 
 def _look_ahead(stream: Stream, settings: DriftSettings) -> Outlook | None:

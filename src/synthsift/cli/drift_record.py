@@ -8,9 +8,10 @@ from dataclasses import asdict
 from typing import Any
 
 from synthsift.cli.drift_files import stream_id
-from synthsift.drift.losses import name_change
+from synthsift.drift.losses import name_change, overwhelming
 from synthsift.drift.monitor import Seen
 from synthsift.drift.outlook import Outlook
+from synthsift.drift.spread import NEAR
 from synthsift.drift.state import Stream
 from synthsift.drift.traces import Forecast
 from synthsift.records import Finding
@@ -78,7 +79,9 @@ def _generation(seen: Seen, alpha: float | None, stream: Stream) -> dict[str, An
         "p_value": seen.p_value,
         "alarm": stream.alarms.sounds(seen),
         "lowest": seen.lowest,
-        "measures": {name: asdict(measure) for name, measure in seen.measures.items()},
+        "measures": {
+            name: {**asdict(measure), "infinite": math.isinf(measure.value)} for name, measure in seen.measures.items()
+        },
         "changes": [
             {**asdict(change), "is_loss": change.is_loss, "what": name_change(change, stream.reference.mode_names)}
             for change in seen.changes
@@ -112,6 +115,10 @@ def _sentences(stream: Stream, outlook: Outlook | None, target: float | None) ->
         said = f"ALARM: {last.name} differs from real data ({size}, p = {last.p_value:.2g}{since})."
     elif last.p_value <= alarms.level:
         said = f"{last.name} differs from real data, but is not proven to exceed the target ({size})."
+    elif beside := _beside_the_test(last, stream):
+        said = (
+            f"The test of mean features proves no drift in {last.name} ({size}, p = {last.p_value:.2g}), but {beside}."
+        )
     else:
         earlier = [s.name for s in stream.seen[:-1] if alarms.sounds(s)]
         before = f"; earlier alarms: {', '.join(earlier[-3:])}" if earlier else ""
@@ -134,6 +141,19 @@ def _sentences(stream: Stream, outlook: Outlook | None, target: float | None) ->
     if outlook.plan is None or target is None:
         return [said, then]
     return [said, then, f"Target {target:.3g}: {outlook.plan.alpha_reason}."]
+
+
+def _beside_the_test(last: Seen, stream: Stream) -> str:
+    """What has changed beyond doubt although means of features did not; "" if nothing has."""
+    changes, wide = overwhelming(last.changes), last.measures["widest"]
+    if changes:
+        first = name_change(changes[0], stream.reference.mode_names)
+        more = f" and {len(changes) - 1} more of what is compared one by one" if len(changes) > 1 else ""
+        return f"{first}{more} changed beyond doubt, see what is lost"
+    if wide.low > NEAR:
+        times = "infinitely many" if math.isinf(wide.value) else f"{wide.value:.2g}"
+        return f"in its widest direction it has {times} times the variance of real data (SS402)"
+    return ""
 
 
 def _start(text: str) -> str:

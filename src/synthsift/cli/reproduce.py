@@ -10,7 +10,7 @@ from pathlib import Path
 from synthsift.cli.console import Console
 from synthsift.records import DataError
 from synthsift.seeds import Seeds
-from synthsift.studies.reproduction import Rebuilt, compare_lines, prepare_folder, write_numbers, write_rebuilt
+from synthsift.studies.reproduction import ROUNDS, Rebuilt, compare_lines, prepare_folder, write_numbers, write_rebuilt
 
 #: Name on the command line -> module with ``rebuild(seeds, *, quick, data) -> iterator of Rebuilt``.
 STUDIES = {
@@ -22,27 +22,64 @@ Rebuild = Callable[..., Iterator[Rebuilt]]
 
 
 def execute_reproduce(
-    name: str, out: Path | None, data: Path | None, console: Console, *, quick: bool = False, seed: int = 0
+    name: str,
+    out: Path | None,
+    data: Path | None,
+    console: Console,
+    *,
+    quick: bool = False,
+    seed: int = 0,
+    device: str | None = None,
 ) -> int:
     """Rebuild the figures of study `name`, each written as soon as it is there.
+
+    With a `device` only the picture loop of drift, at published size; its generations are kept in the folder.
 
     Raises
     ------
     DataError
-        If there is no such study, the folder cannot be used, or the data given are not there.
+        If there is no such study, the folder cannot be used, or the data or the device given are not there.
     """
     if name not in STUDIES:
         raise DataError(f"there is nothing to reproduce under the name {name!r}; choose one of {', '.join(STUDIES)}")
     if seed < 0:
         raise DataError(f"--seed is {seed}; give a whole number of at least 0")
+    if device is not None:
+        _check_device(name, device)
     folder = out if out is not None else Path("synthsift-reproduce") / name
     prepare_folder(folder)
-    rebuild: Rebuild = importlib.import_module(STUDIES[name]).rebuild
-    finished = []
-    for rebuilt in rebuild(Seeds(seed).child("reproduce", name), quick=quick, data=data):
+    finished, seeds = [], Seeds(seed).child("reproduce", name)
+    if device is not None:
+        from synthsift.studies.reproduce_drift_pictures import rebuild_published
+
+        console.say(f"Finished generations are kept in {folder / ROUNDS}; the same command goes on from there.")
+        found = iter([rebuild_published(seeds, data, device, folder / ROUNDS, quick=quick)])
+    else:
+        rebuild: Rebuild = importlib.import_module(STUDIES[name]).rebuild
+        found = rebuild(seeds, quick=quick, data=data)
+    for rebuilt in found:
         write_rebuilt(rebuilt, folder)
         finished.append(rebuilt)
         console.say(f"{rebuilt.name} is written ({len(finished)})")
-    write_numbers(finished, {"study": name, "quick": quick, "seed": seed}, folder)
+    write_numbers(finished, {"study": name, "quick": quick, "seed": seed, **_told(device)}, folder)
     sys.stdout.write("\n".join(compare_lines(finished)) + f"\nFigures and numbers: {folder}\n")
     return 0
+
+
+def _told(device: str | None) -> dict[str, str]:
+    return {} if device is None else {"device": device}
+
+
+def _check_device(name: str, device: str) -> None:
+    """Refuse a device where nothing is computed on one, or that is not there."""
+    if name != "drift":
+        raise DataError(f"--device {device} is given, but {name} computes on the CPU. Leave it out")
+    if device not in ("cpu", "cuda"):
+        raise DataError(f"--device is {device}; write cuda (or cpu, which takes days at published size)")
+    if device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise DataError(
+                "--device cuda is given, but torch finds no such device. Leave --device out for the reduced size"
+            )

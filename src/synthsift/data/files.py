@@ -88,7 +88,8 @@ def need_column(raw: RawFile, name: str, flag: str) -> Column:
         return raw.columns[name]
     what = "array" if raw.x is not None else "column"
     hint = nearest(name, list(raw.names))
-    raise DataError(f"{raw.file} has no {what} {name!r} ({flag}); it has {describe_names(raw.names)}.{hint}")
+    seen = describe_names(raw.names) if raw.names else "inputs only"
+    raise DataError(f"{raw.file} has no {what} {name!r} ({flag}); it has {seen}.{hint}")
 
 
 def is_unnamed(name: str) -> bool:

@@ -68,7 +68,7 @@ def check_steady_alpha(alpha: float) -> float:
     if value == 0:
         raise DataError(
             "alpha = 0 has no steady state: without fresh data drift never stops growing (about N J after N rounds of "
-            "random errors, N^2 J of repeated ones). Add fresh data, or ask drift_law for a finite number of rounds"
+            "random errors, N^2 J of repeated ones). Add fresh data: any alpha above 0"
         )
     return value
 

@@ -12,8 +12,10 @@ Vincent 2011 (denoising score matching); Section 5 of the specification of drift
 from __future__ import annotations
 
 import math
+import numbers as numbers_of
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -26,6 +28,7 @@ from synthsift.records import DataError
 from synthsift.seeds import Seeds, as_seeds
 
 TimedScore = Callable[[np.ndarray, np.ndarray], ArrayLike]
+PART = 4096  # rows of one call
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,8 @@ class ScoreAudit:
     unpaired_error : float
         Standard error without pairing, to see what pairing brings.
     is_exact : bool
-        Whether the reference is the true score. If not, all figures are lower bounds and guarantee nothing.
+        Whether the reference is the true score. If not, eps2 is a lower bound and nothing is guaranteed: every bound
+        on a total variation is 1 and the one on KL infinite.
     num_rows : int
         Noised rows.
     t0, horizon : float
@@ -62,27 +66,42 @@ class ScoreAudit:
     by_time: np.ndarray
 
     @property
+    def eps2_ceiling(self) -> float:
+        """Most that eps^2 is: the upper end of the interval, infinite unless the reference is the true score.
+
+        A gap to another score bounds eps^2 from below only: a model as bad as its reference has none.
+        """
+        return max(self.high, 0.0) if self.is_exact else math.inf
+
+    @property
     def kl(self) -> float:
-        """Most that KL(q_{t0}||phat) is, eps^2/2 at the upper end of the interval."""
-        return kl_ceiling(max(self.high, 0.0))
+        """Most that KL(q_{t0}||phat) is, eps^2/2; infinite, which says nothing, unless the reference is exact."""
+        return kl_ceiling(self.eps2_ceiling) if self.is_exact else math.inf
 
     @property
     def tv(self) -> float:
-        """Most that TV(phat, q_{t0}) is, eps/2 at the upper end of the interval; 1, which says nothing, if beyond."""
-        return min(one_round_tv(max(self.high, 0.0)), 1.0)
+        """Most that TV(phat, q_{t0}) is, eps/2; 1, which says nothing, if beyond or unless the reference is exact."""
+        return min(one_round_tv(self.eps2_ceiling), 1.0) if self.is_exact else 1.0
 
     def loop_tv(self, alpha: float, num_rounds: int) -> np.ndarray:
         """TV(phat_N, p_data) after N = 1..num_rounds rounds whose models all have this error (num_rounds,), Eq. 13.
 
-        Clipped at 1, where the bound says nothing: no two laws are further apart.
+        Clipped at 1, where the bound says nothing: no two laws are further apart. All 1 unless the reference is exact.
         """
         if num_rounds < 1:
             raise DataError(f"{num_rounds} rounds were asked for; at least 1 is needed")
-        return np.minimum(tv_guarantee(alpha, np.full(num_rounds, math.sqrt(max(self.high, 0.0)))), 1.0)
+        eps = math.sqrt(self.eps2_ceiling) if self.is_exact else 2.0  # TV <= eps/2 is empty from 2 on
+        return np.minimum(tv_guarantee(alpha, np.full(num_rounds, eps)), 1.0)
 
     def steady_tv(self, alpha: float) -> float:
-        """The same in the long run, eps/(2 alpha), clipped at 1, where it says nothing."""
-        return min(steady_tv(alpha, math.sqrt(max(self.high, 0.0))), 1.0)
+        """The same in the long run, eps/(2 alpha), clipped at 1; 1, which says nothing, unless the reference is exact.
+
+        Raises
+        ------
+        DataError
+            If alpha is 0, which has no steady state, or outside [0, 1].
+        """
+        return min(steady_tv(alpha, math.sqrt(self.eps2_ceiling) if self.is_exact else 2.0), 1.0)
 
     def __str__(self) -> str:
         kind = "" if self.is_exact else " at least (the reference is not the true score: no guarantee)"
@@ -110,7 +129,7 @@ def audit_score(
     ----------
     model : callable (x (n, d), t (n,)) -> (n, d)
         Learned score of X_t = e^{-t/2} X_0 + sqrt(1-e^{-t}) z (a network that predicts z has the score
-        -z/sqrt(1-e^{-t})).
+        -z/sqrt(1-e^{-t})). Called with float64 arrays of at most 4,096 rows; may return a torch tensor.
     data : array_like (m, d)
         Rows of the training mix q that the model was not trained on.
     reference : callable, optional
@@ -128,16 +147,19 @@ def audit_score(
     Returns
     -------
     ScoreAudit
-        eps^2 with its interval, and the guarantees that follow from it, without start and time steps of the sampler.
+        eps^2 with its interval, and the guarantees that follow from it where the reference is exact, without start
+        and time steps of the sampler.
 
     Raises
     ------
     DataError
-        If data, times or sizes cannot be used, or a score has the wrong shape or is not finite.
+        If data, times or sizes cannot be used, or a score fails, has the wrong shape or is not finite.
     """
     rows = check_features("data", data)
-    if not 0 < t0 < horizon or not math.isfinite(horizon) or num_rows < 100:
-        raise DataError(f"t0 = {t0}, horizon = {horizon}, num_rows = {num_rows}: horizon > t0 > 0 and 100 rows needed")
+    _check_sizes(t0, horizon, num_rows)
+    for name, score in (("model", model), ("reference", reference)):
+        if not callable(score) and not (name == "reference" and score is None):
+            raise DataError(f"the {name} is a {type(score).__name__}; a callable (x, t) -> scores is needed")
     if reference is None and reference_is_exact:
         raise DataError("reference_is_exact is set without a reference; give the exact score")
     rng = as_seeds(seeds).numpy("audit")
@@ -151,11 +173,11 @@ def audit_score(
     x, z = noise_rows(rows[chosen], u, rng)
     t = np.log1p(np.exp(u))
     sigma = np.sqrt(-np.expm1(-t))[:, None]
-    ours = _checked("model", model(x, t), x) * sigma
+    ours = _scores("model", model, x, t) * sigma
     if reference is None:
         theirs = kernel_scores(kernel.centers, x, t) * sigma
     else:
-        theirs = _checked("reference", reference(x, t), x) * sigma
+        theirs = _scores("reference", reference, x, t) * sigma
     losses = (high - low) * np.stack([((part + z) ** 2).sum(axis=1) for part in (ours, theirs)])
     if reference_is_exact:
         gap = (high - low) * ((ours - theirs) ** 2).sum(axis=1)  # the same mean without the noise of z
@@ -181,9 +203,37 @@ def audit_score(
     )
 
 
-def _checked(name: str, values: ArrayLike, x: np.ndarray) -> np.ndarray:
-    """A score as float64 (n, d)."""
-    found = np.asarray(values, dtype=np.float64)
+def _check_sizes(t0: float, horizon: float, num_rows: int) -> None:
+    """Refuse times and sizes that mean nothing."""
+    numbers = all(isinstance(v, numbers_of.Real) and not isinstance(v, bool) for v in (t0, horizon))
+    if not numbers or not 0 < t0 < horizon or not math.isfinite(horizon):
+        raise DataError(f"t0 = {t0!r}, horizon = {horizon!r}: two times with horizon > t0 > 0 are needed")
+    if isinstance(num_rows, bool) or not isinstance(num_rows, numbers_of.Integral) or num_rows < 100:
+        raise DataError(f"num_rows = {num_rows!r}: a whole number of at least 100 rows is needed")
+
+
+def _scores(name: str, score: TimedScore, x: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """Scores of all rows as float64 (n, d), asked for in parts that a network's memory can hold."""
+    found = []
+    for start in range(0, len(x), PART):
+        part = slice(start, start + PART)
+        try:
+            values: Any = score(x[part], t[part])
+            if hasattr(values, "detach"):  # a torch tensor, which may carry gradients or lie on a GPU
+                values = values.detach().cpu().double().numpy()
+            values = np.asarray(values, dtype=np.float64)
+        except (TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise DataError(
+                f"the {name} failed with {type(error).__name__}: {str(error)[:200]}. It is called with NumPy arrays x "
+                f"(n, d) and t (n,) of float64 and returns scores (n, d); a torch module needs a wrapper, see "
+                f"docs/laboratory.md"
+            ) from error
+        found.append(_checked(name, values, x[part]))
+    return np.concatenate(found)
+
+
+def _checked(name: str, found: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """A score of the rows `x`, which has their shape and is finite."""
     if found.shape != x.shape:
         raise DataError(f"the {name} returned shape {found.shape} for rows of shape {x.shape}; both must be the same")
     if not np.isfinite(found).all():

@@ -16,6 +16,8 @@ from scipy.special import log_ndtr
 from synthsift.drift.columns import Column, ColumnSummary
 
 SIGNIFICANT = 0.01
+OVERWHELMING = 1e-6  # below that neither a tail of a z-test nor the number of generations is an excuse
+STILL = 1e-9  # of its mean: a column that varies less is constant but for rounding
 MOST_SHOWN = 12
 CALLED = {
     "tail": "rows with {}",
@@ -58,6 +60,11 @@ def name_change(change: Change, mode_names: Mapping[str, str]) -> str:
     if change.kind == "mode":
         return mode_names.get(change.name, f"cluster {change.name}")
     return CALLED.get(change.kind, f"{change.kind} {{}}").format(change.name)
+
+
+def overwhelming(changes: Sequence[Change]) -> list[Change]:
+    """Return the changes that are certain beyond any number of comparisons, the most certain first."""
+    return sorted((c for c in changes if c.p_value < OVERWHELMING), key=lambda c: c.p_value)
 
 
 def _two_sided(z: float) -> float:
@@ -104,9 +111,14 @@ def column_changes(summary: ColumnSummary, column: Column) -> list[Change]:
         found.append(share_change("tail", f"{summary.name} {side} {edge:.4g}", share, n, float(seen.sum() / m), m))
     mean, spread = float(known.mean()), float(known.std())
     error = math.sqrt(summary.spread**2 / n + spread**2 / len(known))
-    if error > 0:
+    still = STILL * max(1.0, abs(summary.mean))
+    if max(summary.spread, spread) > still:
         found.append(Change("mean", summary.name, summary.mean, mean, _two_sided((mean - summary.mean) / error)))
-    if summary.spread > 0 and spread > 0:
+    if summary.spread <= still:
+        # A constant column: rows of one law that differ would all be generated ones by chance only.
+        differ = int((np.abs(known - summary.mean) > still).sum())
+        found.append(Change("spread", summary.name, 0.0, spread, max((m / (n + m)) ** differ, 1e-300)))
+    elif spread > 0:
         # Var log s = (kurtosis - 1)/(4n); the generation's kurtosis stands for both.
         kurtosis = float(np.mean(((known - mean) / spread) ** 4))
         error = math.sqrt(max(kurtosis - 1, 1e-3) / 4 * (1 / n + 1 / len(known)))

@@ -97,6 +97,8 @@ class Seen:
         Lower confidence bound of its drift, at the level of the stream's tests.
     changes : tuple of Change
         What is lost or gained, losses first.
+    row_set : str
+        Fingerprint of its encoded rows in any order; "" in states of older versions.
     """
 
     name: str
@@ -108,6 +110,7 @@ class Seen:
     p_value: float
     lowest: float
     changes: tuple[Change, ...]
+    row_set: str = ""
 
 
 def watch_generation(
@@ -172,6 +175,7 @@ def watch_generation(
         p_value=p_value,
         lowest=lowest_drift(reference.features, features, promise.level),
         changes=rank_changes(changes),
+        row_set=digest_set(rows),
     )
 
 
@@ -183,6 +187,13 @@ def _modes(reference: Reference, rows: np.ndarray) -> np.ndarray:
 def digest_rows(rows: np.ndarray) -> str:
     """Fingerprint of encoded rows, in single precision."""
     return hashlib.sha256(np.ascontiguousarray(rows, dtype=np.float32).tobytes()).hexdigest()
+
+
+def digest_set(rows: np.ndarray) -> str:
+    """Fingerprint of encoded rows, in single precision, that does not depend on their order."""
+    plain = np.ascontiguousarray(rows, dtype=np.float32)
+    each = sorted(hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in plain)
+    return hashlib.sha256(b"".join(each)).hexdigest()
 
 
 def measure_all(reference: Reference, rows: np.ndarray, features: np.ndarray, node: Seeds) -> dict[str, Measured]:
@@ -199,7 +210,7 @@ def measure_all(reference: Reference, rows: np.ndarray, features: np.ndarray, no
     found["chi2_bound"] = chi2_lower_bound(*compact, rng=rng) if enough else NOTHING
     found["tv_bound"] = tv_lower_bound(real, some, rng=rng) if enough else NOTHING
     found |= neighborhood_scores(*pairs, rng=rng)
-    found["widest"], found["narrowest"] = spread_ratios(*compact, rng)
+    found["widest"], found["narrowest"] = spread_ratios(real, some, reference.space.directions, rng)
     return found
 
 

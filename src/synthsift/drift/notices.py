@@ -62,12 +62,21 @@ def _alarm(seen: tuple[Seen, ...], alarms: Alarms) -> Finding:
 
 def _wide(last: Seen) -> Finding:
     ratio = last.measures["widest"]
+    if np.isinf(ratio.value):
+        seen = (
+            f"{last.name} varies where {ratio.num_rows[0]:,} real rows do not: in a column that is constant there, or "
+            "outside of all directions in which they vary. The ratio of variances is infinite."
+        )
+    else:
+        seen = (
+            f"In its widest direction {last.name} has {ratio.value:.2f} times the variance of real data "
+            f"(95 % interval {ratio.low:.2f} to {ratio.high:.2f})."
+        )
     return Finding(
         "SS402",
         Severity.warning,
         "Variance nears the point where chi2 is infinite",
-        f"In its widest direction {last.name} has {ratio.value:.2f} times the variance of real data "
-        f"(95 % interval {ratio.low:.2f} to {ratio.high:.2f}).",
+        seen,
         "From 2 on the chi2 divergence of Gaussians is infinite, and its estimates jump from one sample to the next.",
         "Read the bounded measures (MMD, energy, total variation), and shorten or sharpen the sampler.",
     )

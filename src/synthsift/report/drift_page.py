@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from synthsift.records import DataError
 from synthsift.report import wording
 from synthsift.report.drift_figures import PANELS, draw_drift_figures
-from synthsift.report.drift_table import change_text, small
+from synthsift.report.drift_table import change_text, minus, small
 
 RECORD = "drift.json"
 SCHEMA = 1
@@ -66,11 +67,12 @@ def render_drift(record: Mapping[str, Any], figures: Mapping[str, Mapping[str, s
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=lambda value: value if hasattr(value, "__html__") else wording.printable(value),
+        finalize=_printed,
     )
     for name in ("one_line", "percent", "count"):
         environment.filters[name] = getattr(wording, name)
     environment.filters["small"] = small
+    environment.filters["minus"] = minus
     environment.filters["change"] = change_text
     environment.tests["known"] = wording.is_number
     drawn = {name: {form: Markup(svg) for form, svg in forms.items()} for name, forms in figures.items()}
@@ -78,6 +80,13 @@ def render_drift(record: Mapping[str, Any], figures: Mapping[str, Mapping[str, s
     return environment.get_template("drift.html.j2").render(
         record=record, last=record["generations"][-1], measures=MEASURES, figures=drawn, style=style, grid=_grid(record)
     )
+
+
+def _printed(value: Any) -> Any:
+    """Text without signs that move a cursor; a number and its percent sign stay on one line."""
+    if hasattr(value, "__html__"):
+        return value
+    return re.sub(r"(?<=\d) %", "\N{NO-BREAK SPACE}%", wording.printable(value))
 
 
 def _grid(record: Mapping[str, Any]) -> dict[str, Any] | None:

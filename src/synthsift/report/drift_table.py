@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,8 +37,8 @@ def drift_text(record: Mapping[str, Any]) -> str:
         text.append("Training sets keep the rows of all rounds: fresh is the real share of the whole set.")
     if any(change["kind"] == "mode" for generation in record["generations"] for change in _losses(generation)[:1]):
         text.append("Clusters are groups of alike real rows, numbered from the largest.")
-    text += [f"{f['code']} {f['severity']}: {wording.one_line(f['seen'])}" for f in record["findings"]]
-    text += ["", wording.one_line(record["verdict"]["sentence"])]
+    text += [f"{f['code']} {f['severity']}: {minus(wording.one_line(f['seen']))}" for f in record["findings"]]
+    text += ["", minus(wording.one_line(record["verdict"]["sentence"]))]
     return "\n".join(line.rstrip() for line in text)
 
 
@@ -61,6 +62,11 @@ def _cells(generation: Mapping[str, Any]) -> Sequence[str]:
 def _losses(generation: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Changes of a generation that are losses, the most certain first."""
     return [change for change in generation["changes"] if change["is_loss"]]
+
+
+def minus(text: str) -> str:
+    """Return a sentence whose negative numbers and exponents have the sign of the tables, as in −1.2e−05."""
+    return re.sub(r"(?<=\de)-(?=\d)", wording.MINUS, wording.true_minus(text))
 
 
 def small(value: Any) -> str:

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555")
 
 
+#: Folder, beside the figures, of finished generations of a long loop.
+ROUNDS = "rounds"
+
+
 @dataclass(frozen=True)
 class Check:
     """One printed value and what we get.
@@ -207,7 +211,9 @@ def prepare_folder(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise DataError(f"{out} is a file and a folder is needed for figures and numbers. Choose another --out.")
     foreign = sorted(
-        p.name for p in out.glob("*") if p.suffix not in (".csv", ".png", ".svg") and p.name != "numbers.json"
+        p.name
+        for p in out.glob("*")
+        if p.suffix not in (".csv", ".png", ".svg") and p.name not in ("numbers.json", ROUNDS)
     )
     if foreign:
         raise DataError(

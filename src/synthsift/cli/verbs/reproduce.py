@@ -22,6 +22,9 @@ def reproduce(
         bool, option("Fewer simulated points and trained networks, the same formulas.", HOW, "--quick")
     ] = False,
     seed: Annotated[int, option("Seed of all simulations.", HOW)] = 0,
+    device: Annotated[
+        str | None, option("cuda: only drift's picture loop, at published size; resumes in --out.", HOW)
+    ] = None,
     quiet: flags.Quiet = False,
     debug: flags.Debug = False,
 ) -> None:
@@ -29,4 +32,4 @@ def reproduce(
     from synthsift.cli.console import Console
     from synthsift.cli.reproduce import execute_reproduce
 
-    raise typer.Exit(execute_reproduce(name, out, data, Console(quiet), quick=quick, seed=seed))
+    raise typer.Exit(execute_reproduce(name, out, data, Console(quiet), quick=quick, seed=seed, device=device))
