@@ -183,7 +183,7 @@ def test_the_numbers_of_a_run_are_those_of_its_sentence() -> None:
         loaded=SimpleNamespace(mixture=SimpleNamespace(is_synth=np.array([False, True, True]))),
     )
     told = _diagnostics(finished)  # type: ignore[arg-type]
-    assert told["gsnr"] == pytest.approx(1.0) and "signal-to-noise ratio of 1 from N = 1,024" in told["noise"]
+    assert told["gsnr"] == pytest.approx(1.0) and "signal-to-noise ratio of 1 from 1,024 rows" in told["noise"]
     assert told["loss"] == -1 and told["effective_batch"] == 600 and "misleads" not in told["noise"]
     history["effective_batch"][-1] = 7.0
     assert "misleads while the effective batch is 7, below 20" in _diagnostics(finished)["noise"]  # type: ignore[arg-type]

@@ -63,7 +63,7 @@ def test_the_sentence_on_noise_is_about_the_rows_that_a_step_rests_on() -> None:
     said = train(reweighter, 1)
     assert (reweighter.noise.num_rows, reweighter.noise.num_trusted) == (100, pytest.approx(43.48, abs=0.01))
     said = train(reweighter, 12)  # the next measurement is about a batch of 10, the next step of the selector is not
-    assert reweighter.noise.num_rows == 200 and "from N = 200 rows" in said
+    assert reweighter.noise.num_rows == 200 and "from 200 rows" in said
     assert reweighter.selector.history.columns["batch_rows"] == [100, 200]
 
 

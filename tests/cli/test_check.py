@@ -56,7 +56,7 @@ def test_json_and_the_file_hold_the_same(tmp_path: Path) -> None:
     assert ended.code == 1 and ended.err == ""
     findings = json.loads(ended.out)
     assert json.loads(file.read_text()) == findings
-    assert list(findings[0]) == ["code", "severity", "title", "seen", "why", "advice", "sources"]
+    assert list(findings[0]) == ["code", "severity", "title", "seen", "why", "advice", "sources", "files"]
     assert [file.name for file in tmp_path.iterdir() if file.suffix == ".tmp"] == []
 
 
