@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from score_backends import BACKENDS
 from torch import Tensor, nn
 
-from synthsift.bilevel.backends import JVP, FiniteDifference, LastLayer, ScoreBackend
+from synthsift.bilevel.backends import JVP, FiniteDifference
 from synthsift.bilevel.checkpoint import load, random_state, save, set_random_state
 from synthsift.bilevel.controls import LearnToReweight, SelfNormalized, Unnormalized, ValueRegression
 from synthsift.bilevel.ghost import Ghost
@@ -27,15 +28,6 @@ pytestmark = [
 ]
 
 ROWS, TRUSTED = 96, 24
-Make = Callable[[], ScoreBackend]
-BACKENDS: dict[str, Make] = {
-    "ghost": Ghost,
-    "stale ghost": lambda: Ghost(stale=True),
-    "jvp": JVP,
-    "differences": FiniteDifference,
-    "one-sided": lambda: FiniteDifference(1e-3, two_sided=False),
-    "last layer": LastLayer,
-}
 SCHEDULES: dict[str, dict[str, Any]] = {
     "own": {},
     "fresh": {"batch": "fresh", "fresh_rows": 40, "chunk": 16},

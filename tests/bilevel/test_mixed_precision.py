@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from score_backends import BACKENDS
 from torch import Tensor, nn
 
-from synthsift.bilevel.backends import JVP, FiniteDifference, LastLayer, ScoreBackend
+from synthsift.bilevel.backends import JVP, FiniteDifference, ScoreBackend
 from synthsift.bilevel.ghost import Ghost
 from synthsift.bilevel.reweighter import Reweighter
 from synthsift.bilevel.rowlosses import CrossEntropy, RowLosses
@@ -20,14 +21,6 @@ from synthsift.bilevel.schedule import Schedule
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
 
 ROWS = 64
-BACKENDS: dict[str, Callable[[], ScoreBackend]] = {
-    "ghost": Ghost,
-    "stale ghost": lambda: Ghost(stale=True),
-    "jvp": JVP,
-    "differences": FiniteDifference,
-    "one-sided": lambda: FiniteDifference(1e-3, two_sided=False),
-    "last layer": LastLayer,
-}
 FRESH: dict[str, Any] = {"batch": "fresh", "fresh_rows": 32, "chunk": 16}
 
 

@@ -148,22 +148,18 @@ def test_without_transformers() -> None:
         reweighting_trainer(FEATURES, TRUSTED)
 
 
+def real_arguments(folder: Path, **more: Any) -> Any:
+    """Arguments of the Trainer of transformers, on the CPU and silent."""
+    from transformers import TrainingArguments
+
+    quiet = {"report_to": [], "remove_unused_columns": False, "use_cpu": True, "disable_tqdm": True}
+    return TrainingArguments(str(folder), per_device_train_batch_size=30, learning_rate=0.05, **quiet, **more)
+
+
 @pytest.mark.skipif(importlib.util.find_spec("transformers") is None, reason="transformers is not installed")
 @pytest.mark.filterwarnings("ignore")
 def test_the_real_trainer(tmp_path: Path) -> None:
-    from transformers import TrainingArguments
-
-    arguments = TrainingArguments(
-        str(tmp_path),
-        num_train_epochs=12,
-        per_device_train_batch_size=30,
-        learning_rate=0.05,
-        save_strategy="no",
-        report_to=[],
-        remove_unused_columns=False,
-        use_cpu=True,
-        disable_tqdm=True,
-    )
+    arguments = real_arguments(tmp_path, num_train_epochs=12, save_strategy="no")
     torch.manual_seed(0)
     trainer = reweighting_trainer(FEATURES, TRUSTED, schedule=each())(
         model=Model(), args=arguments, train_dataset=Rows(TRAIN), eval_dataset=Rows(TRAIN[:20]), data_collator=collate
@@ -178,22 +174,10 @@ def test_the_real_trainer(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore")
 def test_a_checkpoint_of_the_real_trainer_holds_the_selector(tmp_path: Path) -> None:
     """Resumed in the middle, the weights are bit for bit those of a training that nobody interrupted."""
-    from transformers import TrainingArguments
 
     def make() -> Any:
-        arguments = TrainingArguments(
-            str(tmp_path),
-            max_steps=8,
-            per_device_train_batch_size=30,
-            learning_rate=0.05,
-            save_strategy="steps",
-            save_steps=4,
-            logging_strategy="no",
-            report_to=[],
-            remove_unused_columns=False,
-            use_cpu=True,
-            disable_tqdm=True,
-            seed=0,
+        arguments = real_arguments(
+            tmp_path, max_steps=8, save_strategy="steps", save_steps=4, logging_strategy="no", seed=0
         )
         torch.manual_seed(0)
         kind = reweighting_trainer(FEATURES, TRUSTED, schedule=each(trusted_rows=20))

@@ -6,6 +6,7 @@ import numpy as np
 
 from synthsift.check.contents import percent, worst
 from synthsift.numerics.counts import same_mix_p_value
+from synthsift.numerics.metrics import is_unbalanced
 from synthsift.records import Finding, Mixture, Severity
 
 LABEL_SHIFT = 0.05  # total variation between the class shares above which it is said,
@@ -36,7 +37,7 @@ def label_shift(mixture: Mixture) -> Finding | None:
         f"{100 * synth[most] / synth.sum():.0f} % of the synthetic rows.{_by_source(mixture, real / real.sum())}",
         "A model trained on another mix of classes predicts the frequent synthetic classes too often.",
         "Prefer policies that count real rows several times or learn weights, or generate the real mix."
-        + (MIX_ALONE if real.max() > 3 * real[real > 0].min() else ""),
+        + (MIX_ALONE if is_unbalanced(real) else ""),
     )
 
 

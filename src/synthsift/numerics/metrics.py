@@ -29,6 +29,15 @@ def class_balance(y: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return counts / np.where(size > 0, size, 1.0)[y]
 
 
+def is_unbalanced(counts: np.ndarray) -> bool:
+    """Whether classes of these sizes (c,) are so unequal that a run counts them alike, unless it is told otherwise.
+
+    The largest has more than three times the rows of the smallest that occurs.
+    """
+    there = counts[counts > 0]
+    return bool(there.max() > 3 * there.min())
+
+
 def loss_weights(metric: str, y: np.ndarray) -> np.ndarray:
     """Return how much the log-loss of each row (n,) counts where `metric` is what matters; the mean is 1.
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from synthsift.compare import Study, final_fits, judge_test
+from synthsift.numerics.metrics import is_unbalanced
 from synthsift.records import Comparison, DataError, Features, Images, Loaded, Verdict, Weights, concat_x
 from synthsift.represent.encoding import Encoded, encode
 from synthsift.represent.table import FeatureTable
@@ -103,9 +104,7 @@ def choose_metric(wanted: str | None, y: np.ndarray) -> str:
     """Return the metric asked for; else accuracy, or balanced accuracy for unbalanced real classes."""
     if wanted is not None:
         return wanted
-    counts = np.bincount(y)
-    counts = counts[counts > 0]
-    return "balanced_accuracy" if counts.max() > 3 * counts.min() else "accuracy"
+    return "balanced_accuracy" if is_unbalanced(np.bincount(y)) else "accuracy"
 
 
 @dataclass(frozen=True)
