@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from synthsift.numerics.metrics import TRAINED_BY_CLASS
 from synthsift.records import Features, Mixture, Weigher, Weights
 from synthsift.seeds import Seeds
 from synthsift.splits import Leaks, restrict
@@ -67,7 +68,8 @@ class Split:
         m, inputs = self.mixture, self.study.inputs
         x = self.features.embedding if inputs is None else inputs[self.rows]
         rows = Rows(x, m.y, weights.values, ~m.is_synth, m.family)
-        return fit_weighted(self.study.learner, rows, m.num_classes, self.seeds.child("fit"))
+        by_class = self.study.metric in TRAINED_BY_CLASS
+        return fit_weighted(self.study.learner, rows, m.num_classes, self.seeds.child("fit"), by_class)
 
 
 def make_split(study: Study, leaks: Leaks, fold_of: np.ndarray, seed: int, fold: int) -> Split:

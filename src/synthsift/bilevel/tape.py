@@ -42,7 +42,7 @@ class Call:
         is_own = moved.dtype == self.delta.dtype and _is_dense(moved) and not isinstance(self.module, nn.Embedding)
         product = moved.mul_(self.delta) if is_own else self.delta * moved.to(self.delta.dtype)  # no third array
         wide = product.dtype if product.dtype == torch.float64 else torch.float32
-        return product.flatten(1).sum(dim=1, dtype=wide)
+        return product.sum(dim=list(range(1, product.ndim)), dtype=wide)  # to flatten channels last would copy them
 
 
 def _is_dense(values: Tensor) -> bool:
@@ -146,7 +146,7 @@ class Tape:
         for call in self.calls:
             if call.delta is None and call.products is None:
                 continue  # a forward that no backward followed
-            if not call.shape or call.shape[0] != count:
+            if len(call.shape) < 2 or call.shape[0] != count:
                 return f"the output of layer {call.name!r} has shape {tuple(call.shape)}, not one entry a row"
             if call.x is not None and call.x._version != call.version:
                 return f"the input of layer {call.name!r} was changed in place"

@@ -67,10 +67,10 @@ class CNN:
 
     def _choose_steps(self, net: ResidualNet, rows: Rows, held: np.ndarray, rest: np.ndarray, seeds: Seeds) -> int:
         """Return the steps after which the loss on the rows `held` was lowest when the rows `rest` trained."""
-        x, y = rows.x[held], rows.y[held]
+        x, y, judging = rows.x[held], rows.y[held], rows.judging()[held]
         losses: dict[int, float] = {}
         for taken, average in self._train(net, rows, np.flatnonzero(rest), seeds):
-            losses[taken] = float(row_losses(net.probabilities(average, x), y).mean())
+            losses[taken] = float(np.average(row_losses(net.probabilities(average, x), y), weights=judging))
             best = min(losses, key=losses.__getitem__)
             if list(losses).index(best) + PATIENCE < len(losses):
                 break

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from synthsift.numerics.metrics import class_balance
 from synthsift.records import DataError
 from synthsift.seeds import Seeds
 from synthsift.training.logistic import fit_chosen
@@ -42,6 +43,8 @@ class Rows:
         Rows that may judge regularization.
     family : ndarray (n,) of int
         Relatives never train while one of them judges; see `Mixture.family`.
+    by_class : bool
+        Whether `weight` makes classes alike; then each is as large a part of what regularization is judged by, too.
     """
 
     x: Any
@@ -49,6 +52,12 @@ class Rows:
     weight: np.ndarray
     is_real: np.ndarray
     family: np.ndarray
+    by_class: bool = False
+
+    def judging(self) -> np.ndarray:
+        """Return how much the loss of each row (n,) counts where it judges; 0 for rows that may not."""
+        counts = self.is_real.astype(np.float64)
+        return class_balance(self.y, counts) if self.by_class else counts
 
 
 class Learner(Protocol):
@@ -59,11 +68,18 @@ class Learner(Protocol):
         ...
 
 
-def fit_weighted(learner: Learner, rows: Rows, num_classes: int, seeds: Seeds) -> Model:
-    """Train on rows of positive weight, rescaled to mean 1 over these rows; weights of `rows` may be 0 here."""
+def fit_weighted(
+    learner: Learner, rows: Rows, num_classes: int, seeds: Seeds, by_class: bool = False
+) -> Model:
+    """Train on rows of positive weight, rescaled to mean 1 over these rows; weights of `rows` may be 0 here.
+
+    With `by_class` the weights of each class are brought to the same sum first, so that a model is trained for what it
+    is judged by where the metric counts classes alike.
+    """
     keep = rows.weight > 0
-    weight = rows.weight[keep]
-    kept = Rows(rows.x[keep], rows.y[keep], weight / weight.mean(), rows.is_real[keep], rows.family[keep])
+    y, weight = rows.y[keep], rows.weight[keep]
+    weight = class_balance(y, weight) if by_class else weight
+    kept = Rows(rows.x[keep], y, weight / weight.mean(), rows.is_real[keep], rows.family[keep], by_class)
     return learner.fit(kept, num_classes, seeds)
 
 
@@ -73,8 +89,11 @@ class Logistic:
 
     def fit(self, rows: Rows, num_classes: int, seeds: Seeds) -> Model:
         """Return a `LinearModel`."""
-        x, y, weight, is_real = rows.x, rows.y, rows.weight, rows.is_real
-        return fit_chosen(x, y, weight, is_real, num_classes, seeds, family=rows.family).model
+        counts = rows.judging() if rows.by_class else None
+        found = fit_chosen(
+            rows.x, rows.y, rows.weight, rows.is_real, num_classes, seeds, family=rows.family, judging=counts
+        )
+        return found.model
 
 
 @dataclass(frozen=True)

@@ -166,6 +166,7 @@ def fit_chosen(
     seeds: Seeds,
     strength: float | None = None,
     family: np.ndarray | None = None,
+    judging: np.ndarray | None = None,
 ) -> CrossFit:
     """Choose C by the log-loss of held-out real rows inside the training part, then fit on all of it.
 
@@ -186,6 +187,8 @@ def fit_chosen(
         One of `STRENGTHS`: nothing is chosen, only the predictions for real rows are made.
     family : ndarray (n,) of int, optional
         Rows of one family (not -1) never train while a real one of them is judged; see `Mixture.family`.
+    judging : ndarray (n,), optional
+        How much the held-out loss of a real row counts; all the same if not given.
 
     Returns
     -------
@@ -198,15 +201,16 @@ def fit_chosen(
         model = fit_logistic(x, y, weight, num_classes, STRENGTHS[start])
         return CrossFit(model, lambda: model.predict_proba(x[real]))
     search = strength is None and len(real) >= 6
+    judging = np.ones(len(y)) if judging is None else judging
     size = (x.shape[1] + 1) * (present - 1)
     related = family is not None and len(np.unique(family[family >= 0])) < np.count_nonzero(family >= 0)
     if size <= 200 and len(y) * size**2 <= 4e8 and not related:
-        return _choose_by_leave_one_out(x, y, weight, real, num_classes, start, search)
+        return _choose_by_leave_one_out(x, y, weight, real, judging, num_classes, start, search)
     fold = family_folds(y, real, family if related else None, NUM_FOLDS, seeds)
     num_folds = NUM_FOLDS if x.size * num_classes < 1e6 else 1
     is_judge = np.zeros(len(y), dtype=bool)
     is_judge[real] = True
-    return _choose_by_folds(x, y, weight, fold, is_judge, num_folds, num_classes, start, search)
+    return _choose_by_folds(x, y, weight, fold, is_judge, judging, num_folds, num_classes, start, search)
 
 
 def family_folds(
@@ -246,7 +250,14 @@ def walk_downhill(judge: Callable[[int], float], start: int) -> int:
 
 
 def _choose_by_leave_one_out(
-    x: np.ndarray, y: np.ndarray, weight: np.ndarray, real: np.ndarray, num_classes: int, start: int, search: bool
+    x: np.ndarray,
+    y: np.ndarray,
+    weight: np.ndarray,
+    real: np.ndarray,
+    judging: np.ndarray,
+    num_classes: int,
+    start: int,
+    search: bool,
 ) -> CrossFit:
     """One Newton fit a strength; real rows are judged as if each had been left out."""
     present, codes = np.unique(y, return_inverse=True)
@@ -259,7 +270,7 @@ def _choose_by_leave_one_out(
             begin = None if near is None else tried[near][1]
             theta, hessian = newton.fit_newton(z, codes, weight, len(present), STRENGTHS[k], begin)
             out = newton.leave_one_out(z[real], codes[real], weight[real], theta, hessian, len(present))
-            tried[k] = (float(row_losses(out, codes[real]).sum()), theta, out)
+            tried[k] = (float(judging[real] @ row_losses(out, codes[real])), theta, out)
         return tried[k][0]
 
     best = walk_downhill(judge, start) if search else start
@@ -280,6 +291,7 @@ def _choose_by_folds(
     weight: np.ndarray,
     fold: np.ndarray,
     is_judge: np.ndarray,
+    judging: np.ndarray,
     num_folds: int,
     num_classes: int,
     start: int,
@@ -298,7 +310,7 @@ def _choose_by_folds(
             for j in range(num_folds):
                 train, judged = fold != j, (fold == j) & is_judge
                 model = fit(train, STRENGTHS[k], models[j])
-                total += float(row_losses(model.predict_proba(x[judged]), y[judged]).sum())
+                total += float(judging[judged] @ row_losses(model.predict_proba(x[judged]), y[judged]))
                 models[j] = model
                 fitted.append(model)
             tried[k] = (total, fitted)

@@ -42,11 +42,11 @@ class MLP:
         real = np.flatnonzero(rows.is_real)
         if len(real) >= 12:
             fold = family_folds(y, real, rows.family, 3, seeds)
-            held, rest = (fold == 0) & rows.is_real, fold != 0
+            held, rest, judging = (fold == 0) & rows.is_real, fold != 0, rows.judging()
 
             def loss(candidate: float) -> float:
                 model = self._train(x[rest], y[rest], weight[rest], num_classes, candidate, seeds.child("inner"))
-                return float(row_losses(model.predict_proba(x[held]), y[held]).mean())
+                return float(np.average(row_losses(model.predict_proba(x[held]), y[held]), weights=judging[held]))
 
             decay = min(DECAYS, key=loss)
         return self._train(x, y, weight, num_classes, decay, seeds)
