@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 from synthsift.check.findings import check
 from synthsift.compare import compare
 from synthsift.data.memory import holds_texts, load_arrays
-from synthsift.numerics.metrics import METRICS
+from synthsift.numerics.metrics import METRICS, TRAINED_BY_CLASS, class_balance
 from synthsift.records import Comparison, DataError, Loaded, Verdict, Weights
 from synthsift.report.notebook import render_notebook
 from synthsift.seeds import Seeds
@@ -54,7 +54,9 @@ class SyntheticDataSelector(BaseEstimator):
     Attributes
     ----------
     weights_ : ndarray (n,)
-        Weight of every row of `X` under the best bet, mean 1; 0 leaves a row out. For ``sample_weight``.
+        Weight of every row of `X` under the best bet, mean 1; 0 leaves a row out. For ``sample_weight``. Where the
+        metric is balanced accuracy, models are trained with every class of the same total weight, as these weights
+        have it.
     support_ : ndarray (n,) of bool
         Rows to keep: real ones, and synthetic ones with more than a tenth of the mean positive synthetic weight.
     learned_weights_ : ndarray (n,)
@@ -162,7 +164,7 @@ class SyntheticDataSelector(BaseEstimator):
         self.verdict_: Verdict = found.verdict
         self.comparison_: Comparison = comparison
         self.findings_ = check(loaded, Seeds(plan.first_seed).child("check"), encoded=encoded)
-        self._take_weights(loaded, found.weights[found.verdict.policy], found.weights.get(LEARNED))
+        self._take_weights(loaded, column_or_1d(y), found.weights[found.verdict.policy], found.weights.get(LEARNED))
         self.policies_ = policy_frame(comparison, found.verdict.metric)
         return self
 
@@ -215,7 +217,7 @@ class SyntheticDataSelector(BaseEstimator):
             return X
         return validate_data(self, X=X, reset=reset, ensure_min_samples=2 if reset else 1)
 
-    def _take_weights(self, loaded: Loaded, weights: Weights, learned: Weights | None) -> None:
+    def _take_weights(self, loaded: Loaded, y: np.ndarray, weights: Weights, learned: Weights | None) -> None:
         """Bring the weights of all rows into the order of `X`; rows that could not take part get 0."""
         mixture = loaded.mixture
         left_out = 0 if loaded.left_out is None else len(loaded.left_out)
@@ -229,6 +231,8 @@ class SyntheticDataSelector(BaseEstimator):
             mine = slice(start, start + len(part))
             values[part.row], support[part.row] = weights.values[mine], keep[mine]
             told[part.row] = np.nan if learned is None else learned.values[mine]
+        if self.verdict_.metric in TRAINED_BY_CLASS:
+            values = class_balance(np.unique(y, return_inverse=True)[1], values)
         self.weights_ = values / values.mean()
         self.support_ = support
         self.learned_weights_ = told / told.mean()

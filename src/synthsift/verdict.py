@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from synthsift.numerics.choice import Chooser
-from synthsift.numerics.intervals import few_units
-from synthsift.numerics.metrics import class_balance, loss_weights, metric_values, row_hits, row_losses
+from synthsift.numerics.intervals import few_rows, few_units
+from synthsift.numerics.metrics import BY_CLASS, class_balance, loss_weights, metric_values, row_hits, row_losses
 from synthsift.numerics.resampling import bootstrap_counts, members
 from synthsift.records import Comparison, Interval, Verdict
 from synthsift.seeds import Seeds
@@ -122,9 +122,11 @@ def one_row(comparison: Comparison, metric: str) -> float:
     return float(100.0 / len(size) * np.sqrt(np.sum(1.0 / size) / n) * n / units)
 
 
-def group_widening(comparison: Comparison) -> float:
-    """Return the factor on a spread over drawn groups (`few_units`); 1 where rows are drawn, which are many."""
-    return 1.0 if comparison.group is None else few_units(int(members(comparison.group).max()) + 1)
+def small_sample(comparison: Comparison, paired: Paired, metric: str, policy: int) -> float:
+    """Return the factor on a bootstrap spread where few groups, or few rows of a class that counts, were drawn."""
+    if comparison.group is not None:
+        return few_units(int(members(comparison.group).max()) + 1)
+    return few_rows(paired.hits[:, policy], comparison.y) if metric in BY_CLASS else 1.0
 
 
 def _normal(mean: float, spread: float, widen: float, metric: str) -> Interval:
@@ -138,7 +140,7 @@ def paired_interval(comparison: Comparison, paired: Paired, metric: str, policy:
     all_rows = np.ones((1, len(comparison.y)))
     mean = float(metric_gains(comparison, paired, metric, all_rows, policy)[0])
     spread = float(np.nanstd(metric_gains(comparison, paired, metric, counts, policy), ddof=1))  # one class: no AUC
-    spread *= group_widening(comparison)
+    spread *= small_sample(comparison, paired, metric, policy)
     return _normal(mean, float(np.hypot(spread, one_row(comparison, metric))), WIDEN_FIXED, metric)
 
 
@@ -160,8 +162,8 @@ class Corrected:
     chosen: np.ndarray
 
 
-def bias_corrected(comparison: Comparison, paired: Paired, metric: str, counts: np.ndarray) -> Corrected:
-    """Repeat the choice in every bootstrap draw and measure it on the rows left out (BBC-CV)."""
+def bias_corrected(comparison: Comparison, paired: Paired, metric: str, counts: np.ndarray, policy: int) -> Corrected:
+    """Repeat the choice of `policy` in every bootstrap draw and measure it on the rows left out (BBC-CV)."""
     everything = paired.names.index("Everything")
     out = (counts == 0).astype(np.float64)
     needed = 2 if metric == "auc" else 1  # classes among the rows left out
@@ -178,7 +180,7 @@ def bias_corrected(comparison: Comparison, paired: Paired, metric: str, counts: 
 
     def interval(values: np.ndarray, of: str) -> Interval:
         """Mean of left-out values +- 1.96 SD sqrt(.368), with `one_row`, widened."""
-        spread = float(values.std(ddof=1)) * np.sqrt(LEFT_OUT) * group_widening(comparison)
+        spread = float(values.std(ddof=1)) * np.sqrt(LEFT_OUT) * small_sample(comparison, paired, metric, policy)
         spread = np.hypot(spread, one_row(comparison, of))
         return _normal(float(values.mean()), float(spread), WIDEN_CHOSEN, of)
 
@@ -244,7 +246,7 @@ def decide(comparison: Comparison, metric: str, seeds: Seeds) -> Verdict:
     paired = Paired.of(comparison, metric)
     counts = draw_rows(comparison, seeds)
     policy = Chooser.of(paired.loss, comparison.group)(np.ones(len(comparison.y)))
-    corrected = bias_corrected(comparison, paired, metric, counts)
+    corrected = bias_corrected(comparison, paired, metric, counts, policy)
     corrected = replace(
         corrected,
         metric=at_full_size(corrected.metric, comparison),

@@ -13,6 +13,7 @@ from synthsift.cli.whole_folder import whole_folder
 from synthsift.data.export import write_selected
 from synthsift.data.export_images import copy_selected
 from synthsift.data.paths import table_format
+from synthsift.numerics.metrics import class_balance
 from synthsift.records import DataError
 from synthsift.report.collect import collect
 from synthsift.report.drift_page import RECORD, read_drift
@@ -31,6 +32,9 @@ COLUMNS = {
 def execute_export(run: Path, out: Path) -> int:
     """Write the kept rows of every file of the run into `out`, with their weights; images into class folders.
 
+    Weights are those that models were trained with: where the metric is balanced accuracy, every class has the same
+    total.
+
     The folder appears complete or not at all, and nothing is told before it is there.
 
     Raises
@@ -38,10 +42,17 @@ def execute_export(run: Path, out: Path) -> int:
     DataError
         If the run is not finished or damaged, a source file is gone, or `out` holds files already or cannot be written.
     """
-    sentence = read_summary(run)["verdict"]["sentence"]
+    summary = read_summary(run)
+    sentence = summary["verdict"]["sentence"]
     columns = _read_weights(run / "weights.parquet")
+    by_class = summary.get("balanced_training") is True
+    if by_class:  # as the models of the run were trained
+        _, codes = np.unique(columns["label"], return_inverse=True)
+        columns["weight"] = class_balance(codes, np.where(columns["keep"], columns["weight"], 0.0))
     with whole_folder(out) as begun:
         told = _write_files(columns, begun, out)
+    if by_class:
+        told.append("weights: every class has the same total, as in the run, whose metric counts classes alike")
     sys.stderr.write("".join(f"{printable(line)}\n" for line in told))  # a name may hold what a terminal acts on
     sys.stdout.write(f"{printable(sentence)}\n")
     return 0

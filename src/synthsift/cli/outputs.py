@@ -17,7 +17,7 @@ from synthsift.bilevel.live import Noise
 from synthsift.cli.gallery import make_gallery
 from synthsift.cli.model import save_model
 from synthsift.cli.settings import RunSettings
-from synthsift.numerics.metrics import BY_CLASS, metric_value
+from synthsift.numerics.metrics import BY_CLASS, TRAINED_BY_CLASS, metric_value
 from synthsift.records import Comparison, Examples, Features, plain_finding
 from synthsift.runs import RunFolder
 from synthsift.seeds import Seeds
@@ -224,6 +224,7 @@ def _summary(finished: Finished, importance: Sequence[Importance]) -> dict[str, 
         "splits": len(comparison.seeds) * comparison.num_folds,
         "metric": verdict.metric,
         "balanced_loss": verdict.metric in BY_CLASS,
+        "balanced_training": verdict.metric in TRAINED_BY_CLASS,
         "versions": {**{name: version(name) for name in PACKAGES}, "python": platform.python_version()},
         "seconds": finished.seconds,
     }

@@ -26,6 +26,35 @@ def few_units(units: int) -> float:
     return float(np.sqrt(units / (units - 1)) * student.ppf(0.975, units - 1) / Z)
 
 
+def few_rows(values: np.ndarray, y: np.ndarray) -> float:
+    """Return the same factor for a mean over classes of class means, of which some rest on few rows.
+
+    The squared errors of classes add up, and so many degrees of freedom as Welch and Satterthwaite give belong to
+    their sum: few where most of it comes from a class of a dozen rows. To each class one row more is added, half a win
+    and half a loss (Agresti, Min 2005): a class whose rows all agree is not known for certain.
+
+    Parameters
+    ----------
+    values : ndarray (n,)
+        What is averaged, such as differences of hits.
+    y : ndarray (n,) of int
+        Classes; one of a single row is left out.
+
+    References
+    ----------
+    Welch 1947, The generalization of Student's problem when several different population variances are involved,
+    Biometrika 34; Satterthwaite 1946.
+    """
+    size = np.bincount(y).astype(np.float64)
+    size = size[size > 1]
+    apart = [values[y == k] for k in np.flatnonzero(np.bincount(y) > 1)]
+    square = np.array([part.var(ddof=1) for part in apart]) + 1.0 / size
+    error = square / size
+    freedom = error.sum() ** 2 / np.sum(error**2 / (size - 1))
+    drawn = np.sqrt(error.sum() / np.sum(error * (size - 1) / size))  # of a bootstrap, which is too narrow
+    return float(drawn * student.ppf(0.975, freedom) / Z)
+
+
 def share_interval(hits: float, n: float) -> tuple[float, float]:
     """Return the 95 % interval of the share `hits` of `n` (Wilson 1927)."""
     p = hits / n

@@ -61,6 +61,7 @@ def collect(run: Path | str) -> dict[str, Any]:
         "verdict": verdict,
         "metric": _metric(summary),
         "balanced_loss": summary.get("balanced_loss") is True,
+        "balanced_training": summary.get("balanced_training") is True,
         "splits": summary.get("splits"),
         "comparison": _collect_comparison(summary),
         "metrics": _collect_metrics(run),

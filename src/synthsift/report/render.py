@@ -136,6 +136,7 @@ def _context(report: Mapping[str, Any]) -> dict[str, Any]:
         "evidence_meaning": _meaning(verdict),
         "why": why_policy(report),
         "balanced_loss": wording.BALANCED_LOSS,
+        "balanced_training": wording.BALANCED_TRAINING,
         "doubted": doubted_sources(verdict, report["findings"]),
         "shortened": _shortened(report),
         "stops": _stops(report["comparison"]),

@@ -109,6 +109,8 @@ def _title(summary: Mapping[str, Any]) -> str:
 def _legend(summary: Mapping[str, Any]) -> list[str]:
     """What stands under the table."""
     balanced = [wording.BALANCED_LOSS] if summary.get("balanced_loss") is True else []
+    if summary.get("balanced_training") is True:
+        balanced.append(wording.BALANCED_TRAINING)
     return balanced + ([LEGEND] if _rivals(summary) else [])
 
 

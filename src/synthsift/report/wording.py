@@ -106,6 +106,11 @@ def title(name: Any) -> str:
 #: Beside a column of log-losses where the metric counts classes alike.
 BALANCED_LOSS = "the log-loss counts every class alike, as the metric does, however few rows it has"
 
+#: Where training does so, too: who trains on the weights alone would get another model.
+BALANCED_TRAINING = (
+    "All models were trained with every class of the same total weight; `export` writes weights that have it"
+)
+
 
 def is_loss(metric: Any) -> bool:
     """Return True when lower is better."""

@@ -68,9 +68,7 @@ class Learner(Protocol):
         ...
 
 
-def fit_weighted(
-    learner: Learner, rows: Rows, num_classes: int, seeds: Seeds, by_class: bool = False
-) -> Model:
+def fit_weighted(learner: Learner, rows: Rows, num_classes: int, seeds: Seeds, by_class: bool = False) -> Model:
     """Train on rows of positive weight, rescaled to mean 1 over these rows; weights of `rows` may be 0 here.
 
     With `by_class` the weights of each class are brought to the same sum first, so that a model is trained for what it
