@@ -78,6 +78,11 @@ def images(channels: int) -> Callable[[], Tensor]:
     return lambda: torch.randn(N, channels, 5, 5, dtype=torch.float64)
 
 
+def channels_last() -> Tensor:
+    """The gradient that comes back through the flattening has its channels first."""
+    return images(2)().to(memory_format=torch.channels_last)
+
+
 def rows(*shape: int) -> Callable[[], Tensor]:
     return lambda: torch.randn(N, *shape, dtype=torch.float64)
 
@@ -104,6 +109,10 @@ EXACT: dict[str, tuple[Callable[[], nn.Module], Callable[[], Tensor]]] = {
     "words": (lambda: nn.Sequential(nn.Embedding(11, 4, padding_idx=0), nn.Flatten(), nn.Linear(20, 3)), words),
     "tied": (Tied, words),
     "batch norm": (with_batch_norm, images(2)),
+    "channels last": (
+        lambda: nn.Sequential(nn.Conv2d(2, 4, 3), nn.Flatten(), nn.Tanh(), nn.Linear(36, 3)),
+        channels_last,
+    ),
     "attention": (Attention, rows(3, 4)),
 }
 FALL_BACK = {

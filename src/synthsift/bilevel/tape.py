@@ -124,19 +124,27 @@ class Tape:
                 x = inputs[0].detach()
                 call = Call(module, name, owns, x, x._version, output.shape)
                 self.calls.append(call)
-                output.register_hook(self._receiving(call))
+                is_last = output.ndim == 4 and output.is_contiguous(memory_format=torch.channels_last)
+                output.register_hook(self._receiving(call, is_last and not output.is_contiguous()))
             return changed
 
         return note
 
-    def _receiving(self, call: Call) -> Any:
-        def receive(delta: Tensor) -> None:
+    def _receiving(self, call: Call, is_last: bool) -> Any:
+        """Return what receives the gradient at the output of `call`, which has its channels last or not."""
+
+        def receive(delta: Tensor) -> Tensor | None:
             self.dtypes.add(delta.dtype)
+            changed = None
+            if is_last and not delta.is_contiguous(memory_format=torch.channels_last):
+                # of batch norm with fixed statistics, on a GPU: its neighbors would turn it, each for itself
+                delta = changed = delta.contiguous(memory_format=torch.channels_last)
             call.delta = delta.detach() if call.delta is None else call.delta + delta.detach()
             if self.direction is not None:
                 with torch.no_grad():
                     call.products = call.products_with(self.direction)
                 call.x = call.delta = None
+            return changed
 
         return receive
 
