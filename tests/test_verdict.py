@@ -237,7 +237,7 @@ def test_intervals_of_few_groups_cover(num_groups: int, way: str) -> None:
         if way == "fixed":
             found = paired_interval(comparison, paired, "log_loss", 1, counts)
         else:
-            corrected = bias_corrected(comparison, paired, "log_loss", counts)
+            corrected = bias_corrected(comparison, paired, "log_loss", counts, 1)
             assert (corrected.chosen == 1).all()
             found = corrected.loss
         missed += not found.low <= truth <= found.high
@@ -396,7 +396,7 @@ def test_left_out_rows_remove_the_bias_of_choosing() -> None:
         paired = paired_of(loss, np.sign(loss))
         chosen = recommend(loss, np.ones(num))
         naive.append(100 * np.sign(loss[:, chosen]).mean())
-        corrected.append(bias_corrected(comparison, paired, "accuracy", counts).metric.mean)
+        corrected.append(bias_corrected(comparison, paired, "accuracy", counts, chosen).metric.mean)
     taken_off = np.array(naive) - np.array(corrected)
     for values, sign in ((corrected, 0), (naive, 1), (taken_off, 1)):
         z = np.mean(values) / (np.std(values, ddof=1) / np.sqrt(len(values)))
@@ -407,7 +407,7 @@ def test_bias_corrected_by_hand() -> None:
     comparison = random_comparison(classes=2)
     paired = Paired.of(comparison, "accuracy")
     counts = counts_of(120, 50)
-    found = bias_corrected(comparison, paired, "accuracy", counts)
+    found = bias_corrected(comparison, paired, "accuracy", counts, 1)
     gains, losses, beyond = [], [], []
     for count, chosen in zip(counts, found.chosen, strict=True):
         out = count == 0
@@ -433,7 +433,7 @@ def test_rare_rows_are_left_out_as_often_as_others() -> None:
     hits = np.zeros((12, 2))
     hits[0, 1] = 1.0  # the gain is all in the one row of its class
     paired = paired_of(np.column_stack([np.zeros(12), np.ones(12)]), hits)
-    found = bias_corrected(comparison, paired, "accuracy", counts_of(12, 2000))
+    found = bias_corrected(comparison, paired, "accuracy", counts_of(12, 2000), 1)
     assert set(found.chosen) == {1}
     assert found.metric.mean == pytest.approx(100 / 12, abs=1.5)  # 4 standard errors; 24 if such draws were discarded
 

@@ -1,4 +1,4 @@
-"""A run on unbalanced classes: its metric counts classes alike, and the log-loss that chooses does, too."""
+"""A run on unbalanced classes: its metric counts classes alike, and so do the log-loss that chooses and the training."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 from cli_runner import synthsift
 
 
 def test_a_run_says_it(tmp_path: Path) -> None:
-    """Unbalanced classes make balanced accuracy the metric; screen, page, Markdown and summary tell of the loss."""
+    """Unbalanced classes make balanced accuracy the metric; screen, page, Markdown, summary and export tell of it."""
     rng = np.random.default_rng(3)
     for name, num in (("real", 150), ("made", 120)):
         y = (rng.random(num) < 0.15).astype(int)
@@ -20,11 +21,19 @@ def test_a_run_says_it(tmp_path: Path) -> None:
     files = ("--real", tmp_path / "real.csv", "--synthetic", tmp_path / "made.csv", "--label", "y")
     policies = ("--policies", "RealOnly,Everything", "--seeds", "1", "--out", tmp_path / "run")
     done = synthsift("run", *files, *policies)
-    told = "the log-loss counts every class alike"
-    assert done.code == 0 and told in done.out + done.err
+    said = ("the log-loss counts every class alike", "trained with every class of the same total weight")
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
-    assert summary["metric"] == "balanced_accuracy" and summary["balanced_loss"] is True
-    assert told in (tmp_path / "run" / "report.html").read_text()
-    assert told in synthsift("report", tmp_path / "run", "--markdown").out
+    assert summary["metric"] == "balanced_accuracy"
+    assert summary["balanced_loss"] is True and summary["balanced_training"] is True
+    page, markdown = (tmp_path / "run" / "report.html").read_text(), synthsift("report", tmp_path / "run", "--markdown")
+    for told in said:
+        assert done.code == 0 and told in " ".join((done.out + done.err).split())
+        assert told in page and told in markdown.out
+    exported = synthsift("export", tmp_path / "run", "--out", tmp_path / "export")
+    rows = pd.concat([pd.read_csv(file) for file in (tmp_path / "export").glob("*.csv")])
+    total = rows.groupby("y")["weight"].sum()
+    assert "every class has the same total" in exported.err and total[0] == pytest.approx(total[1])
     again = synthsift("run", *files, *policies[:-1], tmp_path / "plain", "--metric", "accuracy")
-    assert again.code == 0 and told not in again.out + again.err
+    assert again.code == 0 and not any(told in again.out + again.err for told in said)
+    exported = synthsift("export", tmp_path / "plain", "--out", tmp_path / "plain export")
+    assert exported.code == 0 and "every class" not in exported.err

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from synthsift.numerics.intervals import auc_interval, share_difference, share_interval
+from synthsift.numerics.intervals import auc_interval, few_rows, share_difference, share_interval
 
 
 def test_published_values() -> None:
@@ -47,3 +47,26 @@ def test_an_auc_of_few_rows_is_never_certain(auc: float) -> None:
     assert auc_interval(1 - auc, 30, 30) == pytest.approx((1 - high, 1 - low))
     wide = auc_interval(auc, 30, 30, inflation=1.3)
     assert wide[1] - wide[0] > high - low
+
+
+@pytest.mark.parametrize("sizes", [(200, 12), (150, 8, 8), (60, 60)])
+def test_coverage_of_a_mean_over_classes_of_few_rows(sizes: tuple[int, ...]) -> None:
+    """3000 samples of normal values, noisier in the rare classes: 95 % with the factor, too few without it."""
+    rng, y = np.random.default_rng(2), np.repeat(np.arange(len(sizes)), sizes)
+    noise, inside, plain = np.where(y == 0, 1.0, 3.0), 0, 0
+    for _ in range(3000):
+        values = 5 * noise * rng.standard_normal(len(y))  # the row that is added to each class is small beside them
+        parts = [values[y == k] for k in range(len(sizes))]
+        error = np.sqrt(sum(part.var() / len(part) for part in parts)) / len(sizes)  # as a bootstrap has it
+        mean = np.mean([part.mean() for part in parts])
+        inside += abs(mean) <= 1.96 * error * few_rows(values, y)
+        plain += abs(mean) <= 1.96 * error
+    assert inside / 3000 == pytest.approx(0.95, abs=0.015)  # three standard errors, and .3 % of the approximation
+    assert plain < inside - (0 if min(sizes) > 50 else 30)
+
+
+def test_many_rows_in_every_class_need_no_factor() -> None:
+    y = np.arange(6000) % 3
+    assert few_rows(np.sin(np.arange(6000.0)), y) == pytest.approx(1.0, abs=2e-3)
+    alone = np.append(y, 3)  # a class of one row shows no spread, and is left to the others
+    assert few_rows(np.sin(np.arange(6001.0)), alone) == pytest.approx(1.0, abs=2e-3)

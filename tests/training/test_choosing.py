@@ -51,6 +51,17 @@ def test_the_chosen_strength_is_better_than_both_ends_of_the_path(
         assert worse.mean() > -2 * worse.std() / np.sqrt(4000) - 1e-3, f"{chosen.strength} against {end}"
 
 
+@pytest.mark.parametrize("way", ["leave one out", "three folds"])
+def test_rows_judge_as_much_as_they_are_told_to(way: str) -> None:
+    """Class 0 is a matter of the inputs, 1 and 2 are of chance: who hears class 0 alone takes a weaker penalty."""
+    rng = np.random.default_rng(7)
+    x = rng.standard_normal((160, 20))
+    y = np.where(x[:, 0] > 1.0, 0, rng.integers(1, 3, size=160))
+    family = np.r_[np.arange(159), 158] if way == "three folds" else np.arange(160)
+    heard = {k: choose(x, y, family=family, judging=(y == k).astype(float)).model.strength for k in (0, 1)}
+    assert heard[0] > choose(x, y, family=family).model.strength >= heard[1]
+
+
 def test_a_given_strength_is_kept() -> None:
     x, y = draw(60, np.random.default_rng(0))
     assert choose(x, y, strength=STRENGTHS[9]).model.strength == STRENGTHS[9]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -54,6 +55,31 @@ def test_only_ratios_of_weights_matter(name: str) -> None:
     fourfold = Rows(rows.x, rows.y, 4 * rows.weight, rows.is_real, rows.family)  # a power of two: the same bits
     first, second = (fit_weighted(LEARNERS[name], r, 3, Seeds(0)).predict_proba(fresh) for r in (rows, fourfold))
     assert np.array_equal(first, second)
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_classes_of_the_same_total_weight(name: str) -> None:
+    """By hand: weights divided by the sum of their class; the learner judges regularization so, too."""
+    rows, fresh = mixed_rows()
+    weight = np.where(rows.y == 0, 0.125, 1.0) * rows.weight
+    total = np.array([weight[rows.y == k].sum() for k in range(3)])
+    scaled = weight / total[rows.y]
+    by_hand = Rows(rows.x, rows.y, scaled / scaled.mean(), rows.is_real, rows.family, by_class=True)
+    directly = LEARNERS[name].fit(by_hand, 3, Seeds(0)).predict_proba(fresh)
+    given = Rows(rows.x, rows.y, weight, rows.is_real, rows.family)
+    found = fit_weighted(LEARNERS[name], given, 3, Seeds(0), by_class=True).predict_proba(fresh)
+    np.testing.assert_allclose(found, directly, atol=1e-6)
+    plain = fit_weighted(LEARNERS[name], given, 3, Seeds(0)).predict_proba(fresh)
+    assert found[:, 0].mean() > plain[:, 0].mean() + 0.02
+
+
+def test_held_out_losses_count_classes_alike_only_by_class() -> None:
+    rows, _ = mixed_rows()
+    assert np.array_equal(rows.judging(), rows.is_real)
+    judging = replace(rows, by_class=True).judging()
+    assert not judging[~rows.is_real].any()
+    sums = np.bincount(rows.y, weights=judging)
+    assert np.ptp(sums) < 1e-12 and len(sums) == 3
 
 
 @pytest.mark.parametrize("name", LEARNERS)

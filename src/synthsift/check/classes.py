@@ -13,10 +13,7 @@ LABEL_SHIFT = 0.05  # total variation between the class shares above which it is
 SHIFT_LEVEL = 0.005  # where two draws of these sizes from one mix would hardly differ as much
 LACK_LEVEL = 1e-3  # a class is lacking where chance leaves it out less often than this
 #: Where classes are so unbalanced that a run counts them alike.
-MIX_ALONE = (
-    " Judged by balanced accuracy, a part of the gain can come from the mix alone: see what the real rows reach when "
-    "they are weighted by class (class_weight='balanced')."
-)
+COUNTED_ALIKE = " Judged by balanced accuracy, models are trained with every class of the same total weight."
 FEW = 10  # real rows of a class: two in each of the five folds that are judged
 
 
@@ -37,7 +34,7 @@ def label_shift(mixture: Mixture) -> Finding | None:
         f"{100 * synth[most] / synth.sum():.0f} % of the synthetic rows.{_by_source(mixture, real / real.sum())}",
         "A model trained on another mix of classes predicts the frequent synthetic classes too often.",
         "Prefer policies that count real rows several times or learn weights, or generate the real mix."
-        + (MIX_ALONE if is_unbalanced(real) else ""),
+        + (COUNTED_ALIKE if is_unbalanced(real) else ""),
     )
 
 
