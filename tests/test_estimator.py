@@ -111,6 +111,19 @@ def test_the_command_line_gives_the_same_numbers(fitted: SyntheticDataSelector, 
     assert stored["keep"].tolist() == fitted.support_.tolist()
 
 
+def test_weights_have_classes_alike_where_the_models_were_trained_so() -> None:
+    x, y, source = rows(200)
+    keep = np.sort(np.r_[np.flatnonzero(y == 0), np.flatnonzero(y == 1)[:15]])
+    x, labels, source = x[keep], np.where(y[keep] == 1, "yes", "no"), source[keep]
+    sums = {}
+    for metric in (None, "accuracy"):
+        found = SyntheticDataSelector(policies="RealTimes3", num_seeds=1, metric=metric).fit(x, labels, source=source)
+        sums[found.verdict_.metric] = [float(found.weights_[labels == name].sum()) for name in ("yes", "no")]
+        assert found.weights_.mean() == pytest.approx(1)
+    assert sums["balanced_accuracy"][0] == pytest.approx(sums["balanced_accuracy"][1])
+    assert sums["accuracy"][0] < 0.5 * sums["accuracy"][1]
+
+
 def test_copies_of_real_rows_are_called_copies() -> None:
     x, y, _ = rows(80)
     source = np.repeat(["real", "copied"], [80, 160])
