@@ -1,4 +1,4 @@
-"""A run on unbalanced classes: its metric counts classes alike, and so do the log-loss that chooses and the training."""
+"""A run on unbalanced classes: metric and choosing log-loss count classes alike, and models are trained so."""
 
 from __future__ import annotations
 
