@@ -26,6 +26,9 @@ NORMAL_95 = 1.959964
 # only where it is significant is, on average, a lucky one.
 WIDEN_FIXED = 1.1  # for a policy that was fixed beforehand
 WIDEN_CHOSEN = 1.3  # for the policy that was chosen
+# How well a rare class is learned depends on which rows of it there are, of which judged rows show nothing either: on
+# top, where classes count alike, whatever their size. Calibrated on 48 unbalanced worlds with seeds below 100.
+WIDEN_BY_CLASS = 1.15
 LEFT_OUT = 0.368  # share of rows that a bootstrap sample misses: the SD over draws is that of 36.8 % of the rows
 
 
@@ -123,10 +126,11 @@ def one_row(comparison: Comparison, metric: str) -> float:
 
 
 def small_sample(comparison: Comparison, paired: Paired, metric: str, policy: int) -> float:
-    """Return the factor on a bootstrap spread where few groups, or few rows of a class that counts, were drawn."""
+    """Return the factor on a bootstrap spread where few groups were drawn, or where classes of few rows count."""
+    widen = WIDEN_BY_CLASS if metric in BY_CLASS else 1.0
     if comparison.group is not None:
-        return few_units(int(members(comparison.group).max()) + 1)
-    return few_rows(paired.hits[:, policy], comparison.y) if metric in BY_CLASS else 1.0
+        return widen * few_units(int(members(comparison.group).max()) + 1)
+    return widen * few_rows(paired.hits[:, policy], comparison.y) if metric in BY_CLASS else 1.0
 
 
 def _normal(mean: float, spread: float, widen: float, metric: str) -> Interval:
