@@ -23,6 +23,7 @@ STRICTER = 0.5  # of the limit, for pairs with a short text
 FIRST = 16  # runs that a pair has to share at the beginnings before it is counted in full; 8 and 32 take longer
 COMMON = 2000  # texts with a run from which on it is not looked up, to bound time where many texts share a phrase
 CHUNK = 1 << 22  # products of the search, or runs that are counted, at a time, to bound memory
+ALL_PAIRS = 1_000_000  # of texts, up to which the search may look at all of them
 SAMPLES = 12  # numberings of the runs by which `resembles_other` first looks for mates
 
 
@@ -82,7 +83,7 @@ def resembles_other(queries: Wordings, bank: Wordings, limit: float) -> np.ndarr
     near = np.zeros(len(asked), dtype=bool)
     if limit > 0 and len(kept):
         # Heaps of near copies first, where the search would look at all pairs: nearly every text of one finds a mate.
-        for number in range(SAMPLES):
+        for number in range(SAMPLES if len(asked) * len(kept) > ALL_PAIRS else 0):
             left = np.flatnonzero(~near)
             own, other = _mates(queries, asked[left], kept, number)
             near[left[own[_is_near(queries, asked[left][own], other, limit)]]] = True

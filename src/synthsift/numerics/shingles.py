@@ -17,7 +17,7 @@ from synthsift.numerics.fingerprints import mix, normalize_text
 
 RUN = 5  # characters of normalized text; at 8 copies with several edits resemble less, at 4 other texts resemble more
 MOST_CHARACTERS = 2000  # of a text that are looked at, from its beginning: about 350 words tell texts apart well enough
-NAMES = 1 << 22  # runs are known by hash; among 230 of each of two texts, 0.01 fall together by chance
+NAMES = 1 << 20  # runs are known by hash; among 230 of each of two texts, 0.05 fall together by chance
 CHUNK = 1 << 20  # characters that are cut into runs at a time, to bound memory
 FACTORS = (np.arange(1, 2 * RUN, 2, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)) | np.uint64(1)
 
