@@ -2,14 +2,16 @@
 
 A pair within the limit has rare runs in common: if all runs are ordered by rarity, and two texts share at least a of
 them, the first q that they share stand among the first |A| - a + q of each (prefix filter: Bayardo, Ma, Srikant 2007,
-"Scaling up all pairs similarity search"; Xiao and others 2008). So a sparse product of the beginnings, where few texts
-meet, finds the candidates, and each is counted in full. Nothing is lost by it, except beside runs that stand in more
-than `COMMON` of the texts: these are not looked up.
+"Scaling up all pairs similarity search"; Xiao and others 2008, "Efficient similarity joins for near duplicate
+detection"). So a sparse product of the beginnings, where few texts meet, finds the candidates; those that cannot share
+enough any more are left out, and the others are counted in full. Nothing is lost by it, except beside runs that stand
+in more than `COMMON` of the texts: these are not looked up.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -20,7 +22,7 @@ from synthsift.numerics.shingles import NAMES, Wordings
 
 SHORT = 40  # characters of normalized text, about 8 words
 STRICTER = 0.5  # of the limit, for pairs with a short text
-FIRST = 16  # runs that a pair has to share at the beginnings before it is counted in full; 8 and 32 take longer
+FIRST = 16  # runs that a near pair shares at the beginnings; fewer leave more candidates, more take longer
 COMMON = 2000  # texts with a run from which on it is not looked up, to bound time where many texts share a phrase
 CHUNK = 1 << 22  # products of the search, or runs that are counted, at a time, to bound memory
 ALL_PAIRS = 1_000_000  # of texts, up to which the search may look at all of them
@@ -96,34 +98,57 @@ def _near(rows: Wordings, asked: np.ndarray, kept: np.ndarray, limit: float) -> 
     """Yield pairs (k,), (k,) of different texts, one of `asked` and one of `kept`, that are near copies."""
     if limit <= 0 or not len(asked) or not len(kept):
         return
-    share = 1 - limit  # of the runs of the longer text, at least, that both have
-    left, left_needs = _beginnings(rows, asked, share)
-    right, right_needs = _beginnings(rows, kept, share)
-    right = right.T.tocsr()
-    frequent = np.diff(right.indptr)
-    frequent[frequent > COMMON] = 0
-    work = np.concatenate([[0], np.cumsum(frequent[left.indices], dtype=np.int64)])[left.indptr]
+    share = 1 - limit
+    left, right = _Beginnings.of(rows, asked, share), _Beginnings.of(rows, kept, share)
+    bank = right.runs.T.tocsr()
+    frequent = np.diff(bank.indptr)
+    looked_up = np.where(frequent > COMMON, 0, frequent)
+    work = np.concatenate([[0], np.cumsum(looked_up[left.runs.indices], dtype=np.int64)])[left.runs.indptr]
     cuts = [0, *(np.flatnonzero(np.diff(work // CHUNK)) + 1).tolist(), len(asked)]
-    left = left @ sparse.diags_array((frequent > 0).astype(np.int32), dtype=np.int32)
-    left.eliminate_zeros()
+    common = (frequent > COMMON).astype(np.int32)
+    left_out, right_out = left.runs @ common, right.runs @ common
+    queries = left.runs @ sparse.diags_array(1 - common, dtype=np.int32)
+    queries.eliminate_zeros()
     for first, last in pairwise(cuts):
-        shared = (left[first:last] @ right).tocoo()
+        shared = (queries[first:last] @ bank).tocoo()
         own, other = shared.coords[0] + first, shared.coords[1]
-        likely = shared.data >= np.minimum(left_needs[own], right_needs[other])
+        # Beyond its beginning, the text whose beginning ends with the rarer run holds all else that the pair can share.
+        rest = np.where(left.end[own] <= right.end[other], left.rest[own], right.rest[other])
+        most = shared.data + np.minimum(left_out[own], right_out[other]) + rest
+        likely = most >= share / (1 + share) * (left.size[own] + right.size[other]) - 1e-9
         query, place = asked[own[likely]], kept[other[likely]]
         close = (query != place) & _is_near(rows, query, place, limit)
         yield query[close], place[close]
 
 
-def _beginnings(rows: Wordings, texts: np.ndarray, share: float) -> tuple[sparse.csr_array, np.ndarray]:
-    """Return the rarest runs of each text as a matrix (n, v) of ones, and how many of them a pair shares."""
-    size = rows.start[texts + 1] - rows.start[texts]
-    least = np.ceil(share * size - 1e-9).astype(np.int64)
-    needs = np.minimum(least, FIRST)
-    taken = np.maximum(size - least + needs, 0)
-    indices = rows.runs[_spans(rows.start[texts], taken)]
-    ones, ends = np.ones(len(indices), np.int32), np.concatenate([[0], np.cumsum(taken)])
-    return sparse.csr_array((ones, indices, ends), shape=(len(texts), rows.num_runs)), needs
+@dataclass(frozen=True)
+class _Beginnings:
+    """The rarest runs of each text: a matrix (n, v) of ones.
+
+    Parameters
+    ----------
+    runs : sparse array (n, v)
+    end : ndarray (n,)
+        Number of the last run that is in the beginning.
+    rest, size : ndarray (n,)
+        How many runs are not in the beginning, and all of the text.
+    """
+
+    runs: sparse.csr_array
+    end: np.ndarray
+    rest: np.ndarray
+    size: np.ndarray
+
+    @staticmethod
+    def of(rows: Wordings, texts: np.ndarray, share: float) -> _Beginnings:
+        """Take so many that texts which have `share` of all their runs in common share `FIRST` or all of them there."""
+        size = rows.start[texts + 1] - rows.start[texts]
+        least = np.ceil(share * size - 1e-9).astype(np.int64)
+        taken = np.maximum(size - least + np.minimum(least, FIRST), 0)
+        indices, ends = rows.runs[_spans(rows.start[texts], taken)], np.concatenate([[0], np.cumsum(taken)])
+        matrix = sparse.csr_array((np.ones(len(indices), np.int32), indices, ends), shape=(len(texts), rows.num_runs))
+        end = np.where(taken > 0, rows.runs[np.maximum(rows.start[texts] + taken - 1, 0)] if len(rows.runs) else 0, -1)
+        return _Beginnings(matrix, end, size - taken, size)
 
 
 def _mates(rows: Wordings, asked: np.ndarray, kept: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
