@@ -36,21 +36,25 @@ def edited(texts: list[str], rng: np.random.Generator, words: np.ndarray, count:
     return made
 
 
+def seen(text: str) -> str:
+    return normalize_text(text)[:MOST_CHARACTERS]
+
+
 def distance(one: str, other: str) -> float:
-    """The obvious twin: 1 - resemblance, doubled for short texts; 0 for equal ones."""
-    one, other = normalize_text(one)[:MOST_CHARACTERS], normalize_text(other)[:MOST_CHARACTERS]
-    if one == other:
-        return 0.0
-    a, b = ({t[k : k + RUN] for k in range(max(len(t) - RUN + 1, 1))} if t else set() for t in (one, other))
+    """The obvious twin: 1 - resemblance, doubled for short texts."""
+    a, b = ({t[k : k + RUN] for k in range(max(len(t) - RUN + 1, 1))} if t else set() for t in (seen(one), seen(other)))
     apart = 1 - len(a & b) / len(a | b) if a and b else np.inf
-    return apart / STRICTER if min(len(one), len(other)) < SHORT else apart
+    return apart / STRICTER if min(len(seen(one)), len(seen(other))) < SHORT else apart
 
 
 def slow_pairs(queries: list[str], bank: list[str], limit: float) -> set[tuple[int, int]]:
-    near = {
-        (k, i) for k, one in enumerate(queries) for i, other in enumerate(bank) if distance(one, other) <= limit + 1e-9
+    """All pairs that are equal, or within a limit above 0."""
+    return {
+        (k, i)
+        for k, one in enumerate(queries)
+        for i, other in enumerate(bank)
+        if seen(one) == seen(other) or 0 < limit >= distance(one, other) - 1e-9
     }
-    return near
 
 
 def a_corpus(seed: int, num: int) -> list[str]:
@@ -87,9 +91,7 @@ def test_the_search_finds_what_all_pairs_find(seed: int, num: int, limit: float)
     assert has_near(queries, bank, limit).nonzero()[0].tolist() == sorted({k for k, _ in expected})
     within = {k for k, i in slow_pairs(texts, texts, limit) if k != i}
     assert has_near(rows, rows, limit, same=True).nonzero()[0].tolist() == sorted(within)
-    others = {
-        k for k, i in slow_pairs(texts, texts, limit) if distance(texts[k], texts[i]) > 0
-    }  # pairs of equal texts are no near copies
+    others = {k for k, i in slow_pairs(texts, texts, limit) if seen(texts[k]) != seen(texts[i])}
     assert resembles_other(rows, rows, limit).nonzero()[0].tolist() == sorted(others)
 
 
