@@ -14,7 +14,7 @@ from PIL import Image
 from synthsift.check.contents import all_contents
 from synthsift.check.copies import near_test_copies, real_copies, repeats, validation_copies
 from synthsift.records import REAL, Examples, Finding, Images, Loaded, Mixture
-from synthsift.represent.encoding import encode
+from synthsift.represent.encoding import Encoded, encode
 from synthsift.seeds import Seeds
 from synthsift.splits import all_copies, find_leaks
 
@@ -77,8 +77,8 @@ def loaded(
     return Loaded(mixture, part("test", test, side))
 
 
-def findings(data: Loaded) -> list[Finding]:
-    parts = all_contents(data, encode(data), Seeds(0))
+def findings(data: Loaded, encoded: Encoded | None = None) -> list[Finding]:
+    parts = all_contents(data, encoded or encode(data), Seeds(0))
     found = (near_test_copies(parts), validation_copies(parts), real_copies(parts), repeats(parts))
     return [finding for finding in found if finding is not None]
 
@@ -120,8 +120,9 @@ def test_clean_worlds_are_silent() -> None:
         rng = np.random.default_rng(seed)
         real, made, test = (drawn(int(rng.integers(10, 25)), 1000 + 3 * seed + k, 32) for k in range(3))
         data = loaded(real, made, test, num_valid=int(rng.integers(0, 6)))
-        assert not findings(data), seed
-        assert not find_leaks(data.mixture, encode(data).rows).num_copies, seed
+        encoded = encode(data)
+        assert not findings(data, encoded), seed
+        assert not find_leaks(data.mixture, encoded.rows).num_copies, seed
 
 
 def opened(jpg: np.ndarray, offset: np.ndarray, rows: np.ndarray) -> list[Image.Image]:

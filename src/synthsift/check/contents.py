@@ -14,6 +14,7 @@ import numpy as np
 
 from synthsift.numerics.closeness import COARSE, Spacing, has_close, space_of_copies
 from synthsift.numerics.fingerprints import fingerprint_rows, normalize_text
+from synthsift.numerics.shingles import Wordings, join
 from synthsift.numerics.thumbnails import thumbnails
 from synthsift.records import Images, Loaded, Table
 from synthsift.represent.encoding import Encoded
@@ -56,14 +57,14 @@ class Contents:
     source : ndarray (n,)
     content : ndarray (n,) of uint64
         Content hashes.
-    vectors : ndarray (n, d) or None
-        None where closeness of vectors says nothing about content: texts without the user's own vectors.
+    vectors : ndarray (n, d) or Wordings
+        In what near copies are looked for, see `space_of_copies`.
     """
 
     ids: np.ndarray
     source: np.ndarray
     content: np.ndarray
-    vectors: np.ndarray | None
+    vectors: Any
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -81,13 +82,12 @@ class Contents:
 
     def take(self, rows: np.ndarray) -> Contents:
         """Return the rows at these places."""
-        vectors = None if self.vectors is None else self.vectors[rows]
-        return Contents(self.ids[rows], self.source[rows], self.content[rows], vectors)
+        return Contents(self.ids[rows], self.source[rows], self.content[rows], self.vectors[rows])
 
     def near_twin(self, limit: float) -> np.ndarray:
         """Rows (n,) with a row of other content in the part at most `limit` away."""
         near = np.zeros(len(self), dtype=bool)
-        if self.vectors is not None and len(self.first) > 1:
+        if len(self.first) > 1:
             some = self.vectors[self.first]
             close = has_close(some, some, limit, same=True)
             near = np.isin(self.content, self.content[self.first[close]])
@@ -96,7 +96,7 @@ class Contents:
     def near_copies(self, bank: Contents, limit: float) -> np.ndarray:
         """Rows (n,) of this part with a row of other content in `bank` at most `limit` away, and no equal one."""
         near = np.zeros(len(self), dtype=bool)
-        if self.vectors is not None and bank.vectors is not None and len(bank):
+        if len(bank):
             other = np.flatnonzero(~np.isin(self.content, bank.content))
             near[other] = has_close(self.vectors[other], bank.vectors[bank.first], limit)
         return near
@@ -122,22 +122,24 @@ def all_contents(loaded: Loaded, encoded: Encoded, seeds: Seeds) -> AllContents:
     """Hash all rows and measure the usual distance between real rows."""
     mixture, test = loaded.mixture, loaded.test
     x = [part.x for part in mixture.parts]
-    use_vectors = loaded.embeddings is not None or not _are_texts(mixture.real.x)
+    held = test if test is not None and len(test) else None
+    pictures = [inputs for inputs in x if isinstance(inputs, Images) and len(inputs)]
+    texts = [*x, held.x] if held is not None else x
     cuts = np.cumsum([0, *map(len, mixture.parts)])
-    rows, spacing = encoded.rows, Spacing(0.0, False)
-    if use_vectors:
-        pictures = [inputs for inputs in x if isinstance(inputs, Images) and len(inputs)]
-        rows, spacing = space_of_copies(encoded.rows, pictures, int(cuts[2]), seeds.numpy("spacing"))
-    vectors = [rows[a:b] if use_vectors else None for a, b in pairwise(cuts)]
+    rows, spacing = space_of_copies(
+        encoded.rows, pictures, int(cuts[2]), seeds.numpy("spacing"), texts=texts if _are_texts(x[0]) else ()
+    )
     parts = [
-        Contents(part.ids, part.source, fingerprints(inputs) if len(part) else np.zeros(0, np.uint64), of_part)
-        for part, inputs, of_part in zip(mixture.parts, x, vectors, strict=True)
+        Contents(part.ids, part.source, fingerprints(inputs) if len(part) else np.zeros(0, np.uint64), rows[a:b])
+        for part, inputs, (a, b) in zip(mixture.parts, x, pairwise(cuts), strict=True)
     ]
-    held = None
-    if test is not None and len(test):
-        seen = thumbnails(test.x) if spacing.looks else encoded.test
-        held = Contents(test.ids, test.source, fingerprints(test.x), seen if use_vectors else None)
-    return AllContents(parts[0], parts[1], parts[2], held, spacing)
+    if held is None:
+        return AllContents(parts[0], parts[1], parts[2], None, spacing)
+    seen: Any = thumbnails(held.x) if spacing.looks else encoded.test
+    if isinstance(rows, Wordings):
+        seen = rows[int(cuts[-1]) :]
+    known = Contents(held.ids, held.source, fingerprints(held.x), seen)
+    return AllContents(parts[0], parts[1], parts[2], known, spacing)
 
 
 def _are_texts(x: Any) -> bool:
@@ -146,9 +148,10 @@ def _are_texts(x: Any) -> bool:
 
 def _join(parts: Sequence[Contents]) -> Contents:
     """Put parts behind one another."""
-    vectors = None if parts[0].vectors is None else np.concatenate([part.vectors for part in parts])
+    vectors = [part.vectors for part in parts]
+    joined = join(vectors) if isinstance(vectors[0], Wordings) else np.concatenate(vectors)
     ids, source, content = (np.concatenate([getattr(p, n) for p in parts]) for n in ("ids", "source", "content"))
-    return Contents(ids, source, content, vectors)
+    return Contents(ids, source, content, joined)
 
 
 def examples(ids: np.ndarray, limit: int = 3) -> str:

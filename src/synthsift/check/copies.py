@@ -167,7 +167,7 @@ def _count(hits: np.ndarray, part: Contents, name: str) -> str:
 
 def _near(parts: AllContents, bank: Contents, others: tuple[tuple[str, Contents], ...]) -> list[str]:
     """Describe the parts of which more rows lie almost on a row of `bank` than chance brings there."""
-    if parts.spacing.coarse or bank.vectors is None:
+    if parts.spacing.coarse:
         return []
     seen = []
     for name, part in others:

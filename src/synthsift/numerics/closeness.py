@@ -2,7 +2,8 @@
 
 A distance far below the usual one makes the search cheap. Projections on orthonormal directions never lengthen a
 difference, so all true pairs are found among the pairs that are close in a few directions of large spread; a k-d tree
-finds those, and each is checked in full.
+finds those, and each is checked in full. Texts are compared by their wording
+instead (`synthsift.numerics.resemblance`).
 """
 
 from __future__ import annotations
@@ -17,12 +18,16 @@ from scipy.stats import poisson
 
 from synthsift.numerics.fingerprints import fingerprint_rows
 from synthsift.numerics.neighbors import nearest
+from synthsift.numerics.resemblance import has_near, near_pairs, resembles_other
+from synthsift.numerics.shingles import Wordings, wordings
 from synthsift.numerics.thumbnails import thumbnails
 
 NEAR_COPY = 0.02  # of the median distance between neighboring real rows
 WIDER = 10.0  # times that distance, at which closeness by chance is counted
 LOOK_ALIKE = 0.12  # the same for thumbnails: altered copies lie below, others above .15 (docs/findings.md, SS131)
 LOOK_WIDER = 2.0  # pictures have many dimensions: half the distance makes chance far rarer than a tenth
+NEAR_WORDING = 0.5  # share of the runs of characters of two texts that only one has; others lie above .6 (SS131)
+LOOSER = 1.3  # times that share; in halves of real texts kept for choosing, ten times as many others lie within it
 LEVEL = 1e-3  # of the test that near copies are more frequent than chance makes them
 COARSE = 0.05  # share of real rows with an equal from which on equal content proves nothing
 SPACING_ROWS = 1000  # rows whose nearest neighbor is looked for; more would move the median by a few percent at most
@@ -40,14 +45,15 @@ class Spacing:
     ----------
     limit : float
         Distance up to which a row counts as a near copy: `NEAR_COPY` of the median distance to the nearest other row,
-        `LOOK_ALIKE` of it for thumbnails.
+        `LOOK_ALIKE` of it for thumbnails. For texts `NEAR_WORDING`, or 0 where more than `COARSE` of the real ones have
+        such a near copy among themselves, as texts of one template do: it proves nothing then.
     coarse : bool
         More than `COARSE` of the rows have an equal, so equal content proves nothing.
     chance : float
         Upper estimate of the probability that a row comes that near to one of `num_rows` others by chance. In at least
         one dimension a tenth of the distance makes it ten times rarer or more, so it is a tenth of the share at ten
-        times the limit (of thumbnails, in more than three dimensions: at twice the limit), or the share at the limit
-        where values on a grid make that the larger one.
+        times the limit (of thumbnails, in more than three dimensions: at twice the limit; of texts at `LOOSER` times),
+        or the share at the limit where values on a grid make that the larger one.
     num_rows : int
     looks : bool
         The distances are those of thumbnails.
@@ -85,10 +91,25 @@ def usual_spacing(rows: np.ndarray, rng: np.random.Generator, *, looks: bool = F
     return Spacing(limit, bool(1 - apart.mean() > COARSE), chance, len(rows), looks)
 
 
+def usual_wording(rows: Wordings, rng: np.random.Generator) -> Spacing:
+    """Count near copies among the texts of real rows, of `SPACING_ROWS` drawn ones at most."""
+    texts, first = np.unique(rows.text, return_index=True)
+    drawn = first if len(first) <= SPACING_ROWS else np.sort(rng.choice(first, SPACING_ROWS, replace=False))
+    near, wide = (resembles_other(rows[drawn], rows, factor * NEAR_WORDING).sum() for factor in (1.0, LOOSER))
+    coarse, few = 1 - len(texts) / max(len(rows), 1) > COARSE, near <= COARSE * len(drawn)
+    chance = max((wide + 1) / 10, near) / max(len(drawn), 1)
+    return Spacing(NEAR_WORDING if few else 0.0, coarse, chance, max(len(rows), 1))
+
+
 def space_of_copies(
-    vectors: np.ndarray, pictures: Sequence[Any], num_pool: int, rng: np.random.Generator
-) -> tuple[np.ndarray, Spacing]:
-    """Choose the vectors in which copies are looked for, and measure how far real rows are apart there.
+    vectors: np.ndarray,
+    pictures: Sequence[Any],
+    num_pool: int,
+    rng: np.random.Generator,
+    *,
+    texts: Sequence[np.ndarray] = (),
+) -> tuple[Any, Spacing]:
+    """Choose in what copies are looked for, and measure how far real rows are apart there.
 
     Parameters
     ----------
@@ -98,14 +119,19 @@ def space_of_copies(
         The same rows as pictures, one piece a part; empty where they are none.
     num_pool : int
     rng : Generator
+    texts : sequence of ndarray (k,) of str
+        The same rows as texts, and behind them further ones that are to be compared; empty where they are none.
 
     Returns
     -------
-    rows : ndarray (n, e)
-        Thumbnails of pictures (`Spacing.looks`), unless so many of those are equal that they prove nothing, as of
-        plain colors; else `vectors`.
+    rows : ndarray (n, e) or Wordings
+        The wording of texts; thumbnails of pictures (`Spacing.looks`), unless so many of those are equal that they
+        prove nothing, as of plain colors; else `vectors`.
     spacing : Spacing
     """
+    if texts:
+        worded = wordings(texts)
+        return worded, usual_wording(worded[:num_pool], rng)
     if pictures:
         small = np.concatenate([thumbnails(part) for part in pictures])
         spacing = usual_spacing(small[:num_pool], rng, looks=True)
@@ -114,14 +140,14 @@ def space_of_copies(
     return vectors, usual_spacing(vectors[:num_pool], rng)
 
 
-def close_pairs(queries: np.ndarray, bank: np.ndarray, limit: float, *, most: int) -> tuple[np.ndarray, np.ndarray]:
+def close_pairs(queries: Any, bank: Any, limit: float, *, most: int) -> tuple[np.ndarray, np.ndarray]:
     """Find the pairs of a query and a bank row that are at most `limit` apart.
 
     Parameters
     ----------
-    queries, bank : ndarray (n, d), (m, d)
+    queries, bank : ndarray (n, d), (m, d), or Wordings
     limit : float
-        Euclidean distance, small against the usual one; the search is slow otherwise.
+        Euclidean distance, small against the usual one; the search is slow otherwise. Of texts as in `near_pairs`.
     most : int
         Bank rows that are looked at for one query at most, to bound memory.
 
@@ -130,6 +156,8 @@ def close_pairs(queries: np.ndarray, bank: np.ndarray, limit: float, *, most: in
     row, place : ndarray (k,), (k,)
         Places in `queries` and `bank`, in no order.
     """
+    if isinstance(queries, Wordings):
+        return near_pairs(queries, bank, limit, most=most)
     search = _Search.over(queries, bank, limit)
     rows, k = np.arange(len(queries)), min(8, most)
     row, place = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
@@ -145,14 +173,14 @@ def close_pairs(queries: np.ndarray, bank: np.ndarray, limit: float, *, most: in
     return np.concatenate(row), np.concatenate(place)
 
 
-def has_close(queries: np.ndarray, bank: np.ndarray, limit: float, *, same: bool = False) -> np.ndarray:
+def has_close(queries: Any, bank: Any, limit: float, *, same: bool = False) -> np.ndarray:
     """Tell which queries (n,) have a bank row at most `limit` away.
 
     Parameters
     ----------
-    queries, bank : ndarray (n, d), (m, d)
+    queries, bank : ndarray (n, d), (m, d), or Wordings
     limit : float
-        Euclidean distance, small against the usual one.
+        Euclidean distance, small against the usual one. Of texts as in `near_pairs`.
     same : bool
         `queries` is `bank`, and a row is no neighbor of itself.
 
@@ -162,6 +190,8 @@ def has_close(queries: np.ndarray, bank: np.ndarray, limit: float, *, same: bool
         A row with more than 128 rows beside it in the projection, all of them further away in full, is False without
         looking at the rest.
     """
+    if isinstance(queries, Wordings):
+        return has_near(queries, bank, limit, same=same)
     result = np.zeros(len(queries), dtype=bool)
     if not len(bank):
         return result

@@ -53,7 +53,7 @@ def fingerprint_rows(columns: Sequence[np.ndarray]) -> np.ndarray:
         raise ValueError(f"columns of one length are needed, not of lengths {[len(column) for column in columns]}")
     total = np.zeros(len(columns[0]), np.uint64)
     for column in columns:
-        total = _mix((total + _GOLDEN) ^ _hash_column(np.asarray(column)))
+        total = mix((total + _GOLDEN) ^ _hash_column(np.asarray(column)))
     return total
 
 
@@ -154,11 +154,11 @@ def _number(cell: object) -> float:
 def _hash_numbers(values: np.ndarray) -> np.ndarray:
     """Return a hash (n,) of numbers: the bits of the rounded float64, so 1 and 1.0 agree."""
     rounded = _round(values.astype(np.float64)) + 0.0  # makes -0.0 zero
-    hashes = _mix(rounded.view(np.uint64))
+    hashes = mix(rounded.view(np.uint64))
     hashes[np.isnan(rounded)] = _MISSING
     if values.dtype.kind in "iu":
         large = np.abs(rounded) >= _EXACT
-        hashes[large] = _mix(values[large].astype(np.uint64) ^ _GOLDEN)
+        hashes[large] = mix(values[large].astype(np.uint64) ^ _GOLDEN)
     return hashes
 
 
@@ -175,7 +175,7 @@ def _round(values: np.ndarray) -> np.ndarray:
     return result
 
 
-def _mix(values: np.ndarray) -> np.ndarray:
+def mix(values: np.ndarray) -> np.ndarray:
     """Scramble 64-bit integers one to one (the finalizer of SplitMix64: Steele, Lea, Flood 2014)."""
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
