@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from benchmarks import drift_page, engine_page, theory_page
+from benchmarks import copied_texts, drift_page, engine_page, theory_page
 from benchmarks.intervals import mean, share
 from benchmarks.tables_worlds import unbalanced, worlds
 
@@ -200,6 +200,20 @@ def inner_learners(rows: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+def near_texts(rows: pd.DataFrame) -> str:
+    """How many edited texts are found to be copies of the texts they were made from."""
+    return "\n".join(
+        [
+            "## Near copies of texts",
+            "",
+            "`python -m benchmarks.copied_texts FOLDER` with the folder of real data. Edits of real texts that are found to copy them, and",
+            "real texts that look like another one; limits were chosen on the other half of the texts.",
+            "",
+            copied_texts.table(rows),
+        ]
+    )
+
+
 def document() -> str:
     """The whole page."""
     parts = [HEAD]
@@ -218,6 +232,8 @@ def document() -> str:
         parts.append(unbalanced(pd.read_parquet(mix), pd.read_parquet(control) if control.exists() else None))
     if (RESULTS / "findings.parquet").exists():
         parts.append(findings(pd.read_parquet(RESULTS / "findings.parquet")))
+    if (RESULTS / "copied-texts.parquet").exists():
+        parts.append(near_texts(pd.read_parquet(RESULTS / "copied-texts.parquet")))
     if (RESULTS / "selection.parquet").exists():
         kinds = (RESULTS / "selection.parquet", RESULTS / "selection-control.parquet")
         parts.append(selection(*map(pd.read_parquet, kinds)))
