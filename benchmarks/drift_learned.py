@@ -26,7 +26,7 @@ from synthsift.drift.loops_learned import ScoreLearner, learn_recursion
 from synthsift.records import DataError
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
-FIRST, NUM_SEEDS = 1000, 15
+FIRST, NUM_SEEDS = 1000, 8
 CHOICES = {
     "1, x, 8 cosines; noise drawn at each level": ScoreLearner(),
     "1, x, 8 cosines; one noise per row": ScoreLearner(shares_noise=True),
@@ -63,7 +63,7 @@ def broken(got: GridRecursion) -> dict[str, int]:
 
 
 def coherence_of(got: GridRecursion) -> float:
-    """kappa of the drift law (10) that leads to the last D."""
+    """Kappa of the drift law (10) that leads to the last D."""
     random, coherent = drift_law(got.alpha, got.innovation)[-1], got.coherent[-1]
     return float((got.drift[-1] - random) / (coherent - random))
 

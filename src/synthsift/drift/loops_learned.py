@@ -5,7 +5,7 @@ functions phi by implicit score matching: E[s^2 + 2 s'] over the noised rows is 
 
     s_t = phi w_t,   w_t = -(E phi phi^T + ridge I)^{-1} E phi'.
 
-What the score network has to be guessed from is sampled; what its error does is not: the reverse process with that error
+What a score is learned from is sampled; what its error does is not: the reverse process with that error
 is solved on the grid. Few functions leave an error that repeats, few rows one that does not.
 
 References
