@@ -156,7 +156,7 @@ ONE_ROUND: dict[str, tuple[ScoreError, float, float, float, float]] = {
         0.98752,
         0.017716,
         1.055,
-    ),  # fmt: skip
+    ),
 }
 
 

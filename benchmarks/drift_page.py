@@ -1,4 +1,4 @@
-"""docs/results/drift.md and its figures, from docs/results/drift-loops.parquet and drift-forecasts.parquet."""
+"""docs/results/drift.md and its figures: real loops (drift-loops, drift-forecasts.parquet), laws (drift-laws, drift-learned.parquet)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pandas as pd
 
 from benchmarks.drift_cases import COVERED, MEDIAN_ERROR, REPORTED, LoopCase, fingerprint
 from benchmarks.drift_collect import RESULTS, VARIANTS
+from benchmarks.drift_laws_page import law_cases, learned_cases
 from benchmarks.drift_page_figures import draw_forecasts, draw_paths
 from benchmarks.intervals import share
 from synthsift.studies.reproduction import Rebuilt, draw_files
@@ -38,6 +39,9 @@ NOTES = """## What these numbers are not
 - On the development seeds the interval was a little too wide for the census rows. It rests on a guess of how many directions the errors
   have; the guess that they have as many as the sampling noise made it narrower and covered loops with errors in few directions far too
   seldom in simulations, so it was not taken. Two kinds of directions with a rho each were tried too; they forecast digits too high.
+- The columns `widest` and `narrowest` of `drift-loops.parquet`, which no table here shows, look among the leading directions of real rows
+  only: these loops ran before the variance guard (`spread_ratios` in `src/synthsift/drift/spread.py`) looked among all directions, the
+  columns and what lies outside as well. `python -m benchmarks.drift` in an empty `--out` measures them with the guard of now.
 - A forecast is compared with loops that go on as before; a change of the trainer in between is what it cannot foresee.
 """
 
@@ -267,7 +271,10 @@ def document(loops: pd.DataFrame, rows: pd.DataFrame) -> str:
         "Thick lines, points and bars: the first seed, its forecast and interval; thin lines: other seeds."
     )
     texts = ["\n".join(section) for section in sections]
-    return "\n\n".join([head(rows), texts[0], pictures, *texts[1:], NOTES.format(loops=len(rows)).strip()]) + "\n"
+    laws = ["\n".join(lines) for lines in (learned_cases(), law_cases()) if lines]
+    return (
+        "\n\n".join([head(rows), texts[0], pictures, *texts[1:], NOTES.format(loops=len(rows)).strip(), *laws]) + "\n"
+    )
 
 
 def pages() -> dict[Path, str]:
