@@ -216,3 +216,6 @@ def gaussian_limits(_seeds: Seeds, _scale: float) -> Iterator[Row]:
             yield printed(f"V at round 10, {name}", ten, float(predict_gaussian(loop, 10).mean[-1]))
         if limit:
             yield printed(f"V in the limit, {name}", limit, limit_gaussian(loop)[0])
+
+
+EXACT = (laws, closed_forms, gaussian_limits, refresh, one_round, bounds)

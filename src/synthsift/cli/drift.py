@@ -226,7 +226,7 @@ def _known_labels(sample: Rows, shape: Shape, reference: Reference, console: Con
 
 
 def short_names(files: list[str], taken: list[str]) -> list[str]:
-    """Names of files without the ending that can be read (``gen.0.1.npy`` -> ``gen.0.1``), numbered where they clash."""
+    """File names without the ending that can be read (``gen.0.1.npy`` -> ``gen.0.1``), numbered where they clash."""
     names, used = [], set(taken)
     for file in files:
         path = Path(file)
