@@ -28,6 +28,7 @@ from synthsift.drift.weighting import best_fresh_weight
 from synthsift.seeds import Seeds
 
 ALPHAS = (0.1, 0.3, 0.5, 0.9)
+EXACTLY = 1e-6  # the specification's relative tolerance for what needs no sampling
 
 
 class Row(NamedTuple):
@@ -52,10 +53,12 @@ def solved(name: str, law: float, measured: float, share: float) -> Row:
 
 
 def printed(name: str, law: str, measured: float) -> Row:
-    """A row to half a unit of the last digit that the specification prints."""
+    """A row to half a unit of the last digit that the specification prints; up to three digits are the exact number."""
     digits, _, power = law.partition("e")
-    unit = 10.0 ** (int(power or 0) - len(digits.partition(".")[2]))
-    return Row(name, float(law), float(measured), math.nan, 0.51 * unit)
+    value, places = float(law), len(digits.partition(".")[2])
+    if len(digits.replace(".", "").strip("0")) <= 3:
+        return Row(name, value, float(measured), math.nan, EXACTLY * abs(value))
+    return Row(name, value, float(measured), math.nan, 0.51 * 10.0 ** (int(power or 0) - places))
 
 
 def wave(size: float) -> ScoreError:
@@ -140,7 +143,7 @@ def refresh(_seeds: Seeds, _scale: float) -> Iterator[Row]:
     for alpha in ALPHAS:
         after = distances(BIMODAL.blended(LOPSIDED, 1 - alpha).density(x))
         for name, value in after.items():
-            yield solved(f"{name} after / before, alpha {alpha}", refresh_factor(name, alpha).factor, value / before[name], 1e-6)  # fmt: skip
+            yield solved(f"{name} after / before, alpha {alpha}", refresh_factor(name, alpha).factor, value / before[name], EXACTLY)  # fmt: skip
 
 
 ONE_ROUND: dict[str, tuple[ScoreError, float, float, float, float]] = {
