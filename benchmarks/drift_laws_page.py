@@ -58,7 +58,8 @@ def _line(row: pd.Series) -> str:
     n = f"{row['n']:,}" if row["n"] else ""
     met = "met" if row["agrees"] else "**missed**"
     law, measured = (_number(row[part], digits=math.isnan(row["error"])) for part in ("law", "measured"))
-    return f"| {row['name']} | {law} | {measured}{error} | {tolerance} | {n} | {met} |"
+    name = row["name"].replace("|", "\\|")
+    return f"| {name} | {law} | {measured}{error} | {tolerance} | {n} | {met} |"
 
 
 def law_cases() -> list[str]:
@@ -74,7 +75,7 @@ def law_cases() -> list[str]:
         f"{seeds}): the acceptance cases of the",
         "drift specification, section 7. *Law*: the number or formula of the specification. *Tolerance*: half a unit of the last digit that it",
         "prints (1e-6 where that is exact), the per cent it allows, or 3 to 4 standard errors where runs are drawn, all in absolute terms.",
-        "Wider: 5 % more for first-order laws, 30 % for mean forecasts, 83 to 100 % for the share of their intervals, one spread of the",
+        "Wider: 5 % more for first-order laws, 30 % for mean forecasts, 83 to 100 % give or take 3 standard errors for their intervals, one spread of the",
         "specification's own for estimators, whose basis it leaves open. The planner: [drift-monitor.md](drift-monitor.md).",
         f"Met: {int(rows['agrees'].sum())} of {len(rows)}.",
         "",
