@@ -11,6 +11,7 @@ import pytest
 from cli_runner import leave_stale, synthsift
 from drift_files import draw, write_arrays, write_table, write_texts
 
+from synthsift.cli.drift import short_names
 from synthsift.report import drift_page
 
 
@@ -127,6 +128,18 @@ def test_texts_are_watched(tmp_path: Path) -> None:
     record = json.loads(ended.out)
     assert [g["alarm"] for g in record["generations"]] == [False, True]
     assert record["gallery"][2]["kind"] == "text"
+
+
+def test_names_lose_their_last_ending_only(tmp_path: Path) -> None:
+    files = {"dg0.1.npy": "dg0.1", "dg0.2.NPY": "dg0.2", "v1.5.csv.gz": "v1.5", "a.b.npz": "a.b", ".npy": ".npy"}
+    for file in files:
+        (tmp_path / file).touch()
+    (tmp_path / "epoch.10").mkdir()
+    (tmp_path / "again").mkdir()
+    (tmp_path / "again" / "dg0.1.parquet").touch()
+    paths = [str(tmp_path / name) for name in (*files, "epoch.10", "again/dg0.1.parquet")]
+    assert short_names(paths, []) == [*files.values(), "epoch.10", "dg0.1 (2)"]
+    assert short_names(paths[:1], ["dg0.1", "dg0.1 (2)"]) == ["dg0.1 (3)"]
 
 
 def test_small_pictures_are_shown_as_pictures_and_hostile_names_are_escaped(tmp_path: Path) -> None:

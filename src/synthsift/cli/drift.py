@@ -20,7 +20,7 @@ from synthsift.cli.drift_record import describe_stream
 from synthsift.cli.drift_turns import check_writable, own_turn
 from synthsift.cli.drift_types import fractional_columns, truncated_columns
 from synthsift.data.generations import Rows, Shape, read_generations, read_real
-from synthsift.data.paths import existing_file
+from synthsift.data.paths import existing_file, source_name
 from synthsift.drift.arguments import LEAST_ROWS
 from synthsift.drift.monitor import FALSE_ALARMS, HORIZON, Alarms, watch_generation
 from synthsift.drift.notices import find_notices
@@ -191,7 +191,7 @@ def _measure(settings: DriftSettings, begun: Stream, console: Console, left_out:
         console.say(f"No --fresh-fraction is given: taken to go on at {alpha[0]:.3g}.")
     left_out += truncated_columns(samples, begun.schema)
     refuse_copies(samples, begun)
-    names, stream = _names([s.file for s in samples], [s.name for s in begun.seen]), begun
+    names, stream = short_names([s.file for s in samples], [s.name for s in begun.seen]), begun
     for k, (sample, name) in enumerate(zip(samples, names, strict=True)):
         console.say(f"Measuring {name}: {len(sample.x):,} rows ...")
         seen = watch_generation(
@@ -225,12 +225,13 @@ def _known_labels(sample: Rows, shape: Shape, reference: Reference, console: Con
     return None
 
 
-def _names(files: list[str], taken: list[str]) -> list[str]:
-    """Short names of the files, numbered where they clash."""
+def short_names(files: list[str], taken: list[str]) -> list[str]:
+    """File names without the ending that can be read (``gen.0.1.npy`` -> ``gen.0.1``), numbered where they clash."""
     names, used = [], set(taken)
     for file in files:
-        whole = Path(file).name or Path(file).resolve().name  # "." has no name of its own
-        stem = whole.split(".")[0] or whole
+        path = Path(file)
+        bare = source_name(path) or path.resolve().name  # "/" has no name
+        stem = bare[: -len(".npy")] if path.is_file() and Path(bare).suffix.lower() == ".npy" else bare
         name, number = stem, 2
         while name in used:
             name, number = f"{stem} ({number})", number + 1

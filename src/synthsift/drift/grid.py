@@ -148,6 +148,18 @@ class ReverseGrid:
             path[k + 1] = _advance(_operator(self.x / 2 + score, self.step), path[k], self.dt)
         return path
 
+    def mix_scores(self, path: np.ndarray) -> np.ndarray:
+        """Scores of q_t at the middle of each time step (num_steps, g), from the ratios of `noise_forward`.
+
+        Raises
+        ------
+        DataError
+            If a ratio is not positive, as where q_0/p_data is too steep for the grid.
+        """
+        if not (path > 0).all():
+            raise DataError("a noised mix is no density on the grid; use more grid points and time steps")
+        return np.asarray(self._marginals[1] + self.slope(np.log((path[:-1] + path[1:]) / 2)))
+
     def slope(self, f: np.ndarray) -> np.ndarray:
         """Derivative along the grid, second order."""
         return np.gradient(f, self.step, axis=-1, edge_order=2)
@@ -189,12 +201,11 @@ class ReverseGrid:
         q0 = self._checked(np.ones(self.num_points) if ratio is None else ratio)
         r = self._checked(np.ones(self.num_points) if start is None else start).copy()
         h, energies, path = np.zeros(self.num_points), np.zeros(2), self.noise_forward(q0)
-        still = _operator(-self.x / 2, self.step)
+        still, scores = _operator(-self.x / 2, self.step), self.mix_scores(path)
         for k in reversed(range(self.num_steps)):
             mean_ratio = (path[k] + path[k + 1]) / 2
-            score = self._marginals[1][k] + self.slope(np.log(mean_ratio))
             e = np.asarray(error(self.x, (k + 0.5) * self.dt), dtype=np.float64)
-            stein = self.slope(e) + e * score
+            stein = self.slope(e) + e * scores[k]
             lower, main, upper = _operator(-self.x / 2 - e, self.step)
             new = _advance((lower, main - stein, upper), r, self.dt)
             h = _advance(still, h, self.dt, -stein)

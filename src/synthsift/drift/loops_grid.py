@@ -5,7 +5,7 @@ Nothing is linearised or sampled, so the identities of `laws` and the bounds of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,9 @@ from synthsift.drift.grid import ReverseGrid, ScoreError
 from synthsift.drift.guarantees import tv_guarantee
 from synthsift.drift.laws import drift_law
 from synthsift.records import DataError
+
+#: Learns from a mix, given as its ratio to p_data (g,), and returns the error of the score that comes out.
+Trainer = Callable[[np.ndarray], ScoreError]
 
 
 @dataclass(frozen=True)
@@ -93,16 +96,50 @@ def solve_recursion(
     DataError
         If alpha is outside [0, 1] or there is no round.
     """
+    return retrain(grid, alpha, [_always(error) for error in errors], ratio)
+
+
+def _always(error: ScoreError) -> Trainer:
+    """A trainer whose error does not depend on what it learns from."""
+    return lambda _: error
+
+
+def retrain(
+    grid: ReverseGrid, alpha: float, trainers: Sequence[Trainer], ratio: np.ndarray | None = None
+) -> GridRecursion:
+    """Retrain once per trainer; as `solve_recursion`, but each score error may depend on that round's mix.
+
+    Parameters
+    ----------
+    grid : ReverseGrid
+        Solver and data law.
+    alpha : float
+        Fresh fraction in [0, 1].
+    trainers : sequence of callable
+        Score error of each round, given the mix.
+    ratio : ndarray (g,), optional
+        phat_0/p_data; a perfect start by default.
+
+    Returns
+    -------
+    GridRecursion
+        All quantities of every round.
+
+    Raises
+    ------
+    DataError
+        If alpha is outside [0, 1] or there is no round.
+    """
     keep = 1 - float(check_alpha(alpha))
-    if not errors:
+    if not trainers:
         raise DataError("no score error was given; give one per round")
     p = grid.data_masses
     u = np.zeros(grid.num_points) if ratio is None else np.asarray(ratio, dtype=np.float64) - 1
     start = float(p @ u**2)
     rows: list[tuple[float, ...]] = []
-    for error in errors:
+    for trainer in trainers:
         rho = 1 + keep * u
-        step = grid.one_round(error, rho)
+        step = grid.one_round(trainer(rho), rho)
         g = step.ratio - 1
         cross, innovation = float(p @ (rho * u * g)), float(p @ (rho * g) ** 2)
         u = keep * u + rho * g
