@@ -92,29 +92,20 @@ def test_rows_of_the_real_law_keep_their_weight() -> None:
     assert np.mean(found) >= 0.8
 
 
-def test_negative_control_without_truth_no_order() -> None:
-    """With permuted real labels, half the synthetic labels flipped and two classes, good and bad rows are exchangeable.
-
-    So the AUROC is symmetric about .5 and its mean over worlds within three standard errors of it.
-    """
-    found = []
-    for seed in range(12):
-        world = harmful_labels(Seeds(seed), wrong=0.5, **{**SMALL, "num_real": 120, "num_synth": 200, "num_classes": 2})
-        found.append(good_over_bad(world, weigh(permute_real_labels(world, Seeds(seed)), seed, steps=40, members=2)))
-    assert abs(np.mean(found) - 0.5) < 3 * np.std(found, ddof=1) / np.sqrt(len(found))
+@pytest.mark.parametrize("wrong", [0.5, 0.8])
+def test_negative_control_labels_at_random_give_equal_weights(wrong: float) -> None:
+    """No weights predict permuted labels, so none are believed, whichever way most synthetic rows are wrong."""
+    for seed in range(3):
+        world = harmful_labels(Seeds(seed), wrong=wrong, num_real=120, num_valid=0, num_synth=200)
+        permuted = weigh(permute_real_labels(world, Seeds(seed)), seed, steps=20, members=2)
+        assert permuted.history["temper"] == 0 and np.array_equal(permuted.values, np.ones(len(permuted.values)))
 
 
-def test_negative_control_of_a_one_sided_world() -> None:
-    """With 80 % wrong labels the mean is above .5 (.70 over 10 worlds) and that is right.
-
-    Judges with labels at random reward whatever undoes the rule that most training rows follow, and here most are bad;
-    with 20 % wrong the mean is as much below .5. Far from the .9 that true labels give in any case.
-    """
-    found = []
-    for seed in range(6):
-        world = harmful_labels(Seeds(seed), num_real=150, num_valid=0, num_synth=300)
-        found.append(good_over_bad(world, weigh(permute_real_labels(world, Seeds(seed)), seed, steps=40, members=2)))
-    assert np.mean(found) < 0.8
+def test_few_real_rows_with_a_signal_are_still_believed() -> None:
+    """Thirty real rows of which half judge: far fewer than anybody should bring."""
+    for seed in range(3):
+        world = harmful_labels(Seeds(seed), num_real=30, num_valid=0, num_synth=200)
+        assert weigh(world, seed, steps=20, members=2).history["temper"] > 0
 
 
 # --------------------------------------------------------------------------------------------------- the weights

@@ -28,6 +28,7 @@ import torch
 from torch import Tensor
 
 from synthsift.bilevel.diagnostics import MAX_ROWS, describe_step
+from synthsift.bilevel.evidence import predict_themselves
 from synthsift.bilevel.history import History
 from synthsift.bilevel.inner import InnerLearner, make_learner
 from synthsift.bilevel.inputs import PLACE_INPUTS, NetworkInputs
@@ -42,6 +43,7 @@ from synthsift.seeds import Seeds
 from synthsift.training.adamw import AdamW
 
 TEMPER_ROWS = 20_000  # training rows that the tempers are compared on
+EVIDENCE_ROWS = 2000  # real rows that are asked whether they predict one another
 CHUNK = 4096  # rows of the selector's batch that are in memory at once
 
 
@@ -184,7 +186,13 @@ class LearnedWeights:
             training = np.concatenate([real, draw(made, left, seeds.numpy("temper rows"))])
         rows = (features.embedding[training], mixture.y[training], log_weights[training])
         who = (~mixture.is_synth[training], mixture.family[training])
-        return choose_temper(*rows, *who, mixture.num_classes, seeds)
+
+        def is_told() -> bool:
+            real = draw(np.flatnonzero(~mixture.is_synth), EVIDENCE_ROWS, seeds.numpy("evidence rows"))
+            labeled = (features.embedding[real], mixture.y[real], mixture.family[real])
+            return predict_themselves(*labeled, mixture.num_classes, seeds)
+
+        return choose_temper(*rows, *who, mixture.num_classes, seeds, is_told)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,11 @@ error (of the paired difference) of the best one is taken, and power 0 where it 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
+from synthsift.bilevel.evidence import predicts
 from synthsift.numerics.metrics import row_losses
 from synthsift.seeds import Seeds
 from synthsift.training.logistic import (
@@ -35,6 +38,7 @@ def choose_temper(
     family: np.ndarray,
     num_classes: int,
     seeds: Seeds,
+    is_told: Callable[[], bool] = lambda: True,
 ) -> float:
     """Return the power of the weights with the lowest loss on held-out real rows.
 
@@ -51,6 +55,8 @@ def choose_temper(
         Relatives of a judge do not train before it.
     num_classes : int
     seeds : Seeds
+    is_told : callable
+        Whether anything else shows that real labels can be predicted; asked only where no power shows it.
     """
     real = np.flatnonzero(is_real)
     if len(real) < NUM_FOLDS or len(np.unique(y)) < 2:
@@ -80,7 +86,10 @@ def choose_temper(
 
     best = walk_downhill(judge, usual_strength(x))
     judge(best)
-    return mildest({t: tried[best] if t == TEMPERS[0] else losses(t, STRENGTHS[best]) for t in TEMPERS})
+    by_power = {t: tried[best] if t == TEMPERS[0] else losses(t, STRENGTHS[best]) for t in TEMPERS}
+    if not any(predicts(lost, y[is_real]) for lost in by_power.values()) and not is_told():
+        return 0.0
+    return mildest(by_power)
 
 
 def mildest(losses: dict[float, np.ndarray]) -> float:

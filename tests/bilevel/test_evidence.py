@@ -1,0 +1,74 @@
+"""Labels that can be predicted are told from labels at random, however sure or unsure the predictions are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from synthsift.bilevel.evidence import predict_themselves, predicts
+from synthsift.bilevel.temper import choose_temper
+from synthsift.data.worlds import harmful_labels
+from synthsift.numerics.metrics import row_losses
+from synthsift.seeds import Seeds
+
+
+def sure(said: np.ndarray, num_classes: int, top: float) -> np.ndarray:
+    """Probabilities (n, c) that give `top` to the class that is said."""
+    prob = np.full((len(said), num_classes), (1 - top) / (num_classes - 1))
+    prob[np.arange(len(said)), said] = top
+    return prob
+
+
+@pytest.mark.parametrize(("num", "num_classes"), [(30, 2), (100, 10), (300, 4)])
+@pytest.mark.parametrize("top", [0.3, 0.999])
+def test_labels_at_random_do_not_pass(num: int, num_classes: int, top: float) -> None:
+    """The rate of false signals over 2,000 draws, classes of unequal size; predictions know the frequencies."""
+    rng = np.random.default_rng(0)
+    q = np.arange(1, num_classes + 1) / np.arange(1, num_classes + 1).sum()
+    passed = 0
+    for _ in range(2000):
+        y, said = rng.choice(num_classes, num, p=q), rng.choice(num_classes, num, p=q)
+        passed += predicts(row_losses(sure(said, num_classes, top), y), y)
+    assert passed <= 20
+
+
+def test_over_confidence_hides_no_signal_and_caution_fakes_none() -> None:
+    rng = np.random.default_rng(1)
+    y = rng.integers(4, size=200)
+    said = np.where(rng.random(200) < 0.4, y, rng.integers(4, size=200))
+    losses = row_losses(sure(said, 4, 0.9999), y)
+    assert losses.mean() > np.log(4) + 1 and predicts(losses, y)  # far worse than the class frequencies
+    assert predicts(row_losses(sure(said, 4, 0.2501), y), y)
+    assert not predicts(np.full(200, np.log(4)), y)
+    assert not predicts(row_losses(sure((said + 1) % 4, 4, 0.9), y), y), "predictions of other classes are no signal"
+
+
+@pytest.mark.parametrize("num", [0, 1])
+def test_no_rows_tell_nothing(num: int) -> None:
+    assert not predicts(np.zeros(num), np.zeros(num, dtype=np.int64))
+
+
+def test_real_rows_predict_one_another_unless_their_labels_are_permuted() -> None:
+    real = harmful_labels(Seeds(0), num_real=60).mixture.real
+    alone = np.full(60, -1)
+    x, y, classes = np.asarray(real.x), real.y, int(real.y.max()) + 1
+    assert predict_themselves(x, y, alone, classes, Seeds(0))
+    for seed in range(10):
+        permuted = np.random.default_rng(seed).permutation(y)
+        assert not predict_themselves(x, permuted, alone, classes, Seeds(seed))
+    assert not predict_themselves(x, np.zeros(60, dtype=np.int64), alone, classes, Seeds(0)), "one class"
+
+
+def test_the_real_rows_are_asked_only_where_no_power_predicts() -> None:
+    rng = np.random.default_rng(2)
+    x, asked = rng.standard_normal((120, 3)), []
+    y, is_real, alone = (x[:, 0] > 0).astype(int), np.arange(120) < 60, np.full(120, -1)
+
+    def ask() -> bool:
+        asked.append(True)
+        return len(asked) > 1
+
+    rows = (rng.standard_normal(120), is_real, alone, 2, Seeds(0))
+    assert choose_temper(x, y, *rows, ask) > 0 and not asked
+    at_random = np.where(is_real, rng.permutation(y), y)
+    assert choose_temper(x, at_random, *rows, ask) == 0 and len(asked) == 1
