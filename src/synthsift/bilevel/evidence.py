@@ -1,40 +1,52 @@
-"""Is there anything to learn from these real rows? Weights that were learned from labels at random are no weights.
+"""Is there anything to learn from these real rows? Weights that follow labels at random mean nothing.
 
-A row's label has probability p_i under a model that did not see it, and q under the class frequencies alone. The loss of
-the mixture (1 - e) q + e p at e = 0 falls at the rate
+A row's classes have probabilities p_i(c) under a model that did not see it, and q(c) = n_c / n among the rows that
+judge. The loss of the mixture (1 - e) q + e p falls at e = 0 at the rate
 
-    mean of  r_i = p_i / q(y_i) - 1
+    T = mean of p_i(y_i) / q(y_i) - 1 = sum_c (mean of p_i(c) over rows of class c) - 1
 
-which is 0 in expectation where the labels know nothing of the predictions, however sure these are: r is linear in p, so
-over-confidence cannot hide a signal, and cooling a model down cannot fake one. Signal is a mean beyond `PROOF` standard
-errors; labels at random reach it less than once in a hundred times, labels that can be learned from exceed it by far
-(12 to 50 standard errors with 100 rows of the planted worlds).
+which is linear in p: over-confidence cannot hide a signal, and cooling a model down cannot fake one. Over all ways to
+deal the same labels to the rows T has mean 0 and variance sum_c var(p(c)) / n_c (Hoeffding's combinatorial sums; exact,
+as the probabilities of a row sum to 1). Signal is T beyond `PROOF` standard deviations.
+
+References
+----------
+Hoeffding 1951, *A combinatorial central limit theorem*, theorem 2.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from synthsift.numerics.metrics import row_losses
 from synthsift.seeds import Seeds
 from synthsift.training.logistic import fit_chosen
 
-PROOF = 3.0  # standard errors: five kinds of predictions have a chance each, and r is skewed where classes are many
+PROOF = 3.0  # five kinds of predictions have a chance each; labels that can be learned from exceed it by far
 
 
-def predicts(losses: np.ndarray, y: np.ndarray) -> bool:
-    """Tell whether held-out predictions beat the class frequencies of the rows they are about.
+def predicts(prob: np.ndarray, y: np.ndarray) -> bool:
+    """Tell whether held-out predictions know more than the class frequencies of the rows they are about.
 
     Parameters
     ----------
-    losses : ndarray (m,)
-        -log of the probability that each row's label was given.
+    prob : ndarray (m, c)
+        Class probabilities.
     y : ndarray (m,)
+        Label codes.
     """
     if len(y) < 2:
         return False
-    excess = np.exp(-losses) * len(y) / np.bincount(y)[y] - 1.0
-    return bool(excess.mean() > PROOF * excess.std(ddof=1) / np.sqrt(len(y)))
+    excess, deviation = signal(prob, y)
+    return excess > PROOF * deviation
+
+
+def signal(prob: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Return T and its standard deviation over all ways to deal the labels (m,) to the rows."""
+    present, codes, counts = np.unique(y, return_inverse=True, return_counts=True)
+    prob = prob[:, present]  # no label can be another one, so the rest is shared out
+    prob = prob / np.maximum(prob.sum(axis=1, keepdims=True), 1e-300)
+    excess = float(np.sum(prob[np.arange(len(y)), codes] / counts[codes])) - 1.0
+    return excess, float(np.sqrt(np.sum(prob.var(axis=0, ddof=1) / counts)))
 
 
 def predict_themselves(x: np.ndarray, y: np.ndarray, family: np.ndarray, num_classes: int, seeds: Seeds) -> bool:
@@ -44,4 +56,4 @@ def predict_themselves(x: np.ndarray, y: np.ndarray, family: np.ndarray, num_cla
     """
     every = np.ones(len(y), dtype=bool)
     fit = fit_chosen(x, y, np.ones(len(y)), every, num_classes, seeds.child("evidence"), family=family)
-    return predicts(row_losses(fit.out_of_fold, y), y)
+    return predicts(fit.out_of_fold, y)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -100,6 +100,13 @@ class Council(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Return the mean log-weights (n,), at most 0."""
         return self.each(features).mean(dim=0)
+
+
+def joined(councils: Sequence[Council]) -> Council:
+    """Return one council of the members of all, which must be alike; it takes them over."""
+    first = councils[0]
+    first.members = nn.ModuleList(member for council in councils for member in council.members)
+    return first
 
 
 def restored_council(arrays: Mapping[str, np.ndarray], num_inputs: int, num_classes: int, num_sources: int) -> Council:

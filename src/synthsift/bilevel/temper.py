@@ -65,31 +65,31 @@ def choose_temper(
     fold = family_folds(y, real, family if related else None, NUM_FOLDS, seeds.child("temper"))
     models: list[LinearModel | None] = [None] * NUM_FOLDS
 
-    def losses(temper: float, strength: float) -> np.ndarray:
+    def predictions(temper: float, strength: float) -> np.ndarray:
         weight = np.exp(temper * (log_weights - log_weights.max()))
         weight[is_real] = weight[is_real].mean()
         weight = np.maximum(weight / weight.mean(), 1e-6)
-        lost = np.zeros(len(y))
+        prob = np.zeros((len(y), num_classes))
         for j in range(NUM_FOLDS):
             train, judged = fold != j, (fold == j) & is_real
             rows = (x[train], y[train], weight[train], num_classes, strength)
             models[j] = fitted = fit_logistic(*rows, start=models[j], tolerance=CHOICE_TOLERANCE)
-            lost[judged] = row_losses(fitted.predict_proba(x[judged]), y[judged])
-        return lost[is_real]
+            prob[judged] = fitted.predict_proba(x[judged])
+        return prob[is_real]
 
     tried: dict[int, np.ndarray] = {}
 
     def judge(k: int) -> float:
         if k not in tried:
-            tried[k] = losses(TEMPERS[0], STRENGTHS[k])
-        return float(tried[k].mean())
+            tried[k] = predictions(TEMPERS[0], STRENGTHS[k])
+        return float(row_losses(tried[k], y[is_real]).mean())
 
     best = walk_downhill(judge, usual_strength(x))
     judge(best)
-    by_power = {t: tried[best] if t == TEMPERS[0] else losses(t, STRENGTHS[best]) for t in TEMPERS}
-    if not any(predicts(lost, y[is_real]) for lost in by_power.values()) and not is_told():
+    by_power = {t: tried[best] if t == TEMPERS[0] else predictions(t, STRENGTHS[best]) for t in TEMPERS}
+    if not any(predicts(prob, y[is_real]) for prob in by_power.values()) and not is_told():
         return 0.0
-    return mildest(by_power)
+    return mildest({t: row_losses(prob, y[is_real]) for t, prob in by_power.items()})
 
 
 def mildest(losses: dict[float, np.ndarray]) -> float:
