@@ -76,7 +76,7 @@ def test_real_rows_predict_one_another_unless_their_labels_are_permuted() -> Non
     assert not predict_themselves(x, np.zeros(60, dtype=np.int64), alone, classes, Seeds(0)), "one class"
 
 
-def test_the_real_rows_are_asked_only_where_no_power_predicts() -> None:
+def test_the_real_rows_are_asked_only_where_equal_weights_do_not_predict() -> None:
     rng = np.random.default_rng(2)
     x, asked = rng.standard_normal((120, 3)), []
     y, is_real, alone = (x[:, 0] > 0).astype(int), np.arange(120) < 60, np.full(120, -1)

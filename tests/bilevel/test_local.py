@@ -9,7 +9,7 @@ import torch
 from synthsift.bilevel.inner import make_learner
 from synthsift.bilevel.learned import Learning
 from synthsift.bilevel.local import WIDTH, say_of, waves
-from synthsift.bilevel.metanet import Council, joined
+from synthsift.bilevel.metanet import Council, joined, restored_council
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -61,4 +61,5 @@ def test_joined_councils_weigh_by_the_mean_of_all_members() -> None:
     told = normal(10, 3)
     with torch.no_grad():
         wanted = torch.stack([council(told) for council in councils]).mean(dim=0)
-        assert torch.allclose(joined(councils)(told), wanted, atol=1e-6)
+        found = restored_council(joined([council.state_dict() for council in councils]), 3, 0, 0)
+        assert len(found.members) == 6 and torch.allclose(found(told), wanted, atol=1e-6)

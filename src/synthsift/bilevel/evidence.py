@@ -21,7 +21,7 @@ import numpy as np
 from synthsift.seeds import Seeds
 from synthsift.training.logistic import fit_chosen
 
-PROOF = 3.0  # five kinds of predictions have a chance each; labels that can be learned from exceed it by far
+PROOF = 3.0  # standard deviations; labels that can be learned from exceed it by far
 
 
 def predicts(prob: np.ndarray, y: np.ndarray) -> bool:

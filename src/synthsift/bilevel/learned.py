@@ -23,7 +23,6 @@ Ren et al. 2018 (arXiv 1803.09050); Shu et al. 2019 (arXiv 1902.07379); Du, Zhao
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Literal
 
@@ -38,7 +37,7 @@ from synthsift.bilevel.inner import InnerLearner, make_learner
 from synthsift.bilevel.inputs import PLACE_INPUTS, NetworkInputs
 from synthsift.bilevel.live import spread_out
 from synthsift.bilevel.local import say_of, waves
-from synthsift.bilevel.metanet import Council, joined
+from synthsift.bilevel.metanet import Council, joined, restored_council
 from synthsift.bilevel.objective import meta_gradient, shares
 from synthsift.bilevel.pictures import Pictures
 from synthsift.bilevel.temper import choose_temper
@@ -140,7 +139,7 @@ class LearnedWeights:
         network = Council(self.members, f.shape[1], self.hidden, generator, told.num_classes, told.num_sources)
         optimizer = AdamW(network.parameters(), self.rate, self.steps, decay=1e-4)
         learners = self._begin(mixture, features, training, generator, seeds)
-        history, outcome, differed, kept = History(), Outcome.converged, False, list[Council]()
+        history, outcome, differed, kept = History(), Outcome.converged, False, list[dict[str, Tensor]]()
         for step in range(self.steps):
             rows = torch.as_tensor(draw(training, self.batch, rng))
             judged = torch.as_tensor(draw(training, self.selector_batch, rng))
@@ -173,8 +172,9 @@ class LearnedWeights:
             accumulate(network, chunks, torch.stack([meta_gradient(z, agreed, self.strength) for z in log_weights]))
             optimizer.step()
             if (step + 1) * SNAPSHOTS // self.steps > step * SNAPSHOTS // self.steps:
-                kept.append(deepcopy(network))
-        network = joined(kept) if kept else network
+                kept.append({name: value.clone() for name, value in network.state_dict().items()})
+        if kept:
+            network = restored_council(joined(kept), f.shape[1], told.num_classes, told.num_sources)
         with torch.no_grad():
             final = torch.cat([network(part) for part in f.split(16 * CHUNK)]).double().numpy()
         if outcome == Outcome.converged and not differed:

@@ -102,11 +102,15 @@ class Council(nn.Module):
         return self.each(features).mean(dim=0)
 
 
-def joined(councils: Sequence[Council]) -> Council:
-    """Return one council of the members of all, which must be alike; it takes them over."""
-    first = councils[0]
-    first.members = nn.ModuleList(member for council in councils for member in council.members)
-    return first
+def joined(states: Sequence[Mapping[str, Tensor]]) -> dict[str, np.ndarray]:
+    """Return the arrays of one council of all members, from the ``state_dict`` of several that are alike."""
+    size = sum(name.endswith("first.bias") for name in states[0])
+    found = {}
+    for k, state in enumerate(states):
+        for name, value in state.items():
+            _, member, rest = name.split(".", 2)
+            found[f"members.{k * size + int(member)}.{rest}"] = value.numpy()
+    return found
 
 
 def restored_council(arrays: Mapping[str, np.ndarray], num_inputs: int, num_classes: int, num_sources: int) -> Council:

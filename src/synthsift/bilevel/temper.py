@@ -5,6 +5,11 @@ is judged by cross-validated log-loss of the real training rows under a softmax 
 the regularization strength are the same for all powers, and the fits of a fold start from each other, so that the
 powers differ in weights alone and cost little. Concentration needs evidence: the smallest power within one standard
 error (of the paired difference) of the best one is taken, and power 0 where it is the best.
+
+Power 0 is also taken where neither all rows with equal weights predict the judges better than the frequencies of their
+classes, nor the real rows one another (`synthsift.bilevel.evidence`): then their labels say nothing, and weights that
+follow them mean nothing. Learned weights are no witness of that: what their network is told about a row, such as the
+labels of its neighbors, has seen the labels of the judges.
 """
 
 from __future__ import annotations
@@ -56,7 +61,7 @@ def choose_temper(
     num_classes : int
     seeds : Seeds
     is_told : callable
-        Whether anything else shows that real labels can be predicted; asked only where no power shows it.
+        Whether anything else shows that real labels can be predicted; asked where equal weights do not show it.
     """
     real = np.flatnonzero(is_real)
     if len(real) < NUM_FOLDS or len(np.unique(y)) < 2:
@@ -87,7 +92,7 @@ def choose_temper(
     best = walk_downhill(judge, usual_strength(x))
     judge(best)
     by_power = {t: tried[best] if t == TEMPERS[0] else predictions(t, STRENGTHS[best]) for t in TEMPERS}
-    if not any(predicts(prob, y[is_real]) for prob in by_power.values()) and not is_told():
+    if not predicts(by_power[0.0], y[is_real]) and not is_told():
         return 0.0
     return mildest({t: row_losses(prob, y[is_real]) for t, prob in by_power.items()})
 
