@@ -22,14 +22,14 @@ def sure(said: np.ndarray, num_classes: int, top: float) -> np.ndarray:
 @pytest.mark.parametrize(("num", "num_classes"), [(30, 2), (100, 10), (300, 4)])
 @pytest.mark.parametrize("top", [0.3, 0.999])
 def test_labels_at_random_do_not_pass(num: int, num_classes: int, top: float) -> None:
-    """The rate of false signals over 500 draws, classes of unequal size; predictions know the frequencies."""
+    """Over 500 draws, 2.3 % by the normal law; classes of unequal size, predictions know the frequencies."""
     rng = np.random.default_rng(0)
     q = np.arange(1, num_classes + 1) / np.arange(1, num_classes + 1).sum()
     passed = 0
     for _ in range(500):
         y, said = rng.choice(num_classes, num, p=q), rng.choice(num_classes, num, p=q)
         passed += predicts(sure(said, num_classes, top), y)
-    assert passed <= 5
+    assert passed <= 25
 
 
 def test_over_confidence_hides_no_signal_and_caution_fakes_none() -> None:
