@@ -5,12 +5,20 @@ is judged by cross-validated log-loss of the real training rows under a softmax 
 the regularization strength are the same for all powers, and the fits of a fold start from each other, so that the
 powers differ in weights alone and cost little. Concentration needs evidence: the smallest power within one standard
 error (of the paired difference) of the best one is taken, and power 0 where it is the best.
+
+Power 0 is also taken where neither all rows with equal weights predict the judges better than the frequencies of their
+classes, nor the real rows one another (`synthsift.bilevel.evidence`): then their labels say nothing, and weights that
+follow them mean nothing. Learned weights are no witness of that: what their network is told about a row, such as the
+labels of its neighbors, has seen the labels of the judges.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
+from synthsift.bilevel.evidence import predicts
 from synthsift.numerics.metrics import row_losses
 from synthsift.seeds import Seeds
 from synthsift.training.logistic import (
@@ -35,6 +43,7 @@ def choose_temper(
     family: np.ndarray,
     num_classes: int,
     seeds: Seeds,
+    is_told: Callable[[], bool] = lambda: True,
 ) -> float:
     """Return the power of the weights with the lowest loss on held-out real rows.
 
@@ -51,6 +60,8 @@ def choose_temper(
         Relatives of a judge do not train before it.
     num_classes : int
     seeds : Seeds
+    is_told : callable
+        Whether anything else shows that real labels can be predicted; asked where equal weights do not show it.
     """
     real = np.flatnonzero(is_real)
     if len(real) < NUM_FOLDS or len(np.unique(y)) < 2:
@@ -59,28 +70,31 @@ def choose_temper(
     fold = family_folds(y, real, family if related else None, NUM_FOLDS, seeds.child("temper"))
     models: list[LinearModel | None] = [None] * NUM_FOLDS
 
-    def losses(temper: float, strength: float) -> np.ndarray:
+    def predictions(temper: float, strength: float) -> np.ndarray:
         weight = np.exp(temper * (log_weights - log_weights.max()))
         weight[is_real] = weight[is_real].mean()
         weight = np.maximum(weight / weight.mean(), 1e-6)
-        lost = np.zeros(len(y))
+        prob = np.zeros((len(y), num_classes))
         for j in range(NUM_FOLDS):
             train, judged = fold != j, (fold == j) & is_real
             rows = (x[train], y[train], weight[train], num_classes, strength)
             models[j] = fitted = fit_logistic(*rows, start=models[j], tolerance=CHOICE_TOLERANCE)
-            lost[judged] = row_losses(fitted.predict_proba(x[judged]), y[judged])
-        return lost[is_real]
+            prob[judged] = fitted.predict_proba(x[judged])
+        return prob[is_real]
 
     tried: dict[int, np.ndarray] = {}
 
     def judge(k: int) -> float:
         if k not in tried:
-            tried[k] = losses(TEMPERS[0], STRENGTHS[k])
-        return float(tried[k].mean())
+            tried[k] = predictions(TEMPERS[0], STRENGTHS[k])
+        return float(row_losses(tried[k], y[is_real]).mean())
 
     best = walk_downhill(judge, usual_strength(x))
     judge(best)
-    return mildest({t: tried[best] if t == TEMPERS[0] else losses(t, STRENGTHS[best]) for t in TEMPERS})
+    by_power = {t: tried[best] if t == TEMPERS[0] else predictions(t, STRENGTHS[best]) for t in TEMPERS}
+    if not predicts(by_power[0.0], y[is_real]) and not is_told():
+        return 0.0
+    return mildest({t: row_losses(prob, y[is_real]) for t, prob in by_power.items()})
 
 
 def mildest(losses: dict[float, np.ndarray]) -> float:
