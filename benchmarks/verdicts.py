@@ -24,6 +24,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import argparse
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ from synthsift.compare import Study, compare, final_fits
 from synthsift.data.worlds import World, permute_synthetic_labels
 from synthsift.data.worlds_random import random_world
 from synthsift.numerics.metrics import metric_value
-from synthsift.records import concat_x
+from synthsift.records import Comparison, concat_x
 from synthsift.represent.encoders import fit_encoder
 from synthsift.represent.table import FeatureTable
 from synthsift.seeds import Seeds
@@ -67,7 +68,8 @@ def judge_world(
     gains = {name: value - truth["RealOnly"] for name, value in truth.items()}
     if max(gain for name, gain in gains.items() if name != "RealOnly") < min_gain:
         return None
-    verdict = decide(compare(study), metric, Seeds(seed).child("verdict"))
+    comparison = compare(study)
+    verdict, without = (decide(c, metric, Seeds(seed).child("verdict")) for c in (comparison, unlearned(comparison)))
     return {
         "seed": seed,
         "world": world.name,
@@ -78,11 +80,19 @@ def judge_world(
         "policy": verdict.policy,
         "use": verdict.use,
         "evidence": verdict.evidence,
+        "policy_unlearned": without.policy,
+        "use_unlearned": without.use,
         "gain": [verdict.gain.mean, verdict.gain.low, verdict.gain.high],
         "everything": [verdict.everything.mean, verdict.everything.low, verdict.everything.high],
         "truth": gains,
         "real_only": truth["RealOnly"],
     }
+
+
+def unlearned(comparison: Comparison) -> Comparison:
+    """Return the same folds without learned weights among the candidates."""
+    others = {name: prob for name, prob in comparison.probabilities.items() if not name.startswith("Learned")}
+    return replace(comparison, probabilities=others)
 
 
 def run(
