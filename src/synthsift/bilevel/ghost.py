@@ -15,6 +15,10 @@ the directional derivative of the summed loss; that finds every use of a paramet
 rows has to be that of its own loss; that finds models and losses in which rows answer to one another, whose sum is
 right nevertheless. What does not pass is scored by forward mode instead.
 
+A layer may answer once for all rows, as position embeddings do. Such layers are found in a forward of a few rows before
+the first batch; then their output is copied for each row, if that changes neither the losses nor the use of random
+numbers.
+
 References
 ----------
 Wang et al. 2025, *Data Shapley in One Training Run* (arXiv 2406.11011).
@@ -22,18 +26,20 @@ Wang et al. 2025, *Data Shapley in One Training Run* (arXiv 2406.11011).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
-from synthsift.bilevel.backends import JVP, random_state, same_random_numbers
+from synthsift.bilevel.backends import JVP, FiniteDifference, NoForwardModeError, shortest
 from synthsift.bilevel.lowrank import Direction, dense
+from synthsift.bilevel.randomness import State, random_state, same_random_numbers
 from synthsift.bilevel.rowlosses import Notices, RowLosses, has_batch_statistics
 from synthsift.bilevel.scores import Parameters
-from synthsift.bilevel.tape import SUPPORTED, Tape, own_parameters
+from synthsift.bilevel.tape import Shared, Tape, is_supported, own_parameters
 
 AGREES = {torch.float64: 1e-9, torch.float32: 1e-3}  # relative, of the check; rounding of sums, 5e-2 in 16 bits
 FEW = 4  # rows whose scores are compared one by one
@@ -47,7 +53,11 @@ def why_not(of: RowLosses) -> str | None:
         owns = own_parameters(module, of)
         if has_batch_statistics(module) and (module.training or module.running_mean is None):
             return f"layer {name!r} uses the statistics of the batch, which mixes its rows"
-        is_plain = isinstance(module, SUPPORTED) and not _is_special(module)
+        is_plain = is_supported(module) and not _is_special(module)
+        if owns and not name and not is_plain:
+            return (
+                f"the model itself, a {type(module).__name__}, holds parameters outside its layers: {', '.join(owns)}"
+            )
         if owns and not (is_plain and owns.keys() <= {"weight", "bias"}):
             return f"layer {name!r} is a {type(module).__name__}, which is not known to be linear in its parameters"
     return None
@@ -70,22 +80,75 @@ def agree(found: Tensor, gradients: Parameters, direction: Parameters, dtypes: s
     return bool((found.double().sum() - right).abs() <= tolerance * size) or bool(size == 0 and right == 0)
 
 
-def why_rows_differ(of: RowLosses, direction: Parameters, batch: Any, count: int) -> str | None:
+def few_rows(batch: Any, count: int) -> Any:
+    """Return the first rows of a batch of `count`; what has another length is left as it is."""
+    if isinstance(batch, Mapping) and not isinstance(batch, dict):  # as tokenizers return them
+        return type(batch)({name: few_rows(value, count) for name, value in batch.items()})  # type: ignore[call-arg]
+    return tree_map(lambda v: v[:FEW] if isinstance(v, Tensor) and v.ndim and len(v) == count else v, batch)
+
+
+def rows_of(batch: Any) -> int | None:
+    """Return the common length of a batch's tensors, or None."""
+    leaves = tree_leaves(dict(batch) if isinstance(batch, Mapping) else batch)
+    lengths = {len(v) for v in leaves if isinstance(v, Tensor) and v.ndim}
+    return lengths.pop() if len(lengths) == 1 else None
+
+
+def shared_layers(of: RowLosses, batch: Any, count: int) -> dict[str, Shared]:
+    """Return the layers that answer once for all `count` rows, if a copy for each row leaves the model what it is.
+
+    That is, if a few rows have the same losses with copies as without, and draw as many random numbers: a mask of
+    dropout that all rows share would become one a row. A batch that cannot be cut is not looked at.
+    """
+    few, start = few_rows(batch, count), random_state()
+    rows = min(FEW, count)
+
+    def passed(shared: Mapping[str, Shared]) -> tuple[Tensor, State, Tape]:
+        tape = Tape(of, shared=shared, count=rows)
+        try:
+            with torch.enable_grad():
+                losses = of.loss(of.model, few)
+        finally:
+            tape.close()
+        after = random_state()
+        if shared:  # forwards that the backward repeats meet no copies
+            torch.autograd.grad(losses.sum(), list(of.trainable.values()), allow_unused=True)
+        return losses.detach(), after, tape
+
+    try:
+        losses, after, tape = same_random_numbers(start, lambda: passed({}))
+        shared = tape.find_shared(rows)
+        if not shared or losses.shape != (rows,):
+            return {}
+        copied, after_copies, _ = same_random_numbers(start, lambda: passed(shared))
+    except Exception:  # the model's own: without copies it comes again from the step itself, where it belongs
+        return {}
+    tolerance = max(AGREES.get(dtype, 5e-2) for dtype in {losses.dtype, *(p.dtype for p in of.trainable.values())})
+    is_same = copied.shape == losses.shape and (copied - losses).abs().max() <= tolerance * losses.abs().max()
+    draws_alike = all(a is b or torch.equal(a, b) for a, b in zip(after, after_copies, strict=True))  # type: ignore[arg-type]
+    return shared if is_same and draws_alike else {}
+
+
+def why_rows_differ(
+    of: RowLosses, direction: Parameters, batch: Any, count: int, shared: Mapping[str, Shared]
+) -> str | None:
     """Compare the scores of a few rows with <grad l_i, d> of each one's own loss, all from one forward of these rows.
 
     It is taken at the parameters as they are, which serve as well as any, in the mode the model is in and with its
     dropout; the generators are left as they were.
     """
-    few = tree_map(lambda v: v[:FEW] if isinstance(v, Tensor) and v.ndim and len(v) == count else v, batch)
+    few, state = few_rows(batch, count), random_state()
     try:
-        return same_random_numbers(random_state(), lambda: _why_they_differ(of, direction, few))
+        return same_random_numbers(state, lambda: _why_they_differ(of, direction, few, min(FEW, count), shared))
     except (IndexError, KeyError, ValueError, RuntimeError):  # a batch that cannot be cut (a graph, say) is taken whole
-        return same_random_numbers(random_state(), lambda: _why_they_differ(of, direction, batch))
+        return same_random_numbers(state, lambda: _why_they_differ(of, direction, batch, count, shared))
 
 
-def _why_they_differ(of: RowLosses, direction: Parameters, batch: Any) -> str | None:
+def _why_they_differ(
+    of: RowLosses, direction: Parameters, batch: Any, count: int, shared: Mapping[str, Shared]
+) -> str | None:
     wanted = [of.trainable[name] for name in direction]
-    tape = Tape(of)
+    tape = Tape(of, shared=shared, count=count)
     try:
         with torch.enable_grad():
             losses = of.loss(of.model, batch)
@@ -108,7 +171,7 @@ def _why_they_differ(of: RowLosses, direction: Parameters, batch: Any) -> str | 
 
 @dataclass
 class Ghost:
-    """Ghost dot products, with forward mode for models they do not cover.
+    """Ghost dot products, with forward mode for models they do not cover, and differences where that has no rule.
 
     Parameters
     ----------
@@ -119,19 +182,27 @@ class Ghost:
 
     stale: bool = False
     notices: Notices = field(default_factory=Notices, repr=False)
-    fallback: JVP | None = field(default=None, init=False, repr=False)
+    fallback: JVP | FiniteDifference | None = field(default=None, init=False, repr=False)
     verified: bool = field(default=False, init=False, repr=False)
+    shared: dict[str, Shared] | None = field(default=None, init=False, repr=False)  # None: not looked for yet
 
     @property
     def exact(self) -> bool:
-        """False for the stale variant."""
-        return not self.stale
+        """False for the stale variant, and once scores come from differences."""
+        return not (self.stale or isinstance(self.fallback, FiniteDifference))
 
-    def give_up(self, reason: str) -> JVP:
+    def give_up(self, reason: str) -> None:
         """Score by forward mode from now on, and say why."""
         self.notices.say(f"scores by forward mode instead of ghost products: {reason}")
         self.fallback = JVP(notices=self.notices)
-        return self.fallback
+
+    def tape(
+        self, of: RowLosses, batch: Any, count: int | None, direction: Direction | None = None, **how: bool
+    ) -> Tape:
+        """Return a tape for a forward of `batch`, whose layers that answer once for all rows are known to it."""
+        if self.shared is None and count is not None:
+            self.shared = shared_layers(of, batch, count)
+        return Tape(of, direction, shared=self.shared, count=count or 1, **how)
 
     def check(
         self,
@@ -148,7 +219,7 @@ class Ghost:
                 "the check on the first batch failed: a parameter acts outside the layers that were followed, or the "
                 "step's loss has another term"
             )
-        reason = why_rows_differ(of, direction, batch, len(found))
+        reason = why_rows_differ(of, direction, batch, len(found), self.shared or {})
         self.verified = reason is None
         return reason
 
@@ -164,8 +235,8 @@ class Ghost:
         if self.fallback is None and (reason := why_not(of)) is not None:
             self.give_up(reason)
         if self.fallback is not None:
-            return self.fallback(of, at, dense(direction), batch, known)
-        tape = Tape(of, cut=True)
+            return self._by_fallback(of, at, dense(direction), batch, known)
+        tape = self.tape(of, batch, rows_of(batch) if known is None else len(known), cut=True)
         leaves = {name: v.detach().requires_grad_(not self.verified) for name, v in at.items()}
         try:
             with torch.enable_grad():
@@ -179,4 +250,21 @@ class Ghost:
             named = {k: g for k, g in zip(leaves, gradients, strict=True) if g is not None}
             reason = self.check(of, dense(direction), batch, found, named, tape.dtypes)
             found = found if reason is None else reason
-        return found if not isinstance(found, str) else self.give_up(found)(of, at, dense(direction), batch, known)
+        if not isinstance(found, str):
+            return found
+        self.give_up(found)
+        return self._by_fallback(of, at, dense(direction), batch, known)
+
+    def _by_fallback(
+        self, of: RowLosses, at: Parameters, direction: Parameters, batch: Any, known: Tensor | None
+    ) -> Tensor:
+        """Return scores by forward mode, or by differences from the first time on that it lacks a rule."""
+        assert self.fallback is not None
+        state = random_state()
+        try:
+            return self.fallback(of, at, direction, batch, known)
+        except NoForwardModeError as error:
+            self.notices.say(f"scores are approximate from now on, by differences of losses: {error.what}")
+        self.fallback = FiniteDifference(max(FiniteDifference.length, shortest(at, direction)), notices=self.notices)
+        differences = self.fallback
+        return same_random_numbers(state, lambda: differences(of, at, direction, batch, known))

@@ -1,0 +1,315 @@
+"""Layers that answer once for all rows, layers without a forward-mode derivative, and labels that are none.
+
+Scores are held against the gradient of each row's own loss, in the training's own step and on another batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from test_backends import error
+from torch import Tensor, nn
+
+from synthsift.bilevel.backends import ATTENTION, JVP, PLAIN, FiniteDifference, NoForwardModeError
+from synthsift.bilevel.ghost import Ghost, few_rows, rows_of
+from synthsift.bilevel.lookahead import LookAhead
+from synthsift.bilevel.reweighter import Reweighter
+from synthsift.bilevel.rowlosses import CrossEntropy, RowLosses, scoring_mode
+from synthsift.bilevel.schedule import Schedule
+from synthsift.bilevel.trainer_hook import label_losses
+from synthsift.records import DataError
+
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
+
+N, T, D, WORDS = 7, 5, 6, 11
+PLACES = torch.arange(T)
+
+
+class Encoder(nn.Module):
+    """Words plus positions, fused attention and a head, as BERT has them; `places` says how positions come in."""
+
+    def __init__(self, places: Callable[[Encoder, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.words, self.positions, self.far = nn.Embedding(WORDS, D), nn.Embedding(T, D), nn.Linear(3, D)
+        self.norm, self.mix, self.head = nn.LayerNorm(D), nn.Linear(D, 3 * D), nn.Linear(D, 3)
+        self.places = places
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.places(self, self.words(x))
+        q, k, v = self.mix(self.norm(h))[:, None].chunk(3, dim=-1)
+        return self.head((h + nn.functional.scaled_dot_product_attention(q, k, v)[:, 0]).mean(dim=1))
+
+
+def in_place(m: Encoder, words: Tensor) -> Tensor:
+    return words + m.positions(PLACES[None]).mul_(2.0).add_(1.0)
+
+
+def from_numbers(m: Encoder, words: Tensor) -> Tensor:
+    """Positions as waves, through a linear layer and a normalization."""
+    return words + m.norm(m.far(torch.sin(PLACES[:, None] * torch.ones(3, dtype=words.dtype))))
+
+
+def for_each_head(m: Encoder, words: Tensor) -> Tensor:
+    """Rows have two axes before the positions: a copy for each row would be taken for the first of them."""
+    return (words[:, None].expand(N, 1, T, D) + m.positions(PLACES[None]))[:, 0]
+
+
+SPREAD: dict[str, Callable[[Encoder, Tensor], Tensor]] = {
+    "an axis of 1": lambda m, words: words + m.positions(PLACES[None]),
+    "no axis": lambda m, words: words + m.positions(PLACES),
+    "in place": in_place,
+    "from numbers": from_numbers,
+    "turned": lambda m, words: (words.transpose(0, 1) + m.positions(PLACES[None]).transpose(0, 1)).transpose(0, 1),
+    "both": lambda m, words: words + m.positions(PLACES[None]) + m.far(torch.ones(1, 1, 3, dtype=words.dtype)),
+}
+NOT_SPREAD: dict[str, Callable[[Encoder, Tensor], Tensor]] = {
+    "repeated": lambda m, words: words + m.positions(PLACES[None]).repeat(len(words), 1, 1),
+    "another axis": lambda m, words: words + m.positions(PLACES)[None],
+    "viewed": lambda m, words: words + m.positions(PLACES[None]).view(T, D),
+    "the first one": lambda m, words: words + m.positions(PLACES[None])[0],
+    "for each head": for_each_head,
+    "one mask for all": lambda m, words: words + nn.functional.dropout(m.positions(PLACES[None]), 0.3, m.training),
+}
+
+
+def by_rows(of: RowLosses, batch: Any, direction: dict[str, Tensor]) -> Tensor:
+    """The definition: the gradient of each row's loss, one backward a row, times the direction."""
+    found = []
+    with scoring_mode(of.model, everything=False):
+        state = torch.get_rng_state()
+        for i in range(len(of.loss(of.model, batch))):
+            torch.set_rng_state(state)
+            grads = torch.autograd.grad(of.loss(of.model, batch)[i], list(of.trainable.values()), allow_unused=True)
+            moves = zip(grads, direction.values(), strict=True)
+            found.append(sum((g * d).sum() for g, d in moves if g is not None))
+        torch.set_rng_state(state)
+    return torch.stack(found)  # type: ignore[arg-type]
+
+
+def two_steps(of: RowLosses, batch: Any, backend: Any, direction: dict[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
+    """Scores of two steps' own rows by hooks, and by rows at the same parameters; the second relies on the first."""
+    ahead, found = LookAhead(of, torch.optim.SGD(of.model.parameters(), lr=0.01), backend), []
+    for _ in range(2):
+        coefficients = torch.softmax(torch.randn(N, dtype=torch.float64), dim=0)
+        right = by_rows(of, batch, direction)  # with the random numbers that the step is about to draw
+        before = torch.get_rng_state()
+        part = ahead.follow(torch.arange(N), batch, own=True)
+        assert torch.equal(before, torch.get_rng_state())
+        losses = of.loss(of.model, batch)
+        part.losses, part.coefficients = losses.detach(), coefficients.to(losses.dtype)
+        ahead.optimizer.zero_grad()
+        (part.coefficients * losses).sum().backward()
+        ahead.optimizer.step()
+        found.append((ahead.own_scores(ahead.direction(direction)).detach(), right))
+        ahead.close()
+        ahead.clear()
+    return found
+
+
+def directions(of: RowLosses) -> dict[str, Tensor]:
+    return {name: torch.randn_like(p) for name, p in of.parameters().items()}
+
+
+def encoder(places: Callable[[Encoder, Tensor], Tensor]) -> tuple[RowLosses, Any]:
+    torch.manual_seed(0)
+    return RowLosses(Encoder(places).double(), CrossEntropy(False)), (
+        torch.randint(0, WORDS, (N, T)),
+        torch.arange(N) % 3,
+    )
+
+
+@pytest.mark.parametrize("kind", [*SPREAD, *NOT_SPREAD])
+def test_position_embeddings(kind: str) -> None:
+    of, batch = encoder({**SPREAD, **NOT_SPREAD}[kind])
+    direction, used = directions(of), Ghost()
+    for found, right in two_steps(of, batch, used, direction):
+        assert error(found, right) < 1e-10
+    assert (used.fallback is None) == (kind in SPREAD) and (not used.notices.said) == (kind in SPREAD)
+    of.model.eval()
+    used, right = Ghost(), by_rows(of, batch, direction)
+    for _ in range(2):  # on another batch than the step's, the first time checked and the second time not
+        assert error(used(of, of.parameters(), direction, batch), right) < 1e-10
+    assert (used.fallback is None) == (kind in SPREAD or kind == "one mask for all")
+
+
+@pytest.mark.parametrize("kind", ["an axis of 1", "no axis"])
+def test_as_many_places_as_rows(kind: str) -> None:
+    """The first axis is as long as the batch, and is not the batch: seen on fewer rows."""
+    of, batch = encoder(SPREAD[kind])
+    batch, direction = (batch[0][:T], batch[1][:T]), directions(of)
+    used = Ghost()
+    assert error(used(of, of.parameters(), direction, batch), by_rows(of, batch, direction)) < 1e-10
+    assert used.fallback is None
+
+
+def test_stale_products_of_position_embeddings() -> None:
+    of, batch = encoder(SPREAD["an axis of 1"])
+    backend, direction = Ghost(stale=True), directions(of)
+    backend.verified = True
+    ahead = LookAhead(of, torch.optim.SGD(of.model.parameters(), lr=0.0), backend)
+    ahead.stale = direction
+    part = ahead.follow(torch.arange(N), batch, own=True)
+    losses = of.loss(of.model, batch)
+    part.losses, part.coefficients = losses.detach(), torch.full((N,), 1 / N, dtype=torch.float64)
+    losses.mean().backward()
+    assert error(ahead.own_scores(directions(of)), by_rows(of, batch, direction)) < 1e-10
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ["bert", "gpt2"])
+def test_models_of_transformers(kind: str) -> None:
+    """Tiny ones with random parameters and dropout, by the loss of the Trainer's hook; GPT-2 has transposed layers."""
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    if kind == "bert":
+        sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 12}
+        settings = transformers.BertConfig(vocab_size=WORDS, max_position_embeddings=T, num_labels=3, **sizes)
+        model = transformers.BertForSequenceClassification(settings)
+    else:
+        sizes = {"n_embd": 8, "n_layer": 1, "n_head": 2, "n_positions": T}
+        tokens = {"pad_token_id": 0, "bos_token_id": 0, "eos_token_id": 0}
+        settings = transformers.GPT2Config(vocab_size=WORDS, num_labels=3, **sizes, **tokens)
+        model = transformers.GPT2ForSequenceClassification(settings)
+    of = RowLosses(model.double().train(), label_losses)
+    batch = transformers.BatchEncoding({"input_ids": torch.randint(1, WORDS, (N, T)), "labels": torch.arange(N) % 3})
+    direction, used = directions(of), Ghost()
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Embedding) and module.padding_idx is not None:
+            direction[f"{name}.weight"][module.padding_idx] = 0
+    for found, right in two_steps(of, batch, used, direction):
+        assert error(found, right) < 1e-10
+    assert used.fallback is None and not used.notices.said
+
+
+def test_few_rows_of_batches_of_every_kind() -> None:
+    from collections import UserDict
+
+    x = torch.zeros(N, 2)
+    for batch in ((x, x), {"x": x}, UserDict({"x": x, "y": [x]})):
+        assert rows_of(batch) == N and rows_of(few_rows(batch, N)) == 4 and type(few_rows(batch, N)) is type(batch)
+    assert rows_of((x, x[:3])) is None and rows_of("no tensor") is None
+    assert rows_of(few_rows((x, torch.tensor(1.0)), N)) == 4
+
+
+class Reader(nn.Module):
+    """A recurrent layer, whose fused kernel has no forward-mode derivative, or a bag of words, which has none."""
+
+    def __init__(self, layer: nn.Module, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.layer, self.drop, self.head = layer, nn.Dropout(dropout), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found = self.layer(self.drop(x) if x.is_floating_point() else x)
+        return self.head(self.drop(found[0][:, -1] if isinstance(found, tuple) else found))
+
+
+def reader(kind: str, dropout: float = 0.0) -> tuple[RowLosses, Any, dict[str, Tensor]]:
+    torch.manual_seed(0)
+    layer = nn.LSTM(D, 8, batch_first=True) if kind == "lstm" else nn.EmbeddingBag(WORDS, 8)
+    of = RowLosses(Reader(layer, dropout), CrossEntropy(False))
+    x = torch.randn(N, T, D) if kind == "lstm" else torch.randint(0, WORDS, (N, T))
+    return of, (x, torch.arange(N) % 3), directions(of)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+@pytest.mark.parametrize("kind", ["lstm", "bag"])
+def test_layers_without_forward_mode(kind: str, dropout: float) -> None:
+    """In float32, in which the fused kernel is taken: an LSTM is exact with torch's own, a bag is approximate."""
+    of, batch, direction = reader(kind, dropout)
+    used = Ghost()
+    state = torch.backends.mkldnn.enabled
+    for found, right in two_steps(of, batch, used, direction):  # the step's dropout is met in every try
+        assert error(found, right) < (1e-5 if kind == "lstm" else 2e-2)
+    assert torch.backends.mkldnn.enabled == state
+    is_exact = kind == "lstm"
+    assert used.exact == is_exact and isinstance(used.fallback, JVP if is_exact else FiniteDifference)
+    said = " ".join(used.notices.said)
+    assert "forward mode instead of ghost" in said and (PLAIN in said) == is_exact and ATTENTION not in said
+    assert ("approximate from now on" in said and "_embedding_bag" in said) == (not is_exact)
+
+
+def test_forward_mode_by_name_keeps_its_error() -> None:
+    of, batch, direction = reader("bag")
+    scores = JVP()
+    with pytest.raises(NoForwardModeError, match=r"_embedding_bag.*use scores=FiniteDifference\(\), whose") as told:
+        scores(of, of.parameters(), direction, batch)
+    assert "Ghost" not in str(told.value) and not scores.notices.said
+    of, batch, direction = reader("lstm")
+    assert error(scores(of, of.parameters(), direction, batch), by_rows(of, batch, direction)) < 1e-5
+
+
+def test_differences_that_replace_forward_mode_suit_16_bits() -> None:
+    of, batch, direction = reader("bag")
+    right, low = by_rows(of, batch, direction), RowLosses(of.model.bfloat16(), CrossEntropy(False))
+    used = Ghost()
+    found = used(low, low.parameters(), {name: d.bfloat16() for name, d in direction.items()}, batch)
+    assert float(torch.corrcoef(torch.stack([found.float(), right]))[0, 1]) > 0.95
+    assert not any("rounding of 16-bit" in said for said in used.notices.said)
+
+
+def looping(model: nn.Module, x: Tensor, y: Tensor, steps: int = 2) -> Reweighter:
+    """The loop of the manual on all rows."""
+    optimizer, features = torch.optim.SGD(model.parameters(), lr=0.1), np.random.default_rng(0).normal(size=(len(x), 3))
+    schedule = Schedule(least_rows=1, trusted_rows=len(x))
+    reweighter = Reweighter(model, optimizer, features, (x.clone(), y % 3), schedule=schedule)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        reweighter.loss(torch.arange(len(x)), (x, y)).backward()
+        optimizer.step()
+        reweighter.step()
+    return reweighter
+
+
+def test_a_loop_with_a_bag_of_words_says_that_its_scores_are_approximate() -> None:
+    torch.manual_seed(0)
+    reweighter = looping(Reader(nn.EmbeddingBag(WORDS, 8)), torch.randint(0, WORDS, (N, T)), torch.arange(N) % 3)
+    assert any("Note: scores are approximate from now on" in sentence for sentence in reweighter.summary())
+    assert not reweighter.backend.exact and reweighter.selector.updates == 2
+    assert reweighter.backend.fallback._last is None  # type: ignore[attr-defined]  # displaced parameters are let go
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (
+            torch.tensor([0, 1, 2, 3, 4, 5, 6]),
+            r"4 of 7 labels are none of the model's 3 classes, 0 to 2 \(seen: \[3, 4",
+        ),
+        (torch.tensor([0, 1, 2, -100, 0, 1, 2]), r"1 of 7 labels .*seen: \[-100\]"),
+        (
+            torch.arange(N) % 3 + 0.0,
+            r"shape \(7,\) and type torch.float32 beside logits \(7, 3\); needed is the number",
+        ),
+        ((torch.arange(N) % 3)[:, None], r"labels have shape \(7, 1\)"),
+        ((torch.arange(N) % 3)[:5], r"labels have shape \(5,\)"),
+    ],
+    ids=["too large", "negative", "floats", "a column", "too few"],
+)
+def test_labels_that_are_no_classes(labels: Tensor, said: str) -> None:
+    torch.manual_seed(0)
+    x, loss = torch.randn(N, 4), CrossEntropy()
+    for call in (loss, loss.outer):
+        with pytest.raises(DataError, match=said):
+            call(nn.Linear(4, 3), (x, labels))
+    if len(labels) == N and labels.ndim == 1:
+        with pytest.raises(DataError, match=said):
+            looping(nn.Linear(4, 3), x, labels)
+
+
+def test_labels_of_other_whole_types_and_outputs_that_are_no_logits() -> None:
+    torch.manual_seed(0)
+    x, y, loss, model = torch.randn(N, 4), torch.arange(N) % 3, CrossEntropy(), nn.Linear(4, 3)
+    for call in (loss, loss.outer):
+        assert torch.equal(call(model, (x, y.to(torch.uint8))), call(model, (x, y)))
+        with pytest.raises(DataError, match=r"output has shape \(7, 1, 3\)"):
+            call(nn.Sequential(model, nn.Unflatten(1, (1, 3))), (x, y))
+        with pytest.raises(DataError, match="output has type dict"):
+            call(lambda x: {"logits": x}, (x, y))  # type: ignore[arg-type]
+    soft = nn.functional.one_hot(y).float()
+    assert torch.allclose(loss(model, (x, soft)), loss(model, (x, y)))
+    with pytest.raises(DataError, match=r"labels have shape \(7, 3\)"):
+        loss.outer(model, (x, soft))
