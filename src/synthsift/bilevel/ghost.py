@@ -15,9 +15,9 @@ the directional derivative of the summed loss; that finds every use of a paramet
 rows has to be that of its own loss; that finds models and losses in which rows answer to one another, whose sum is
 right nevertheless. What does not pass is scored by forward mode instead.
 
-A layer may answer once for all rows, as position embeddings do. Such layers are found in a forward of a few rows before
-the first batch; then their output is copied for each row, if that changes neither the losses nor the use of random
-numbers.
+A layer may answer once for all rows, as position embeddings do, and a module that is no layer may have parameters of
+its own. These are found in a forward of a few rows before the first batch, and copied for each row if that changes
+neither the losses nor the use of random numbers (`copies`).
 
 References
 ----------
@@ -35,11 +35,12 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
 from synthsift.bilevel.backends import JVP, FiniteDifference, NoForwardModeError, shortest
+from synthsift.bilevel.copies import Copies, can_be_copied
 from synthsift.bilevel.lowrank import Direction, dense
 from synthsift.bilevel.randomness import State, random_state, same_random_numbers
 from synthsift.bilevel.rowlosses import Notices, RowLosses, has_batch_statistics
 from synthsift.bilevel.scores import Parameters
-from synthsift.bilevel.tape import Shared, Tape, is_supported, own_parameters
+from synthsift.bilevel.tape import Tape, is_supported, own_parameters
 
 AGREES = {torch.float64: 1e-9, torch.float32: 1e-3}  # relative, of the check; rounding of sums, 5e-2 in 16 bits
 FEW = 4  # rows whose scores are compared one by one
@@ -50,17 +51,27 @@ MIXED = "the rows of a batch answer to one another (in the model's own code, or 
 def why_not(of: RowLosses) -> str | None:
     """Say why ghost products would not be exact for the model as it stands, or None."""
     for name, module in of.model.named_modules():
-        owns = own_parameters(module, of)
         if has_batch_statistics(module) and (module.training or module.running_mean is None):
             return f"layer {name!r} uses the statistics of the batch, which mixes its rows"
-        is_plain = is_supported(module) and not _is_special(module)
-        if owns and not name and not is_plain:
-            return (
-                f"the model itself, a {type(module).__name__}, holds parameters outside its layers: {', '.join(owns)}"
-            )
-        if owns and not (is_plain and owns.keys() <= {"weight", "bias"}):
-            return f"layer {name!r} is a {type(module).__name__}, which is not known to be linear in its parameters"
+        owns = _owned_outside_layers(module, of)
+        if owns and not can_be_copied({own: of.trainable[p] for own, p in owns.items()}):
+            return _not_linear(name, module)
     return None
+
+
+def _owned_outside_layers(module: nn.Module, of: RowLosses) -> dict[str, str]:
+    """Return the own parameters of a module that is no layer which is known to be linear in them."""
+    owns = own_parameters(module, of)
+    is_plain = is_supported(module) and not _is_special(module) and owns.keys() <= {"weight", "bias"}
+    return {} if is_plain else owns
+
+
+def _not_linear(name: str, module: nn.Module) -> str:
+    kind = type(module).__name__
+    if not name:
+        own = ", ".join(own for own, _ in module.named_parameters(recurse=False))
+        return f"the model itself, a {kind}, holds parameters outside layers: {own}"
+    return f"layer {name!r} is a {kind}, which is not known to be linear in its parameters"
 
 
 def _is_special(module: nn.Module) -> bool:
@@ -94,44 +105,47 @@ def rows_of(batch: Any) -> int | None:
     return lengths.pop() if len(lengths) == 1 else None
 
 
-def shared_layers(of: RowLosses, batch: Any, count: int) -> dict[str, Shared]:
-    """Return the layers that answer once for all `count` rows, if a copy for each row leaves the model what it is.
+def find_copies(of: RowLosses, batch: Any, count: int | None) -> Copies | str:
+    """Return what answers once for all `count` rows, if a copy for each row leaves the model what it is.
 
     That is, if a few rows have the same losses with copies as without, and draw as many random numbers: a mask of
-    dropout that all rows share would become one a row. A batch that cannot be cut is not looked at.
+    dropout that all rows share would become one a row. If not, or if the batch cannot be cut, the reason not to take
+    ghost products, or no copies where that reason will show by itself.
     """
-    few, start = few_rows(batch, count), random_state()
-    rows = min(FEW, count)
+    modules = dict(of.model.named_modules())
+    owners = {name: _not_linear(name, m) for name, m in modules.items() if _owned_outside_layers(m, of)}
+    without: Copies | str = next(iter(owners.values())) if owners else Copies()
+    if count is None:
+        return without
+    few, start, rows = few_rows(batch, count), random_state(), min(FEW, count)
 
-    def passed(shared: Mapping[str, Shared]) -> tuple[Tensor, State, Tape]:
-        tape = Tape(of, shared=shared, count=rows)
+    def passed(copies: Copies) -> tuple[Tensor, State, Tape]:
+        tape = Tape(of, copies=copies, count=rows)
         try:
             with torch.enable_grad():
                 losses = of.loss(of.model, few)
         finally:
             tape.close()
         after = random_state()
-        if shared:  # forwards that the backward repeats meet no copies
+        if copies:  # forwards that the backward repeats meet no copies
             torch.autograd.grad(losses.sum(), list(of.trainable.values()), allow_unused=True)
         return losses.detach(), after, tape
 
     try:
-        losses, after, tape = same_random_numbers(start, lambda: passed({}))
-        shared = tape.find_shared(rows)
-        if not shared or losses.shape != (rows,):
-            return {}
-        copied, after_copies, _ = same_random_numbers(start, lambda: passed(shared))
+        losses, after, tape = same_random_numbers(start, lambda: passed(Copies()))
+        copies = Copies(tape.find_shared(rows), owners)
+        if not copies or losses.shape != (rows,):
+            return without
+        copied, after_copies, _ = same_random_numbers(start, lambda: passed(copies))
     except Exception:  # the model's own: without copies it comes again from the step itself, where it belongs
-        return {}
+        return without
     tolerance = max(AGREES.get(dtype, 5e-2) for dtype in {losses.dtype, *(p.dtype for p in of.trainable.values())})
-    is_same = copied.shape == losses.shape and (copied - losses).abs().max() <= tolerance * losses.abs().max()
+    is_same = copied.shape == losses.shape and bool((copied - losses).abs().max() <= tolerance * losses.abs().max())
     draws_alike = all(a is b or torch.equal(a, b) for a, b in zip(after, after_copies, strict=True))  # type: ignore[arg-type]
-    return shared if is_same and draws_alike else {}
+    return copies if is_same and draws_alike else without
 
 
-def why_rows_differ(
-    of: RowLosses, direction: Parameters, batch: Any, count: int, shared: Mapping[str, Shared]
-) -> str | None:
+def why_rows_differ(of: RowLosses, direction: Parameters, batch: Any, count: int, copies: Copies) -> str | None:
     """Compare the scores of a few rows with <grad l_i, d> of each one's own loss, all from one forward of these rows.
 
     It is taken at the parameters as they are, which serve as well as any, in the mode the model is in and with its
@@ -139,16 +153,14 @@ def why_rows_differ(
     """
     few, state = few_rows(batch, count), random_state()
     try:
-        return same_random_numbers(state, lambda: _why_they_differ(of, direction, few, min(FEW, count), shared))
+        return same_random_numbers(state, lambda: _why_they_differ(of, direction, few, min(FEW, count), copies))
     except (IndexError, KeyError, ValueError, RuntimeError):  # a batch that cannot be cut (a graph, say) is taken whole
-        return same_random_numbers(state, lambda: _why_they_differ(of, direction, batch, count, shared))
+        return same_random_numbers(state, lambda: _why_they_differ(of, direction, batch, count, copies))
 
 
-def _why_they_differ(
-    of: RowLosses, direction: Parameters, batch: Any, count: int, shared: Mapping[str, Shared]
-) -> str | None:
+def _why_they_differ(of: RowLosses, direction: Parameters, batch: Any, count: int, copies: Copies) -> str | None:
     wanted = [of.trainable[name] for name in direction]
-    tape = Tape(of, shared=shared, count=count)
+    tape = Tape(of, copies=copies, count=count)
     try:
         with torch.enable_grad():
             losses = of.loss(of.model, batch)
@@ -184,7 +196,7 @@ class Ghost:
     notices: Notices = field(default_factory=Notices, repr=False)
     fallback: JVP | FiniteDifference | None = field(default=None, init=False, repr=False)
     verified: bool = field(default=False, init=False, repr=False)
-    shared: dict[str, Shared] | None = field(default=None, init=False, repr=False)  # None: not looked for yet
+    copies: Copies | None = field(default=None, init=False, repr=False)  # None: not looked for yet
 
     @property
     def exact(self) -> bool:
@@ -196,13 +208,21 @@ class Ghost:
         self.notices.say(f"scores by forward mode instead of ghost products: {reason}")
         self.fallback = JVP(notices=self.notices)
 
-    def tape(
-        self, of: RowLosses, batch: Any, count: int | None, direction: Direction | None = None, **how: bool
-    ) -> Tape:
-        """Return a tape for a forward of `batch`, whose layers that answer once for all rows are known to it."""
-        if self.shared is None and count is not None:
-            self.shared = shared_layers(of, batch, count)
-        return Tape(of, direction, shared=self.shared, count=count or 1, **how)
+    def gives_up(self, of: RowLosses, batch: Any, count: int | None) -> bool:
+        """Look at the model, and on the first batch at what it does once for all rows; True for forward mode."""
+        reason = why_not(of)
+        if reason is None and self.copies is None:
+            found = find_copies(of, batch, count)
+            reason, self.copies = (found, None) if isinstance(found, str) else (None, found)
+        if reason is None and self.copies and count is None:
+            reason = "the batch does not show how many rows it has, and some layer answers once for all of them"
+        if reason is not None:
+            self.give_up(reason)
+        return reason is not None
+
+    def tape(self, of: RowLosses, count: int | None, direction: Direction | None = None, **how: bool) -> Tape:
+        """Return a tape for a forward of `count` rows, with a copy for each of what answers once for all."""
+        return Tape(of, direction, copies=self.copies, count=count or 1, **how)
 
     def check(
         self,
@@ -219,7 +239,7 @@ class Ghost:
                 "the check on the first batch failed: a parameter acts outside the layers that were followed, or the "
                 "step's loss has another term"
             )
-        reason = why_rows_differ(of, direction, batch, len(found), self.shared or {})
+        reason = why_rows_differ(of, direction, batch, len(found), self.copies or Copies())
         self.verified = reason is None
         return reason
 
@@ -232,11 +252,10 @@ class Ghost:
         known: Tensor | None = None,
     ) -> Tensor:
         """Return the scores (n,) of a batch that no training step has passed."""
-        if self.fallback is None and (reason := why_not(of)) is not None:
-            self.give_up(reason)
-        if self.fallback is not None:
+        count = rows_of(batch) if known is None else len(known)
+        if self.fallback is not None or self.gives_up(of, batch, count):
             return self._by_fallback(of, at, dense(direction), batch, known)
-        tape = self.tape(of, batch, rows_of(batch) if known is None else len(known), cut=True)
+        tape = self.tape(of, count, cut=True)
         leaves = {name: v.detach().requires_grad_(not self.verified) for name, v in at.items()}
         try:
             with torch.enable_grad():

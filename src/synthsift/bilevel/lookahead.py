@@ -15,7 +15,7 @@ from torch import Tensor
 
 from synthsift.bilevel import updates
 from synthsift.bilevel.backends import FiniteDifference, LastLayer, ScoreBackend, last_linear
-from synthsift.bilevel.ghost import ALIKE, Ghost, why_not
+from synthsift.bilevel.ghost import ALIKE, Ghost
 from synthsift.bilevel.lowrank import Direction, dense
 from synthsift.bilevel.randomness import random_state, same_random_numbers
 from synthsift.bilevel.rowlosses import RowLosses, has_batch_statistics, scoring_mode
@@ -117,11 +117,10 @@ class LookAhead:
         if any(has_batch_statistics(m) and (m.training or m.running_mean is None) for m in self.of.model.modules()):
             self.backend.notices.say(APART)
             return None
-        if (reason := why_not(self.of)) is not None:
-            ghost.give_up(reason)
+        if ghost.gives_up(self.of, batch, count):
             return None
         stale = self.stale if ghost.stale and ghost.verified else None
-        return ghost.tape(self.of, batch, count, stale, verify=not ghost.verified)
+        return ghost.tape(self.of, count, stale, verify=not ghost.verified)
 
     def _before(self, *_: Any) -> None:
         """Keep what the optimizer is about to overwrite."""

@@ -6,7 +6,6 @@ direction d_w in the place of the parameters the layer's part of row i's score i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
+from synthsift.bilevel.copies import Copied, Copies, Shared, Swap, copy_of
 from synthsift.bilevel.lowrank import Direction, LowRank
 from synthsift.bilevel.rowlosses import RowLosses
 from synthsift.bilevel.scores import Parameters
@@ -22,20 +22,6 @@ CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.modules.batchnorm._BatchNorm)
 SUPPORTED = (nn.Linear, *CONVOLUTIONS, *NORMS, nn.Embedding)
 TRANSPOSED = ("transformers.pytorch_utils", "Conv1D")  # a linear layer whose weight is (in, out), as GPT-2 has it
-
-
-@dataclass(frozen=True)
-class Shared:
-    """How a layer answers once for all rows (position embeddings): with a first axis of 1, or with none for rows."""
-
-    has_axis: bool
-    ndim: int
-
-    def spread(self, output: Tensor, count: int) -> Tensor:
-        """Return one answer a row, a view; `output` itself where it has them already."""
-        if output.ndim != self.ndim or (self.has_axis and len(output) != 1):
-            return output
-        return output.expand(count, *(output.shape[1:] if self.has_axis else output.shape))
 
 
 @dataclass(eq=False)
@@ -54,6 +40,11 @@ class Call:
     def has_rows(self, count: int) -> bool:
         """Whether the output has one entry for each of `count` rows."""
         return len(self.shape) > 1 and self.shape[0] == count
+
+    def why_lost(self) -> str | None:
+        """Say why the input is not what it was in the call, or None."""
+        is_lost = self.x is not None and self.x._version != self.version
+        return f"the input of layer {self.name!r} was changed in place" if is_lost else None
 
     def products_with(self, direction: Direction) -> Tensor:
         """Return <delta_i, A(x_i) d> of every row (n,)."""
@@ -86,9 +77,8 @@ class Tape:
         Note the parameters' gradients, too.
     only : nn.Module, optional
         Follow this layer alone.
-    shared : dict of Shared, optional
-        By name, layers whose one output serves all rows; their users get a copy for each row, so that each row's
-        gradient comes back by itself.
+    copies : Copies, optional
+        What is copied for each row, so that each row's gradient comes back by itself.
     count : int, optional
         Rows of the batch; needed for that.
     """
@@ -101,15 +91,15 @@ class Tape:
         cut: bool = False,
         verify: bool = False,
         only: nn.Module | None = None,
-        shared: Mapping[str, Shared] | None = None,
+        copies: Copies | None = None,
         count: int = 1,
     ) -> None:
-        self.calls: list[Call] = []
+        self.calls: list[Call | Copied] = []
         self.roots: list[Tensor] = []
         self.gradients: Parameters = {}
         self.dtypes: set[torch.dtype] = set()  # of the output gradients: the step's arithmetic, mixed or not
         self.direction, self.cut, self.count = direction, cut, count
-        self.shared = shared or {}
+        self.shared = copies.layers if copies else {}
         self._handles: list[Any] = []
         self._forwards: list[Any] = []
         for name, module in of.model.named_modules():
@@ -117,6 +107,10 @@ class Tape:
                 continue
             if is_supported(module) and (owns := own_parameters(module, of)):
                 self._forwards.append(module.register_forward_hook(self._noting(name, owns)))
+            elif copies and name in copies.owners:
+                swap = Swap(own_parameters(module, of), self._copy)
+                self._forwards.append(module.register_forward_pre_hook(swap.before, with_kwargs=True))
+                self._forwards.append(module.register_forward_hook(swap.after, always_call=True))
         if verify:
             self._handles += [p.register_hook(self._adding(name)) for name, p in of.trainable.items()]
 
@@ -139,6 +133,22 @@ class Tape:
 
         return add
 
+    def _rooted(self, output: Tensor) -> Tensor:
+        """Return it with a zero added where the graph has to start here: a node, which may be changed in place."""
+        if not self.cut or output.requires_grad:
+            return output
+        root = torch.zeros((), dtype=output.dtype, device=output.device, requires_grad=True)
+        self.roots.append(root)
+        return output + root
+
+    def _copy(self, name: str, p: Tensor, inputs: tuple[Any, ...]) -> Tensor:
+        copy = self._rooted(copy_of(p, self.count, inputs))
+        if copy.requires_grad:
+            call = Copied(name, copy.shape)
+            self.calls.append(call)
+            copy.register_hook(self._receiving(call, False))
+        return copy
+
     def _noting(self, name: str, owns: dict[str, str]) -> Any:
         def note(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor | None:
             if not torch.is_grad_enabled():
@@ -148,11 +158,9 @@ class Tape:
                 spread = self.shared[name].spread(output, self.count)
                 if spread is not output:  # a copy, which later layers may change in place
                     output = changed = spread.clone(memory_format=torch.contiguous_format)
-            if self.cut and not output.requires_grad:
-                # adding a zero makes the output a node of the graph that later layers may change in place
-                root = torch.zeros((), dtype=output.dtype, device=output.device, requires_grad=True)
-                self.roots.append(root)
-                output = changed = output + root
+            rooted = self._rooted(output)
+            if rooted is not output:
+                output = changed = rooted
             if output.requires_grad:
                 x = inputs[0].detach()
                 call = Call(module, name, owns, x, x._version, output.shape)
@@ -163,7 +171,7 @@ class Tape:
 
         return note
 
-    def _receiving(self, call: Call, is_last: bool) -> Any:
+    def _receiving(self, call: Call | Copied, is_last: bool) -> Any:
         """Return what receives the gradient at the output of `call`, which has its channels last or not."""
 
         def receive(delta: Tensor) -> Tensor | None:
@@ -185,7 +193,7 @@ class Tape:
         """Return the layers whose output has no entry for each of `count` rows."""
         found = {}
         for call in self.calls:
-            if call.x is not None and not call.has_rows(count):
+            if isinstance(call, Call) and call.x is not None and not call.has_rows(count):
                 is_list = isinstance(call.module, nn.Embedding) and call.x.ndim < 2  # the positions, once
                 has_axis = not is_list and len(call.shape) > 1 and call.shape[0] == 1
                 found[call.name] = Shared(has_axis, len(call.shape))
@@ -199,8 +207,8 @@ class Tape:
                 continue  # a forward that no backward followed
             if not call.has_rows(count):
                 return f"the output of layer {call.name!r} has shape {tuple(call.shape)}, not one entry a row"
-            if call.x is not None and call.x._version != call.version:
-                return f"the input of layer {call.name!r} was changed in place"
+            if (reason := call.why_lost()) is not None:
+                return reason
             with torch.no_grad():
                 part = call.products if call.products is not None else call.products_with(direction)
             total = part if total is None else total + part
