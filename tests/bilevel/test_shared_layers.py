@@ -210,12 +210,8 @@ def test_parameters_outside_layers(kind: str) -> None:
         assert error(used_alone(of, of.parameters(), direction, batch), right) < 1e-10
     for one in (used, used_alone):
         assert (one.fallback is None) == is_exact == (not one.notices.said)
-    assert (
-        is_exact
-        or "the model itself, a Pictures, holds parameters outside layers: mask, token"
-        in (used.notices.said[0] + used.notices.said[-1])
-        or kind == "first"
-    )
+    said = "the model itself, a Pictures, holds parameters outside layers: mask, token, positions"
+    assert is_exact or (said if kind == "repeated" else MIXED) in used.notices.said[0]
     assert all(p is owned[name] for name, p in of.model.named_parameters())
 
 

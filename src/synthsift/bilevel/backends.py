@@ -109,7 +109,7 @@ class JVP:
                     contexts.enter_context(plain_kernels())
                 # some tangents come out of mixed precision in another type than their values
                 for context in (torch.no_grad(), FORWARD_MODE, full_precision(place.type)):
-                    contexts.enter_context(context)  # type: ignore[arg-type]
+                    contexts.enter_context(context)
                 return torch.func.jvp(losses, (moving,), (direction,))[1]
 
         while True:

@@ -220,9 +220,17 @@ class Ghost:
             self.give_up(reason)
         return reason is not None
 
-    def tape(self, of: RowLosses, count: int | None, direction: Direction | None = None, **how: bool) -> Tape:
+    def tape(
+        self,
+        of: RowLosses,
+        count: int | None,
+        direction: Direction | None = None,
+        *,
+        cut: bool = False,
+        verify: bool = False,
+    ) -> Tape:
         """Return a tape for a forward of `count` rows, with a copy for each of what answers once for all."""
-        return Tape(of, direction, copies=self.copies, count=count or 1, **how)
+        return Tape(of, direction, cut=cut, verify=verify, copies=self.copies, count=count or 1)
 
     def check(
         self,
