@@ -318,6 +318,19 @@ def test_layers_without_forward_mode(kind: str, dropout: float) -> None:
     assert ("approximate from now on" in said and "_embedding_bag" in said) == (not is_exact)
 
 
+def test_recurrent_layers_are_scored_without_dropout_in_the_mode_they_are_in() -> None:
+    torch.manual_seed(0)
+    layer, x = nn.LSTM(D, 8, num_layers=2, dropout=0.5), torch.randn(T, N, D)
+    model = nn.Sequential(layer)
+    with scoring_mode(model, everything=True):
+        found = model(x)[0]
+        assert layer.training and not model.training
+    assert layer.training and model.training and layer.dropout == 0.5
+    with scoring_mode(model, everything=False):
+        assert not torch.equal(model(x)[0], found)  # the step's dropout
+    assert torch.equal(model.eval()(x)[0], found)
+
+
 def test_forward_mode_by_name_keeps_its_error() -> None:
     of, batch, direction = reader("bag")
     scores = JVP()

@@ -232,19 +232,27 @@ def check_losses(losses: Any, count: int) -> Tensor:
 
 @contextmanager
 def scoring_mode(model: nn.Module, *, everything: bool) -> Iterator[None]:
-    """Freeze batch-norm statistics (`everything`: dropout too) and put every module back afterwards."""
+    """Freeze batch-norm statistics (`everything`: dropout too) and put every module back afterwards.
+
+    A recurrent layer keeps its mode and only its dropout is off: cuDNN has no backward of its evaluation mode.
+    """
     was = [(module, module.training) for module in model.modules()]
+    recurrent = [(m, m.dropout) for m in model.modules() if everything and isinstance(m, nn.RNNBase)]
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # a fused path that is taken in eval mode only and has no derivative
     try:
         for module, _ in was:
-            if everything or has_batch_statistics(module):
+            if has_batch_statistics(module) or (everything and not isinstance(module, nn.RNNBase)):
                 module.training = False
+        for layer, _ in recurrent:
+            layer.dropout = 0.0
         yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
         for module, training in was:
             module.training = training
+        for layer, dropout in recurrent:
+            layer.dropout = dropout
 
 
 def has_batch_statistics(module: nn.Module) -> bool:
