@@ -13,6 +13,7 @@ import pytest
 import torch
 from test_backends import error
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from synthsift.bilevel.backends import ATTENTION, JVP, PLAIN, FiniteDifference, NoForwardModeError
 from synthsift.bilevel.ghost import MIXED, Ghost, few_rows, rows_of
@@ -188,10 +189,27 @@ class Pictures(nn.Module):
         return self.head(torch.tanh(h[:, 0] + self.scale(hidden=h).mean(dim=1)))
 
 
+class Recomputed(nn.Module):
+    """Throws activations away and computes them again in the backward, where there are no copies."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches, self.scale, self.head = nn.Linear(3, D), Scale(), nn.Linear(D, 3)
+
+    def scaled(self, h: Tensor) -> Tensor:
+        return self.scale(torch.tanh(self.scale(h)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.patches(x)
+        h = checkpoint(self.scaled, h, use_reentrant=False) if torch.is_grad_enabled() else self.scaled(h)
+        return self.head(h.mean(dim=1))
+
+
 OWNED: dict[str, tuple[Callable[[], nn.Module], bool]] = {
     "expanded": (lambda: Pictures(lambda token, n: token.expand(n, -1, -1)), True),
     "not linear": (lambda: Pictures(lambda token, n: torch.sin(token).expand(n, -1, -1), 2.0), True),
     "repeated": (lambda: Pictures(lambda token, n: token.repeat(n, 1, 1)), False),
+    "recomputed": (Recomputed, False),
     "first": (lambda: Pictures(lambda token, n: token[:1].expand(n, -1, -1)), False),
 }
 
@@ -210,9 +228,29 @@ def test_parameters_outside_layers(kind: str) -> None:
         assert error(used_alone(of, of.parameters(), direction, batch), right) < 1e-10
     for one in (used, used_alone):
         assert (one.fallback is None) == is_exact == (not one.notices.said)
-    said = "the model itself, a Pictures, holds parameters outside layers: mask, token, positions"
-    assert is_exact or (said if kind == "repeated" else MIXED) in used.notices.said[0]
+    said = {"repeated": "the model itself, a Pictures, holds parameters outside layers: mask, token, positions"}
+    said |= {"first": MIXED, "recomputed": "layer 'scale' is a Scale"}
+    assert is_exact or said[kind] in used.notices.said[0]
     assert all(p is owned[name] for name, p in of.model.named_parameters())
+
+
+def test_the_look_before_the_first_batch_leaves_no_trace() -> None:
+    class Counting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer, self.positions = nn.Linear(3, 3), nn.Embedding(T, 3)
+            self.register_buffer("calls", torch.zeros(()))
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.calls += 1
+            return self.layer(x + self.positions(PLACES)).mean(dim=1)
+
+    of = RowLosses(Counting(), CrossEntropy(False))
+    x = torch.randn(N, T, 3)
+    before = torch.get_rng_state()
+    assert not Ghost().gives_up(of, (x, torch.arange(N) % 3), N)
+    assert torch.equal(before, torch.get_rng_state())
+    assert float(of.model.calls) == 0 and all(p.grad is None for p in of.trainable.values())  # type: ignore[arg-type]
 
 
 def test_parameters_are_put_back_after_an_error() -> None:

@@ -118,6 +118,7 @@ def find_copies(of: RowLosses, batch: Any, count: int | None) -> Copies | str:
     if count is None:
         return without
     few, start, rows = few_rows(batch, count), random_state(), min(FEW, count)
+    buffers = [(buffer, buffer.clone()) for buffer in of.model.buffers()]  # a forward may count, or keep averages
 
     def passed(copies: Copies) -> tuple[Tensor, State, Tape]:
         tape = Tape(of, copies=copies, count=rows)
@@ -139,6 +140,11 @@ def find_copies(of: RowLosses, batch: Any, count: int | None) -> Copies | str:
         copied, after_copies, _ = same_random_numbers(start, lambda: passed(copies))
     except Exception:  # the model's own: without copies it comes again from the step itself, where it belongs
         return without
+    finally:
+        with torch.no_grad():
+            for buffer, was in buffers:
+                if not torch.equal(buffer, was):
+                    buffer.copy_(was)
     tolerance = max(AGREES.get(dtype, 5e-2) for dtype in {losses.dtype, *(p.dtype for p in of.trainable.values())})
     is_same = copied.shape == losses.shape and bool((copied - losses).abs().max() <= tolerance * losses.abs().max())
     draws_alike = all(a is b or torch.equal(a, b) for a, b in zip(after, after_copies, strict=True))  # type: ignore[arg-type]
