@@ -13,11 +13,12 @@ import torch
 from score_backends import BACKENDS
 from torch import Tensor, nn
 
-from synthsift.bilevel.backends import JVP, FiniteDifference
+from synthsift.bilevel.backends import JVP, PLAIN, FiniteDifference
 from synthsift.bilevel.checkpoint import load, random_state, save, set_random_state
 from synthsift.bilevel.controls import LearnToReweight, SelfNormalized, Unnormalized, ValueRegression
 from synthsift.bilevel.ghost import Ghost
 from synthsift.bilevel.reweighter import Reweighter
+from synthsift.bilevel.rowlosses import CrossEntropy, RowLosses, scoring_mode
 from synthsift.bilevel.schedule import Schedule
 from synthsift.bilevel.selector import Selector
 
@@ -156,6 +157,35 @@ def test_dropout_repeats_its_mask_when_rows_are_scored_again() -> None:
         training.run(5)
         found.append(training.reweighter.weights())
     same(*found, tolerance=1e-8)
+
+
+class Recurrent(nn.Module):
+    """cuDNN's layer, which has no forward-mode derivative, on rows with positions that are looked up once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.positions, self.layer, self.head = nn.Embedding(5, 6), nn.LSTM(6, 8, batch_first=True), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.layer(x + self.positions(torch.arange(5, device=x.device)))[0][:, -1])
+
+
+@pytest.mark.parametrize("is_recurrent", [True, False], ids=["forward mode", "copies"])
+def test_layers_of_cudnn_and_copies_for_each_row(is_recurrent: bool) -> None:
+    torch.manual_seed(0)
+    model = Recurrent().double().to(DEVICE)
+    if not is_recurrent:
+        model.layer.requires_grad_(False)
+    x, y = torch.randn(9, 5, 6).double().to(DEVICE), torch.arange(9, device=DEVICE) % 3
+    of, batch = RowLosses(model, CrossEntropy(False)), (x, y)
+    direction, used = {name: torch.randn_like(p) for name, p in of.parameters().items()}, Ghost()
+    with scoring_mode(model, everything=True):  # whose backward cuDNN has for layers in training mode alone
+        found = used(of, of.parameters(), direction, batch)
+    for i, loss in enumerate(of.loss(model, batch)):
+        gradients = torch.autograd.grad(loss, list(of.trainable.values()), retain_graph=True)
+        right = sum(float((g * d).sum()) for g, d in zip(gradients, direction.values(), strict=True))
+        assert abs(float(found[i]) - right) < 1e-8
+    assert (PLAIN in used.notices.said) == is_recurrent == (used.fallback is not None) and torch.backends.cudnn.enabled
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -21,16 +21,17 @@ Du, Zhao, Li 2026 (arXiv 2606.00571) use two-sided differences of length 1e-2 / 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_map
 
+from synthsift.bilevel.randomness import random_state, set_random_state
 from synthsift.bilevel.rowlosses import Notices, RowLosses
 from synthsift.bilevel.scores import FORWARD_MODE, Parameters
 from synthsift.records import DataError
@@ -38,9 +39,7 @@ from synthsift.records import DataError
 WIDE = "scores of the 16-bit model were taken in float32: forward mode mixes types in one of its operations"
 SHORTEST = 50.0  # |theta| over the least length of differences whose scores rank rows right in bfloat16
 ATTENTION = "attention was scored with torch's math kernel: the fused one has no forward-mode derivative"
-
-
-Result = TypeVar("Result")
+PLAIN = "layers were scored without the libraries cuDNN and oneDNN: their kernels have no forward-mode derivative"
 
 
 class ScoreBackend(Protocol):
@@ -67,6 +66,7 @@ class JVP:
     exact: bool = field(default=True, init=False)
     notices: Notices = field(default_factory=Notices, repr=False)
     _math: bool = field(default=False, init=False, repr=False)
+    _plain: bool = field(default=False, init=False, repr=False)
     _wide: bool = field(default=False, init=False, repr=False)
 
     def __call__(
@@ -76,7 +76,7 @@ class JVP:
 
         Raises
         ------
-        DataError
+        NoForwardModeError
             If an operation of the model has no forward-mode derivative.
         """
         if not self._wide:
@@ -92,32 +92,57 @@ class JVP:
         return self._derivative(of, *(_widened(values) for values in (others, direction, batch)))
 
     def _derivative(self, of: RowLosses, at: Parameters, direction: Parameters, batch: Any) -> Tensor:
-        """Return the derivative of the losses, with torch's math kernel where attention needs it."""
+        """Return the derivative of the losses, with torch's own kernels where faster ones have none."""
         fixed = {name: value for name, value in at.items() if name not in direction}
         moving = {name: at[name] for name in direction}
         place = next(iter(at.values())).device
+        before, is_plain = random_state(), self._plain
 
         def losses(params: Parameters) -> Tensor:
             return of({**fixed, **params}, batch)
 
         def derivative() -> Tensor:
-            # some tangents come out of mixed precision in another type than their values
-            with torch.no_grad(), FORWARD_MODE, full_precision(place.type):
+            with ExitStack() as contexts:
+                if self._math:
+                    contexts.enter_context(sdpa_kernel(SDPBackend.MATH))
+                if is_plain:
+                    contexts.enter_context(plain_kernels())
+                # some tangents come out of mixed precision in another type than their values
+                for context in (torch.no_grad(), FORWARD_MODE, full_precision(place.type)):
+                    contexts.enter_context(context)
                 return torch.func.jvp(losses, (moving,), (direction,))[1]
 
-        if not self._math:
+        while True:
             try:
-                return derivative()
+                found = derivative()
+                break
             except (RuntimeError, NotImplementedError) as error:
-                if "attention" not in str(error):
+                if not self._math and "attention" in str(error):
+                    self._math = True
+                    self.notices.say(ATTENTION)
+                elif not is_plain and _lacks_forward_mode(error):
+                    is_plain = True
+                else:
                     raise _no_forward_mode(error) from error
-                self._math = True
-                self.notices.say(ATTENTION)
-        try:
-            with sdpa_kernel(SDPBackend.MATH):
-                return derivative()
-        except (RuntimeError, NotImplementedError) as error:
-            raise _no_forward_mode(error) from error
+            set_random_state(before)  # the next try meets the dropout masks of the first
+        if is_plain and not self._plain:
+            self._plain = True
+            self.notices.say(PLAIN)
+        return found
+
+
+@contextmanager
+def plain_kernels() -> Iterator[None]:
+    """Let torch compute with its own kernels, without oneDNN and cuDNN."""
+    libraries: tuple[Any, ...] = (torch.backends.mkldnn, torch.backends.cudnn)
+    was = [library.enabled for library in libraries]
+    try:
+        for library in libraries:
+            library.enabled = False
+        yield
+    finally:
+        for library, enabled in zip(libraries, was, strict=True):
+            library.enabled = enabled
 
 
 def full_precision(kind: str) -> AbstractContextManager[Any]:
@@ -135,15 +160,27 @@ def _widened(values: Any) -> Any:
     return tree_map(wide, values)
 
 
+class NoForwardModeError(DataError):
+    """An operation of the model has no forward-mode derivative; `what` says which."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what}; use scores=FiniteDifference(), whose scores are approximate")
+        self.what = what
+
+
+def _lacks_forward_mode(error: Exception) -> bool:
+    """Say whether this is torch's complaint about a missing rule."""
+    return isinstance(error, NotImplementedError) or any(
+        word in str(error).lower() for word in ("forward", "functorch")
+    )
+
+
 def _no_forward_mode(error: Exception) -> Exception:
     """Explain a missing forward-mode rule; any other error is the user's own and stays as it is."""
-    if isinstance(error, NotImplementedError) or any(word in str(error).lower() for word in ("forward", "functorch")):
-        said = next(iter(str(error).splitlines()), type(error).__name__)
-        return DataError(
-            f"the model has an operation without a forward-mode derivative ({said}); use "
-            "scores=FiniteDifference() or scores=Ghost()"
-        )
-    return error
+    if not _lacks_forward_mode(error):
+        return error
+    said = next(iter(str(error).splitlines()), type(error).__name__)
+    return NoForwardModeError(f"the model has an operation without a forward-mode derivative ({said})")
 
 
 @dataclass
@@ -181,11 +218,11 @@ class FiniteDifference:
         if steps is None:
             return torch.zeros_like(self._losses(of, at, batch))
         eps, ahead, behind = steps
-        state = _random_state()
+        state = random_state()
         losses = self._losses(of, ahead, batch)
         if not self.two_sided and known is not None:
             return (losses - known) / eps
-        _restore(state)
+        set_random_state(state)
         return (losses - self._losses(of, behind, batch)) / (2 * eps if self.two_sided else eps)
 
     def _displaced(self, at: Parameters, direction: Parameters) -> tuple[float, Parameters, Parameters] | None:
@@ -205,7 +242,7 @@ class FiniteDifference:
     def _look_at_rounding(self, at: Parameters, direction: Parameters) -> None:
         """Say, once, that a displacement of 16-bit parameters is lost in their rounding."""
         self._looked = True
-        least = _norm({name: at[name] for name in direction if at[name].element_size() == 2}) / SHORTEST
+        least = shortest(at, direction)
         if self.length < least:
             self.notices.say(
                 f"differences of length {self.length:g} are about as large as the rounding of 16-bit parameters; use "
@@ -222,35 +259,14 @@ class FiniteDifference:
             return of(at, batch)  # two losses that nearly cancel need all the digits that there are
 
 
+def shortest(at: Parameters, direction: Parameters) -> float:
+    """Return the least length whose differences are not the rounding of 16-bit parameters; 0 where there are none."""
+    return _norm({name: at[name] for name in direction if at[name].element_size() == 2}) / SHORTEST
+
+
 def _norm(values: Parameters) -> float:
     """Return the Euclidean norm of all of them together."""
     return math.sqrt(sum(float((value.double() ** 2).sum()) for value in values.values()))
-
-
-def _random_state() -> tuple[Tensor, Tensor | None]:
-    """Generators that dropout draws from."""
-    return torch.get_rng_state(), torch.cuda.get_rng_state() if torch.cuda.is_available() else None
-
-
-def _restore(state: tuple[Tensor, Tensor | None]) -> None:
-    torch.set_rng_state(state[0])
-    if state[1] is not None:
-        torch.cuda.set_rng_state(state[1])
-
-
-def same_random_numbers(state: tuple[Tensor, Tensor | None] | None, call: Callable[[], Result]) -> Result:
-    """Run `call` with the generators at `state` (dropout repeats its mask) and put them back afterwards."""
-    if state is None:
-        return call()
-    now = _random_state()
-    _restore(state)
-    try:
-        return call()
-    finally:
-        _restore(now)
-
-
-random_state = _random_state
 
 
 @dataclass

@@ -14,16 +14,10 @@ import torch
 from torch import Tensor
 
 from synthsift.bilevel import updates
-from synthsift.bilevel.backends import (
-    FiniteDifference,
-    LastLayer,
-    ScoreBackend,
-    last_linear,
-    random_state,
-    same_random_numbers,
-)
-from synthsift.bilevel.ghost import ALIKE, Ghost, why_not
+from synthsift.bilevel.backends import FiniteDifference, LastLayer, ScoreBackend, last_linear
+from synthsift.bilevel.ghost import ALIKE, Ghost
 from synthsift.bilevel.lowrank import Direction, dense
+from synthsift.bilevel.randomness import random_state, same_random_numbers
 from synthsift.bilevel.rowlosses import RowLosses, has_batch_statistics, scoring_mode
 from synthsift.bilevel.schedule import RowSource
 from synthsift.bilevel.scores import Parameters
@@ -96,8 +90,9 @@ class LookAhead:
 
     def clear(self) -> None:
         """Forget the step."""
-        if isinstance(self.backend, FiniteDifference):
-            self.backend.release()
+        differences = getattr(self.backend, "fallback", self.backend)
+        if isinstance(differences, FiniteDifference):
+            differences.release()
         self.parts: list[Part] = []
         self._old: Parameters | None = None
         self._entries: dict[str, updates.GroupBefore] | None = None
@@ -110,10 +105,10 @@ class LookAhead:
             self.parts[-1].tape.close()  # its backward has passed
         random = random_state() if own and self.of.model.training else None
         mixed = any(torch.is_autocast_enabled(kind) for kind in {p.device.type for p in self.of.trainable.values()})
-        self.parts.append(Part(rows, batch, self._tape() if own else None, random, mixed))
+        self.parts.append(Part(rows, batch, self._tape(batch, len(rows)) if own else None, random, mixed))
         return self.parts[-1]
 
-    def _tape(self) -> Tape | None:
+    def _tape(self, batch: Any, count: int) -> Tape | None:
         ghost = self.backend
         if isinstance(ghost, LastLayer):  # what it needs passes by anyway
             return Tape(self.of, only=last_linear(self.of.model, self.of.trainable)[1])
@@ -122,10 +117,10 @@ class LookAhead:
         if any(has_batch_statistics(m) and (m.training or m.running_mean is None) for m in self.of.model.modules()):
             self.backend.notices.say(APART)
             return None
-        if (reason := why_not(self.of)) is not None:
-            ghost.give_up(reason)
+        if ghost.gives_up(self.of, batch, count):
             return None
-        return Tape(self.of, self.stale if ghost.stale and ghost.verified else None, verify=not ghost.verified)
+        stale = self.stale if ghost.stale and ghost.verified else None
+        return ghost.tape(self.of, count, stale, verify=not ghost.verified)
 
     def _before(self, *_: Any) -> None:
         """Keep what the optimizer is about to overwrite."""

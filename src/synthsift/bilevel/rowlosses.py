@@ -43,9 +43,17 @@ class CrossEntropy:
     free_priors: bool = True
 
     def __call__(self, model: nn.Module, batch: Any) -> Tensor:
-        """Return the loss of each row (n,)."""
+        """Return the loss of each row (n,); labels may be class probabilities (n, c).
+
+        Raises
+        ------
+        DataError
+            If labels or logits are something else.
+        """
         x, y = batch
-        return nn.functional.cross_entropy(model(x), y, reduction="none")
+        logits = model(x)
+        is_soft = y.is_floating_point() and y.ndim == 2 and y.shape == getattr(logits, "shape", None)
+        return nn.functional.cross_entropy(logits, y if is_soft else class_labels(y, logits), reduction="none")
 
     def outer(self, model: nn.Module, batch: Any) -> Tensor:
         """Return the judging loss of each trusted row (m,): at the temperature T >= 1 that suits these rows best.
@@ -54,15 +62,49 @@ class CrossEntropy:
         mislabelled rows are rewarded. The loss min_T CE(logits / T) takes that reward away: by the envelope theorem
         its gradient is the one at the best T, held fixed. T < 1 is not used, since a learner that is still unsure is
         rightly rewarded for getting surer.
+
+        Raises
+        ------
+        DataError
+            If labels or logits are something else.
         """
         x, y = batch
         logits = model(x)
+        y = class_labels(y, logits)
         if not self.calibrated:
             return nn.functional.cross_entropy(logits, y, reduction="none")
         scaled = logits / best_temperature(logits.detach(), y)
         if self.free_priors:
             scaled = scaled + best_biases(scaled.detach(), y).to(scaled.dtype)
         return nn.functional.cross_entropy(scaled, y, reduction="none")
+
+
+def class_labels(y: Tensor, logits: Tensor) -> Tensor:
+    """Return the labels (n,) of rows with these logits (n, c) as torch takes them, whole numbers from 0 to c - 1.
+
+    Raises
+    ------
+    DataError
+        If one of both is something else; torch says so late, or on a GPU not at all.
+    """
+    if not isinstance(logits, Tensor) or logits.ndim != 2:
+        seen = f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else f"type {type(logits).__name__}"
+        raise DataError(f"the model's output has {seen}; needed are logits (n, c), or another loss for this model")
+    n, c = logits.shape
+    if y.is_floating_point() or y.shape != (n,):
+        raise DataError(
+            f"the labels have shape {tuple(y.shape)} and type {y.dtype} beside logits {(n, c)}; needed is the number "
+            f"of each row's class, whole numbers of shape ({n},). Convert them, or give another loss for other targets"
+        )
+    y = y.long()
+    is_out = (y < 0) | (y >= c)
+    if bool(is_out.any()):
+        numbers = sorted(set(y[is_out].tolist()))
+        raise DataError(
+            f"{int(is_out.sum())} of {n} labels are none of the model's {c} classes, 0 to {c - 1} (seen: "
+            f"{numbers[:5]}); number the classes from 0, or give the model as many outputs as there are classes"
+        )
+    return y
 
 
 def best_temperature(logits: Tensor, y: Tensor, tolerance: float = 1e-9) -> float:
@@ -190,19 +232,27 @@ def check_losses(losses: Any, count: int) -> Tensor:
 
 @contextmanager
 def scoring_mode(model: nn.Module, *, everything: bool) -> Iterator[None]:
-    """Freeze batch-norm statistics (`everything`: dropout too) and put every module back afterwards."""
+    """Freeze batch-norm statistics (`everything`: dropout too) and put every module back afterwards.
+
+    A recurrent layer keeps its mode and only its dropout is off: cuDNN has no backward of its evaluation mode.
+    """
     was = [(module, module.training) for module in model.modules()]
+    recurrent = [(m, m.dropout) for m in model.modules() if everything and isinstance(m, nn.RNNBase)]
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # a fused path that is taken in eval mode only and has no derivative
     try:
         for module, _ in was:
-            if everything or has_batch_statistics(module):
+            if has_batch_statistics(module) or (everything and not isinstance(module, nn.RNNBase)):
                 module.training = False
+        for layer, _ in recurrent:
+            layer.dropout = 0.0
         yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
         for module, training in was:
             module.training = training
+        for layer, dropout in recurrent:
+            layer.dropout = dropout
 
 
 def has_batch_statistics(module: nn.Module) -> bool:
