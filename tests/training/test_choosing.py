@@ -7,8 +7,9 @@ import pytest
 
 from synthsift.numerics.metrics import row_losses
 from synthsift.seeds import Seeds
-from synthsift.training import logistic
-from synthsift.training.logistic import STRENGTHS, CrossFit, family_folds, fit_chosen, fit_logistic
+from synthsift.training import choosing
+from synthsift.training.choosing import STRENGTHS, CrossFit, family_folds, fit_chosen
+from synthsift.training.logistic import fit_logistic
 
 Rows = tuple[np.ndarray, np.ndarray]
 
@@ -36,7 +37,7 @@ def test_the_chosen_strength_is_better_than_both_ends_of_the_path(
     signal: float, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if way == "three folds":
-        monkeypatch.setattr(logistic, "_choose_by_leave_one_out", None)
+        monkeypatch.setattr(choosing, "_choose_by_leave_one_out", None)
     rng = np.random.default_rng(1)
     x, y = draw(150, rng, signal=signal)
     fresh_x, fresh_y = draw(4000, rng, signal=signal)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from reference import logistic_by_sklearn
-from synthsift.training.logistic import LinearModel, fit_logistic, softmax, usual_strength
+from synthsift.training.choosing import usual_strength
+from synthsift.training.logistic import LinearModel, fit_logistic, softmax
 
 SHARP = 1e-8  # a tolerance at which the optimum is reached but for rounding; predictions then agree to 1e-4
 

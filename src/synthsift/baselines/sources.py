@@ -9,7 +9,7 @@ import numpy as np
 from synthsift.numerics.metrics import row_losses
 from synthsift.records import REAL, Features, Mixture, Weights
 from synthsift.seeds import Seeds
-from synthsift.training.logistic import fit_chosen
+from synthsift.training.choosing import fit_chosen
 
 
 @dataclass(frozen=True)

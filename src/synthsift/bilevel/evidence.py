@@ -19,7 +19,7 @@ from __future__ import annotations
 import numpy as np
 
 from synthsift.seeds import Seeds
-from synthsift.training.logistic import fit_chosen
+from synthsift.training.choosing import fit_chosen
 
 PROOF = 2.0  # standard deviations: a weak signal of 200 real texts is about as large; labels at random pass 1 in 44
 

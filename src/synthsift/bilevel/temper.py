@@ -21,15 +21,8 @@ import numpy as np
 from synthsift.bilevel.evidence import predicts
 from synthsift.numerics.metrics import row_losses
 from synthsift.seeds import Seeds
-from synthsift.training.logistic import (
-    CHOICE_TOLERANCE,
-    STRENGTHS,
-    LinearModel,
-    family_folds,
-    fit_logistic,
-    usual_strength,
-    walk_downhill,
-)
+from synthsift.training.choosing import CHOICE_TOLERANCE, STRENGTHS, family_folds, usual_strength, walk_downhill
+from synthsift.training.logistic import LinearModel, fit_logistic
 
 TEMPERS = (1.0, 0.0, 0.5, 2.0)  # the first also chooses the strength of the judging model
 NUM_FOLDS = 3

@@ -15,7 +15,8 @@ from synthsift.numerics.metrics import metric_value
 from synthsift.numerics.resampling import group_folds
 from synthsift.records import Finding, Mixture, Severity
 from synthsift.seeds import Seeds
-from synthsift.training.logistic import fit_chosen, fit_logistic
+from synthsift.training.choosing import fit_chosen
+from synthsift.training.logistic import fit_logistic
 
 MAX_ROWS = 1000  # of either side that the classifier of origins sees: its AUC is then known to a percent or two
 ALL_ROWS, LEAST_ROWS = 16_000, 200  # of all sources together, and of one of very many: the time stays bounded

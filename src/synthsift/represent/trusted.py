@@ -9,7 +9,8 @@ import numpy as np
 from synthsift.numerics.metrics import row_losses
 from synthsift.records import Mixture
 from synthsift.seeds import Seeds
-from synthsift.training.logistic import LinearModel, fit_chosen
+from synthsift.training.choosing import fit_chosen
+from synthsift.training.logistic import LinearModel
 
 NAMES = ("margin", "trusted_loss")
 

@@ -17,9 +17,9 @@ import torch
 from synthsift.numerics.metrics import row_losses
 from synthsift.seeds import Seeds
 from synthsift.training.adamw import AdamW
+from synthsift.training.choosing import family_folds
 from synthsift.training.convnet import Parameters, ResidualNet, as_inputs, picture_side, shifted
 from synthsift.training.learners import Rows
-from synthsift.training.logistic import family_folds
 
 CHECKS = 8  # how often a training is judged on its way
 PATIENCE = 2  # judgements without a better one after which the rest is not tried

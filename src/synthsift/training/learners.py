@@ -18,7 +18,7 @@ import numpy as np
 from synthsift.numerics.metrics import class_balance
 from synthsift.records import DataError
 from synthsift.seeds import Seeds
-from synthsift.training.logistic import fit_chosen
+from synthsift.training.choosing import fit_chosen
 
 
 class Model(Protocol):

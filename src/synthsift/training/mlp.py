@@ -11,8 +11,8 @@ import torch
 from synthsift.numerics.metrics import row_losses
 from synthsift.seeds import Seeds
 from synthsift.training.adamw import AdamW
+from synthsift.training.choosing import family_folds
 from synthsift.training.learners import Rows
-from synthsift.training.logistic import family_folds
 
 DECAYS = (1e-3, 1e-1, 1.0)
 
