@@ -30,6 +30,7 @@ class Outcome(Enum):
     budget_spent = "stopped because the budget was spent"
     nonfinite = "stopped because a number was not finite"
     degenerate = "finished, but the result rests on too few rows to be trusted"
+    alike = "finished, but the scores never told one row from another, so all weights stayed equal"
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from synthsift.bilevel.diagnostics import MAX_ROWS, describe_step, in_words
+from synthsift.bilevel.diagnostics import MAX_ROWS, Course, Movement, describe_step, in_numbers, in_words
 from synthsift.bilevel.history import History
 from synthsift.bilevel.live import Noise, measure_council, row_gradients, spread_out
 from synthsift.bilevel.metanet import Council, MetaNet
@@ -112,7 +113,7 @@ def test_a_step_by_hand() -> None:
     with torch.no_grad():
         w = np.exp(council(features[:50]).numpy().astype(np.float64))
     p, t = w / w.sum(), s.double().numpy()
-    found = describe_step(council, features[:50], s, torch.arange(50), halves, 20, 0.25)
+    found = describe_step(council, features[:50], s, torch.arange(50), halves, 20, 0.25, (90, 40))
     gain = (p @ t - t.mean()) / t.std(ddof=1)
     assert found["loss"] == pytest.approx(0.25 * np.sum(p * np.log(50 * p)) - gain, rel=1e-5)
     assert found["effective_batch"] == pytest.approx(1 / np.sum(p**2), rel=1e-5)
@@ -120,37 +121,97 @@ def test_a_step_by_hand() -> None:
     assert found["mean_weight"] == pytest.approx(w.mean(), rel=1e-5)
     assert found["largest_share"] == pytest.approx(p.max(), rel=1e-5)
     assert (found["batch_rows"], found["trusted_rows"]) == (50, 20)
+    assert (found["rows_there"], found["trusted_there"]) == (90, 40)
     noise = measure_council(council, features[:50], torch.arange(50), halves, 20)
     assert found["gsnr"] == noise.gsnr and (found["rows_wanted"], found["trusted_wanted"]) == noise.wanted()
 
 
-def history_of(*noises: Noise) -> dict[str, np.ndarray]:
+def test_movement_is_that_of_the_differences_between_rows() -> None:
+    council, features, _ = make_pool(1.0)
+    moved = Movement(council, features[:200])
+    with torch.no_grad():
+        before = council(features[:200]).double()
+        council.members[0].last.weight.mul_(2.0)  # type: ignore[operator,union-attr]
+        after = council(features[:200]).double()
+    assert moved() == pytest.approx(float((after - before).std(correction=0))) and moved() == 0
+    moved.last = moved.last + 3.0  # every weight by the same factor
+    assert moved() == pytest.approx(0, abs=1e-12)
+
+
+def history_of(*noises: Noise, moved: tuple[float, ...] = (), temper: float = 0.5) -> dict[str, np.ndarray]:
+    """A history with a point every ten steps; by default all movement is in the first half."""
     history = History()
-    for step, noise in enumerate(noises):
+    half = len(noises) // 2
+    for k, noise in enumerate(noises):
         concentration = {"effective_batch": 400.0, "effective_fraction": 0.5, "mean_weight": 0.4}
-        history.append(step, {"loss": 0.0, **concentration, **noise.numbers()})
-    return {**history.arrays(), "temper": np.array([0.5])}
+        way = moved[k] if moved else float(0 < k <= max(half, 1))
+        history.append(10 * k, {"loss": 0.0, **concentration, **noise.numbers(), "moved": way})
+    return {**history.arrays(), "temper": np.array([temper])}
+
+
+STRONG, WEAK, HIDDEN = (Noise(signal, 30.0, 5.0, 800, 128, 0.01, 800, 128) for signal in (2.0, 0.05, -0.1))
+
+
+def test_a_ratio_that_falls_when_all_is_learned_is_not_held_against_the_weights() -> None:
+    """A planted run: clear signal while the weights move, none when they stand."""
+    history = history_of(STRONG, STRONG, WEAK, HIDDEN, HIDDEN, HIDDEN, moved=(0, 2, 1, 0.01, 0, 0))
+    course = Course.of(history)
+    assert course.num_steps == 20 and course.moving.gsnr == pytest.approx(STRONG.gsnr)
+    assert course.after is not None and course.after.gsnr == 0
+    words = str(in_numbers(history)["noise"])
+    assert (
+        words.startswith("In the first 20 steps, in which the weights moved, the meta-gradient had")
+        and "ratio of 26 from" in words
+    )
+    assert "about 26 rows and 7 trusted rows a step, no more" in words
+    assert words.endswith("After that it was 0, which may only mean that nothing was left to learn.")
+    assert in_numbers(history)["gsnr"] == pytest.approx(STRONG.gsnr) and in_numbers(history)["gsnr_after"] == 0
+    assert "unsure" not in in_words(history)
+
+
+def test_no_more_rows_are_asked_for_than_there_are() -> None:
+    noise = replace(WEAK, signal=0.01)
+    words = Course.of(history_of(*[noise] * 4)).sentence(400)
+    assert (
+        "These are all there are, so only more data could lower the noise. After that" in words and "take" not in words
+    )
+    assert noise.wanted()[0] > 800 and noise.reachable() is None  # type: ignore[index]
+    for there in ((800, 128), (8000, 128), (800, 1000), (8000, 1000), (10**6, 10**6)):
+        for signal in (0.004, 0.02, 0.05, 0.3):
+            one = Noise(signal, 30.0, 5.0, 800, 128, 0.01, *there)
+            found, cheapest = one.reachable(), one.wanted()
+            best = signal / (30 / there[0] + 5 / there[1])  # all that there is
+            assert (found is None) == (best < 1) and cheapest is not None
+            if found is not None:
+                n, m = found
+                assert n <= there[0] and m <= there[1] and signal / (30 / n + 5 / m) == pytest.approx(1, rel=0.2)
+                assert found == cheapest or n + 3 * m >= cheapest[0] + 3 * cheapest[1]
+                assert ("all 800 rows" in one.advice()) == (n == 800)
+    hidden = Course.of(history_of(*[HIDDEN] * 4)).sentence(400)
+    assert "no signal showed" in hidden and "these are all there are, so only more data" in hidden
+    more = Course.of(history_of(*[replace(HIDDEN, rows_there=9000)] * 4)).sentence(400)
+    assert "use larger batches, or more telling features" in more
+    even = Course.of(history_of(*[replace(noise, rows_there=900)] * 4)).sentence(400)
+    assert "Even all 900 rows and 128 trusted rows that there are would not give a ratio of 1" in even
 
 
 def test_the_end_in_words() -> None:
-    early, late, hidden = (Noise(signal, 30.0, 5.0, 800, 128, 0.01) for signal in (2.0, 0.05, -0.1))
-    spread = (
-        "Learned weights: worth 400 of 800 rows that weigh alike, the heaviest 1 % of all, before they are taken to "
-        "the power 0.5."
+    softened = "Learned weights: softened, taken to the power 0.5."
+    assert in_words(history_of(STRONG, STRONG, STRONG)) == softened, "what is sure enough needs no advice"
+    late = WEAK
+    assert late.gsnr < 1 and late.wanted()[1] / 128 > 1  # type: ignore[index]
+    assert in_words(history_of(late, late, STRONG, STRONG)).startswith(f"{softened} They are unsure")
+    assert f"{late.wanted()[1] / 128:.2g} times as many would" in in_words(history_of(late, late, late))  # type: ignore[index]
+    assert in_words(history_of(HIDDEN, HIDDEN, HIDDEN)) == (
+        f"{softened} The real rows give no clear hint which synthetic rows are better; more real rows may."
     )
-    assert in_words(history_of(early, early, early)) == spread, "what is sure enough needs no advice"
-    assert late.gsnr < 1 and late.wanted()[1] / 128 > 1
-    times = f"{late.wanted()[1] / 128:.2g} times as many would"
-    assert in_words(history_of(early, early, late, late)).startswith(f"{spread} They are unsure")
-    assert times in in_words(history_of(late, late, late)), "of the second half, in other units"
-    assert in_words(history_of(early, hidden, hidden)) == (
-        f"{spread} The real rows give no clear hint which synthetic rows are better; more real rows may."
-    )
-    trusted = in_words({**history_of(late, late), "temper": np.array([1.0])})
-    assert trusted.endswith("heaviest 1 % of all."), "weights that held-out real rows follow in full are not doubted"
+    assert in_words(history_of(late, late, temper=1.0)).startswith("Learned weights: taken as they are, as real rows")
+    assert "to the power 2, as" in in_words(history_of(late, late, temper=2.0))
     rows_only = Noise(0.01, 30.0, 0.0, 800, 128, 0.01)
-    assert rows_only.gsnr < 1 and in_words(history_of(rows_only, rows_only)) == spread, "more real rows would not help"
-    assert in_words({"temper": np.array([1.0])}) == "" and "alike" in in_words({"temper": np.array([0.0])})
+    assert rows_only.gsnr < 1 and in_words(history_of(rows_only, rows_only)) == softened, "no real rows would help"
+    assert in_words({"temper": np.array([1.0])}) == "" and "no gain" in in_words({"temper": np.array([0.0])})
+    still = history_of(HIDDEN, HIDDEN, moved=(0.0, 1e-9))
+    assert "never told one from another" in in_words(still) and in_numbers(still) == {} == in_numbers({})
 
 
 def test_history_collects_columns() -> None:
@@ -164,16 +225,20 @@ def test_history_collects_columns() -> None:
 
 
 def test_the_numbers_of_a_run_are_those_of_its_sentence() -> None:
-    """The last step saw no signal, the second half of the training did: both speak of the latter."""
+    """The last step saw no signal, those in which the weights moved did: both speak of the latter."""
     ones = np.ones(4)
     history = {
+        "step": 10.0 * np.arange(4),
         "effective_batch": np.array([900.0, 800.0, 700.0, 600.0]),
-        "gsnr": np.array([0.1, 2.0, 2.0, 0.0]),
-        "gsnr_rows": np.array([0.1, 4.0, 4.0, 0.0]),
-        "largest_share": 0.01 * ones,
+        "gsnr": np.array([2.0, 2.0, 0.0, 0.0]),
+        "gsnr_rows": np.array([4.0, 4.0, 0.0, 0.0]),
+        "largest_share": np.array([0.01, 0.01, 0.01, 0.02]),
         "batch_rows": 1024 * ones,
         "trusted_rows": 128 * ones,
+        "rows_there": 1024 * ones,
+        "trusted_there": 128 * ones,
         "rows_wanted": np.array([5.0, 5.0, 5.0, np.nan]),
+        "moved": np.array([0.0, 1.0, 1.0, 0.01]),
         "loss": -ones,
     }
     learned = SimpleNamespace(values=np.array([1.0, 1.5, 0.5]), outcome=Outcome.converged, history=history)
@@ -183,10 +248,11 @@ def test_the_numbers_of_a_run_are_those_of_its_sentence() -> None:
         loaded=SimpleNamespace(mixture=SimpleNamespace(is_synth=np.array([False, True, True]))),
     )
     told = _diagnostics(finished)  # type: ignore[arg-type]
-    assert told["gsnr"] == pytest.approx(1.0) and "signal-to-noise ratio of 1 from 1,024 rows" in told["noise"]
+    assert told["gsnr"] == pytest.approx(2.0) and "signal-to-noise ratio of 2 from 1,024 rows" in told["noise"]
+    assert told["gsnr_after"] == pytest.approx(0.0) and told["largest_share"] == 0.02
     assert told["loss"] == -1 and told["effective_batch"] == 600 and "misleads" not in told["noise"]
     history["effective_batch"][-1] = 7.0
     assert "misleads while the effective batch is 7, below 20" in _diagnostics(finished)["noise"]  # type: ignore[arg-type]
     history["gsnr"][:] = 0.0
     hidden = _diagnostics(finished)  # type: ignore[arg-type]
-    assert hidden["gsnr"] == 0 and "No signal shows" in hidden["noise"] and "rows_wanted" not in hidden
+    assert hidden["gsnr"] == 0 and "no signal showed" in hidden["noise"] and "rows_wanted" not in hidden

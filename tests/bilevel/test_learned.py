@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from synthsift.bilevel import learned
-from synthsift.bilevel.diagnostics import in_words
+from synthsift.bilevel.diagnostics import in_numbers, in_words
 from synthsift.bilevel.inner import make_learner
 from synthsift.bilevel.inputs import OF_REAL, UNKNOWN, NetworkInputs, source_codes
 from synthsift.bilevel.learned import HiddenSource, LearnedWeights, Learning, accumulate, collect
@@ -148,8 +148,10 @@ def test_scores_that_never_tell_rows_apart_are_named(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr("synthsift.bilevel.inner.LinearLearner.scores", alike)
     mixture, features = small()
-    weights = LearnedWeights(steps=5)(mixture, features, Seeds(0))
-    assert weights.outcome == Outcome.degenerate
+    weights = LearnedWeights(steps=5, diagnose=True)(mixture, features, Seeds(0))
+    assert weights.outcome == Outcome.alike and np.ptp(weights.values) == 0
+    assert "the real rows never told one from another" in in_words({**weights.history, "temper": np.array([1.0])})
+    assert in_numbers(weights.history) == {}, "no ratio of signals is told where there was none"
 
 
 def test_trusted_rows_weigh_as_much_as_the_other_real_rows_on_average() -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from synthsift.records import Outcome
 from synthsift.report.curves import curve_meanings, explain_curves
 
 
@@ -54,3 +55,20 @@ def test_every_known_curve_has_a_meaning_and_an_unknown_one_none() -> None:
     names += ["effective_fraction", "gsnr_rows", "batch_rows", "trusted_rows", "rows_wanted", "trusted_wanted"]
     meanings = {row["name"]: row["meaning"] for row in curve_meanings(dict.fromkeys([*names, "something"]))}
     assert list(meanings) == names and len(set(meanings.values())) == len(names)
+
+
+def test_a_training_that_never_told_rows_apart_has_words_of_its_own() -> None:
+    text = told(
+        {"gsnr": [0.0, 0.0], "effective_fraction": [1.0, 1.0], "effective_batch": [90.0, 90.0]},
+        learned_outcome=Outcome.alike.value,
+        temper=1.0,
+        noise="No signal shows.",
+    )
+    assert "the scores never told one row from another, so all weights stayed equal" in text
+    assert "every row was worth the same to the trusted rows" in text
+    assert not any(words in text for words in ("too few rows", "really counts", "No signal", "predicted best"))
+
+
+def test_a_low_ratio_at_the_end_is_not_called_chance() -> None:
+    meaning = curve_meanings({"gsnr": []})[0]["meaning"]
+    assert "while the weights move" in meaning and "low for good weights, too" in meaning

@@ -15,7 +15,7 @@ import pytest
 from fake_run import HOSTILE, SCRIPT, write_fake_run
 
 from synthsift import writing
-from synthsift.records import DataError
+from synthsift.records import DataError, Outcome
 from synthsift.report import collect, render, render_html, render_json, render_markdown, write_report
 
 SECTIONS = {"verdict", "comparison", "kept", "weights", "findings", "test", "method", "next"}
@@ -286,6 +286,18 @@ def test_markdown_says_the_same_and_escapes(report: dict[str, Any]) -> None:
     rows = [re.sub(r"\\.", "", line) for line in text.splitlines() if line.startswith("|")]
     assert all(line.endswith("|") for line in rows)
     assert {line.count("|") for line in rows} <= {4, 5, 6, 7}
+
+
+def test_page_and_markdown_say_that_nothing_was_learned(
+    report: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("synthsift.report.figures.draw_history", lambda report, width: None)  # its picture costs time
+    curves = {"gsnr": [0.0, 0.0], "effective_fraction": [1.0, 1.0], "effective_batch": [90.0, 90.0]}
+    changed = {**report, **NO_FIGURES, "history": {"step": [0, 10], "curves": curves}}
+    changed["diagnostics"] = {"learned_outcome": Outcome.alike.value, "temper": 1.0}
+    for text in (Page(render_html(changed)).text, render_markdown(changed)):
+        assert "the scores never told one row from another, so all weights stayed equal" in text
+        assert "too few rows to be trusted" not in text and "really counts" not in text
 
 
 def test_a_bare_address_is_no_link_in_markdown(report: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ import pytest
 from fake_run import HOSTILE, write_fake_run
 
 from synthsift.cli.console import Console
+from synthsift.records import Outcome
 from synthsift.report import closing_table, closing_text
 from synthsift.report.collect import collect_findings
 from synthsift.report.terminal import LEGEND, MAX_FINDINGS, closing_notes
@@ -113,6 +114,27 @@ def test_a_loss_on_the_test_rows_has_no_sign(summary: dict[str, Any]) -> None:
 def test_without_test_rows_nothing_is_said_of_them(summary: dict[str, Any]) -> None:
     assert closing_notes({**summary, "test": []}, []) == ["Findings: none."]
     assert closing_notes({"verdict": summary["verdict"]}, []) == ["Findings: none."]
+
+
+def test_a_line_on_the_learned_weights_where_they_took_part(summary: dict[str, Any]) -> None:
+    numbers = {"effective_batch": 817.2, "batch_rows": 1050, "mean_weight": 0.768, "largest_share": 0.00119}
+
+    def line(**told: Any) -> str:
+        learned, findings = closing_notes({**summary, "test": [], "diagnostics": numbers | told}, [])
+        assert findings == "Findings: none." and learned.startswith("Learned weights")
+        return learned
+
+    strong = line(gsnr=3.7, noise_advice="A ratio of 1 would take about 300 rows and 37 trusted rows a step, no more")
+    assert strong == (
+        "Learned weights, before any power: effective batch 817 of 1,050 rows, mean weight 0.77, largest share 0.12 %; "
+        "while they moved, the signal of the trusted rows outweighed its noise 3.7 times."
+    )
+    weak = line(gsnr=0.31, noise_advice="For a ratio of 1 take about 4,000 rows and 900 trusted rows a step")
+    assert weak.endswith(
+        "signal was 0.31 times the noise: for a ratio of 1 take about 4,000 rows and 900 trusted rows a step."
+    )
+    assert line(gsnr=0.0).endswith("while they moved, no signal of the trusted rows showed.")
+    assert "never told one row from another" in line(learned_outcome=Outcome.alike.value, gsnr=0.0)
 
 
 def test_many_findings_stay_a_few_short_lines(summary: dict[str, Any]) -> None:

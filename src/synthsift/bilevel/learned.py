@@ -30,7 +30,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from synthsift.bilevel.diagnostics import MAX_ROWS, describe_step
+from synthsift.bilevel.diagnostics import MAX_ROWS, Movement, describe_step
 from synthsift.bilevel.evidence import predict_themselves
 from synthsift.bilevel.history import History
 from synthsift.bilevel.inner import InnerLearner, make_learner
@@ -140,6 +140,7 @@ class LearnedWeights:
         optimizer = AdamW(network.parameters(), self.rate, self.steps, decay=1e-4)
         learners = self._begin(mixture, features, training, generator, seeds)
         history, outcome, differed, kept = History(), Outcome.converged, False, list[dict[str, Tensor]]()
+        moved = Movement(network, f[training[spread_out(len(training), MAX_ROWS)]])
         for step in range(self.steps):
             rows = torch.as_tensor(draw(training, self.batch, rng))
             judged = torch.as_tensor(draw(training, self.selector_batch, rng))
@@ -166,9 +167,11 @@ class LearnedWeights:
                     say @ torch.stack([one.scores(half, (judged[some],), y) for one in learners]) for half in halves
                 ]
                 told_all = f[judged]  # no source is hidden
-                history.append(
-                    step, describe_step(network, told_all, agreed, some, by_half, len(judges), self.strength)
-                )
+                there = (len(training), len(trusted))
+                numbers = describe_step(network, told_all, agreed, some, by_half, len(judges), self.strength, there)
+                history.append(step, numbers | {"moved": moved()})
+            if not differed:  # AdamW would blow up the rounding of a gradient that is zero
+                continue
             accumulate(network, chunks, torch.stack([meta_gradient(z, agreed, self.strength) for z in log_weights]))
             optimizer.step()
             if (step + 1) * SNAPSHOTS // self.steps > step * SNAPSHOTS // self.steps:
@@ -178,7 +181,7 @@ class LearnedWeights:
         with torch.no_grad():
             final = torch.cat([network(part) for part in f.split(16 * CHUNK)]).double().numpy()
         if outcome == Outcome.converged and not differed:
-            outcome = Outcome.degenerate  # the meta-gradient was zero in every step
+            outcome = Outcome.alike  # the meta-gradient was zero in every step
         return final, network, history, outcome
 
     def _begin(

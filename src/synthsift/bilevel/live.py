@@ -48,6 +48,8 @@ class Noise:
         N and M.
     largest_share : float
         max p.
+    rows_there, trusted_there : float
+        How many different rows a step could have at most; without end where nobody said.
     """
 
     signal: float
@@ -56,6 +58,8 @@ class Noise:
     num_rows: float
     num_trusted: float
     largest_share: float
+    rows_there: float = math.inf
+    trusted_there: float = math.inf
 
     @property
     def gsnr(self) -> float:
@@ -73,14 +77,13 @@ class Noise:
         if before is None:
             return self
         keep, add = FORGET, 1 - FORGET
-        return Noise(
-            keep * before.signal + add * self.signal,
-            keep * before.rows + add * self.rows,
-            keep * before.trusted + add * self.trusted,
-            self.num_rows,
-            self.num_trusted,
-            self.largest_share,
-        ).pooled(before.num_rows, before.num_trusted)
+        mean = replace(
+            self,
+            signal=keep * before.signal + add * self.signal,
+            rows=keep * before.rows + add * self.rows,
+            trusted=keep * before.trusted + add * self.trusted,
+        )
+        return mean.pooled(before.num_rows, before.num_trusted)
 
     def pooled(self, num_rows: float, num_trusted: float) -> Noise:
         """Return the same signal and variances for the rows and trusted rows that a step of the selector rests on.
@@ -91,7 +94,7 @@ class Noise:
         return replace(self, num_rows=float(num_rows), num_trusted=float(num_trusted), largest_share=share)
 
     def wanted(self) -> tuple[int, int] | None:
-        """Return the cheapest N and M for a ratio of `WANTED`, or None where no signal shows."""
+        """Return the cheapest N and M for a ratio of `WANTED`, however few rows there are; None without a signal."""
         if self.signal <= 0:
             return None
         c_n, c_m = COSTS
@@ -100,54 +103,116 @@ class Noise:
         m = WANTED / self.signal * (self.trusted + cross * math.sqrt(c_n / c_m))
         return max(math.ceil(n), 1), max(math.ceil(m), 1)
 
+    def reachable(self) -> tuple[float, float] | None:
+        """Return the cheapest N and M for a ratio of `WANTED` among the rows that there are, or None."""
+        found = self.wanted()
+        if found is None:
+            return None
+        most_n, most_m = max(self.rows_there, self.num_rows), max(self.trusted_there, self.num_trusted)
+        n, m = map(float, found)
+        allowed = self.signal / WANTED  # of both noises together
+        if n > most_n:
+            n, m = most_n, _rows_for(self.trusted, allowed - self.rows / most_n)
+        elif m > most_m:
+            n, m = _rows_for(self.rows, allowed - self.trusted / most_m), most_m
+        return (n, m) if n <= most_n and m <= most_m else None
+
     def numbers(self) -> dict[str, float]:
         """Return what the history keeps: ratios, the largest share, N and M as they are and as they should be."""
         rows, trusted = self.wanted() or (math.nan, math.nan)
         found = {"gsnr": self.gsnr, "gsnr_rows": self.gsnr_rows, "largest_share": self.largest_share}
         found |= {"batch_rows": self.num_rows, "trusted_rows": self.num_trusted}
+        found |= {"rows_there": self.rows_there, "trusted_there": self.trusted_there}
         return found | {"rows_wanted": float(rows), "trusted_wanted": float(trusted)}
 
     @staticmethod
-    def of_history(columns: Mapping[str, np.ndarray]) -> Noise:
-        """Return the noise of the second half of a training (medians of both ratios), in units of its signal."""
-        late = {name: values[len(values) // 2 :] for name, values in columns.items()}
-        n, m = float(late["batch_rows"][-1]), float(late["trusted_rows"][-1])
-        both, alone = float(np.median(late["gsnr"])), float(np.median(late["gsnr_rows"]))
-        largest = float(late["largest_share"][-1])
+    def of_history(columns: Mapping[str, np.ndarray], part: slice) -> Noise:
+        """Return the noise of a part of a training (medians of both ratios), in units of its signal."""
+        names = ("batch_rows", "trusted_rows", "largest_share", "rows_there", "trusted_there")
+        n, m, *others = (float(columns[name][part][-1]) for name in names)
+        both, alone = (float(np.median(columns[name][part])) for name in ("gsnr", "gsnr_rows"))
         if not both > 0:
-            return Noise(0.0, 1.0, 0.0, n, m, largest)
-        return Noise(1.0, n / alone, max(m * (1 / both - 1 / alone), 0.0), n, m, largest)
+            return Noise(0.0, 1.0, 0.0, n, m, *others)
+        return Noise(1.0, n / alone, max(m * (1 / both - 1 / alone), 0.0), n, m, *others)
 
     def sentence(self, effective: float = math.inf) -> str:
         """Say it in words; `effective` is the effective batch, a small one of which spoils the ratio."""
-        if effective >= FEW_EFFECTIVE:
-            return self._in_words()
+        return self._in_words() if effective >= FEW_EFFECTIVE else f"{self._in_words()} {self.warning(effective)}"
+
+    @staticmethod
+    def warning(effective: float) -> str:
+        """Say what a small effective batch does to the ratio."""
         return (
-            f"{self._in_words()} That ratio alone misleads while the effective batch is {effective:.2g}, below "
-            f"{FEW_EFFECTIVE}: few rows have all the weight, and agree with themselves. Raise the objective's fraction "
-            "or strength first."
+            f"That ratio alone misleads while the effective batch is {effective:.2g}, below {FEW_EFFECTIVE}: few rows "
+            "have all the weight, and agree with themselves. Raise the objective's fraction or strength first."
         )
 
     def _in_words(self) -> str:
-        n, m = f"{self.num_rows:,.0f}", f"{self.num_trusted:,.0f}"
-        seen = f"{n} rows and {m} trusted rows a step"
-        found = self.wanted()
-        if found is None:
-            return f"No signal shows in the meta-gradient from {seen}: use larger batches, or more telling features."
-        share = (
-            self.trusted / self.num_trusted / max(self.rows / self.num_rows + self.trusted / self.num_trusted, 1e-300)
+        if self.wanted() is None:
+            return f"No signal shows in the meta-gradient from {self.seen}: {self.advice()}."
+        return f"The meta-gradient has a signal-to-noise ratio of {self.ratio()} {self.advice()}."
+
+    @property
+    def seen(self) -> str:
+        """How many rows a step has."""
+        return f"{self.num_rows:,.0f} rows and {self.num_trusted:,.0f} trusted rows a step"
+
+    def ratio(self) -> str:
+        """Return the ratio, and a sentence on where the noise comes from."""
+        of_trusted, of_rows = self.trusted / self.num_trusted, self.rows / self.num_rows
+        part = max(of_trusted, of_rows) / max(of_trusted + of_rows, 1e-300)
+        source = "trusted rows" if of_trusted > of_rows else "training rows"
+        told = "nearly all" if part >= 0.995 else f"{100 * part:.0f} %"
+        return f"{in_digits(self.gsnr)} from {self.seen}; {told} of the noise comes from the {source}."
+
+    def advice(self) -> str:
+        """Return what would raise the ratio to `WANTED`; never more rows than there are."""
+        found, is_hidden = self.reachable(), self.wanted() is None
+        if found is not None:
+            rows = f"{_told(found[0], self.rows_there, 'row')} and {_told(found[1], self.trusted_there, 'trusted row')}"
+            rows = rows if rows.startswith("all") else f"about {rows}"
+            if self.gsnr >= WANTED:
+                return f"A ratio of {WANTED:g} would take {rows} a step, no more"
+            return f"For a ratio of {WANTED:g} take {rows} a step"
+        if self.num_rows >= self.rows_there and self.num_trusted >= self.trusted_there:
+            if is_hidden:
+                return "these are all there are, so only more data or more telling features could help"
+            return "These are all there are, so only more data could lower the noise"
+        if is_hidden:
+            return "use larger batches, or more telling features"
+        return (
+            f"Even all {self.rows_there:,.0f} rows and {self.trusted_there:,.0f} trusted rows that there are would not "
+            f"give a ratio of {WANTED:g}, though they would raise it"
         )
-        source = "trusted rows" if share > 0.5 else "training rows"
-        text = f"The meta-gradient has a signal-to-noise ratio of {self.gsnr:.2g} from {seen}; "
-        part = max(share, 1 - share)
-        text += f"{'nearly all' if part >= 0.995 else f'{100 * part:.0f} %'} of the noise comes from the {source}. "
-        rows = f"about {found[0]:,} rows and {found[1]:,} trusted row{'s' * (found[1] != 1)} a step"
-        if self.gsnr >= WANTED:
-            return text + f"A ratio of {WANTED:g} would take {rows}, no more."
-        return text + f"For a ratio of {WANTED:g} take {rows}."
 
 
-def measure(selector: Selector, rows: Tensor, halves: tuple[Tensor, Tensor], num_trusted: int) -> Noise:
+def _rows_for(variance: float, allowed: float) -> float:
+    """Fewest rows whose noise is no more than what is allowed."""
+    if allowed <= 0:
+        return math.inf
+    return float(max(math.ceil(variance / allowed), 1))
+
+
+def in_digits(value: float) -> str:
+    """A number to two digits, which is what a measured ratio is good for, without powers of ten."""
+    rounded = float(f"{value:.2g}")
+    return f"{rounded:,.0f}" if rounded >= 10 else f"{rounded:g}"
+
+
+def _told(count: float, there: float, what: str) -> str:
+    """A number of rows in words."""
+    if count >= there:
+        return f"all {there:,.0f} {what}s"
+    return f"{in_digits(count)} {what}{'s' * (count != 1)}"
+
+
+def measure(
+    selector: Selector,
+    rows: Tensor,
+    halves: tuple[Tensor, Tensor],
+    num_trusted: int,
+    trusted_there: float = math.inf,
+) -> Noise:
     """Measure the meta-gradient of a batch; of many rows at most `MAX_ROWS` a process are looked at.
 
     Parameters
@@ -158,13 +223,16 @@ def measure(selector: Selector, rows: Tensor, halves: tuple[Tensor, Tensor], num
         Scores by the first and by the second half of the trusted rows; the score is their mean.
     num_trusted : int
         M.
+    trusted_there : float
+        Trusted rows that a step could have at most.
     """
     some = spread_out(len(rows), MAX_ROWS)
     a, b = (half.to(selector.device)[some.to(selector.device)] for half in halves)
     w = selector.log_weights(rows).exp()
     h = row_gradients(selector.network, selector.features[rows[some].to(selector.device)])
     is_plain = isinstance(selector.objective, ValueRegression)
-    return noise_of(h, w, some, (a, b), num_trusted, selector.processes, alike=is_plain)
+    found = noise_of(h, w, some, (a, b), num_trusted, selector.processes, alike=is_plain)
+    return replace(found, rows_there=float(selector.count), trusted_there=float(trusted_there))
 
 
 def measure_council(

@@ -236,7 +236,8 @@ class Reweighter:
             self._lose("scores were not finite", Outcome.nonfinite)
             return
         if len(found) == 2:
-            self.noise = measure(self.selector, rows, (found[0], found[1]), len(places)).mixed(self.noise)
+            seen = measure(self.selector, rows, (found[0], found[1]), len(places), len(self.judges))
+            self.noise = seen.mixed(self.noise)
         self.replay.add(rows, scores)
         self.waiting_rows += round(num_rows)
         if self.waiting_rows < self.schedule.least_rows:

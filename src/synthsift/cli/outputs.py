@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from synthsift.bilevel.diagnostics import in_numbers
 from synthsift.bilevel.importance import Importance, log_weights_of, weigh_inputs
 from synthsift.bilevel.inputs import source_names
-from synthsift.bilevel.live import Noise
 from synthsift.cli.gallery import make_gallery
 from synthsift.cli.model import save_model
 from synthsift.cli.settings import RunSettings
@@ -247,10 +247,7 @@ def _diagnostics(finished: Finished) -> dict[str, Any]:
         "learned_keep_fraction": keep_fraction(synth),
         "learned_outcome": learned.outcome.value,
     }
-    if len(learned.history.get("gsnr", ())):
-        noise = Noise.of_history(learned.history)
-        numbers["noise"] = noise.sentence(float(learned.history["effective_batch"][-1]))
-        numbers |= noise.numbers()  # those that the sentence speaks of, not those of the last step alone
+    numbers |= in_numbers(learned.history)  # of all steps, where the last one alone says little
     last = {name: values[-1] for name, values in learned.history.items() if len(values) and name not in numbers}
     numbers |= {name: float(value) for name, value in last.items()}
     return {name: value for name, value in numbers.items() if not isinstance(value, float) or np.isfinite(value)}

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from synthsift.records import Outcome
 from synthsift.report import wording
 
 # Where a curve's name contains the key, this is what the curve is.
 MEANINGS = {
+    "moved": "How far the log-weights went since the point before: the standard deviation over rows of their change.",
+    "rows_there": "How many rows a step could have at most.",
+    "trusted_there": "How many trusted rows a step could have at most.",
     "trusted_wanted": "How many trusted rows a signal as strong as the noise takes, together with the rows wanted.",
     "rows_wanted": "How many rows of a batch it takes, together with these trusted rows.",
     "gsnr_rows": "The same if there were trusted rows without end: what is left is the noise of the batch.",
@@ -17,7 +21,8 @@ MEANINGS = {
     "effective_batch": "How many rows of a batch really count, (sum w)² / sum w². As many as the batch has: all alike; "
     "near 1: a single row decides.",
     "effective_fraction": "The same as a share of the batch.",
-    "gsnr": "Signal over noise of the meta-gradient. Above 1 the weights follow the trusted rows; below 1, chance.",
+    "gsnr": "Signal over noise of one step's meta-gradient. Above 1 the step follows the trusted rows more than "
+    "chance. It counts while the weights move; once they have learned what there is, it is low for good weights, too.",
     "largest_share": "The part of a batch's weight that its heaviest row holds.",
     "mean_weight": "How much of a batch is used at all.",
     "grad": "Length of a gradient; it should become small and must not explode.",
@@ -26,6 +31,11 @@ MEANINGS = {
 OBJECTIVE = (
     "What the meta-network lowers: a price for concentrating the weight, less what the weights do for the loss on "
     "trusted real rows beyond equal weights. Below 0 they gain more than they cost."
+)
+ALIKE = (
+    "To the learner that was trained on them, every row was worth the same to the trusted rows, so nothing was learned "
+    "about any: the learned weights say neither good nor bad of the synthetic rows. Look whether the rows differ in "
+    "what the learner sees, and whether all have one label."
 )
 LOSS = "A loss; lower is better."
 FEW, MANY = 0.1, 0.3  # effective shares of a batch below and above which the weight is called concentrated and spread
@@ -59,6 +69,8 @@ def explain_curves(history: Mapping[str, Any] | None, diagnostics: Mapping[str, 
         return []
     curves = {name: [v for v in values if wording.is_number(v)] for name, values in history["curves"].items()}
     curves = {name: values for name, values in curves.items() if values}
+    if diagnostics.get("learned_outcome") == Outcome.alike.value:
+        return [_ended(history["step"], diagnostics), ALIKE]
     told = [
         _ended(history["step"], diagnostics),
         _concentration(curves),

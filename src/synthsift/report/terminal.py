@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from synthsift.records import Outcome
 from synthsift.report import wording
 from synthsift.report.reasons import doubted_sources
 
@@ -59,7 +60,7 @@ def closing_text(summary: Mapping[str, Any]) -> str:
 
 
 def closing_notes(summary: Mapping[str, Any], findings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return what stands under the verdict's sentence: doubted sources, the result on the test rows, worst findings.
+    """Return what stands under the verdict's sentence: doubted sources, test rows, learned weights, worst findings.
 
     Parameters
     ----------
@@ -71,7 +72,7 @@ def closing_notes(summary: Mapping[str, Any], findings: Sequence[Mapping[str, An
     Returns
     -------
     list of str
-        At most 6 + `MAX_FINDINGS` lines of plain ASCII signs as far as the names of the user are.
+        At most 7 + `MAX_FINDINGS` lines of plain ASCII signs as far as the names of the user are.
     """
     test = _test_line(summary)
     counts = Counter(str(finding["severity"]) for finding in findings)
@@ -81,7 +82,28 @@ def closing_notes(summary: Mapping[str, Any], findings: Sequence[Mapping[str, An
     if len(worst) > MAX_FINDINGS:
         worst = [*worst[: MAX_FINDINGS - 1], f"  and {len(worst) - MAX_FINDINGS + 1} more"]
     head = f"Findings: {', '.join(told)}; the report says what to do." if told else "Findings: none."
-    return [*doubted_sources(summary["verdict"], findings), *([test] if test else []), head, *worst]
+    learned = _learned_line(summary.get("diagnostics") or {})
+    told = [line for line in (test, learned) if line]
+    return [*doubted_sources(summary["verdict"], findings), *told, head, *worst]
+
+
+def _learned_line(diagnostics: Mapping[str, Any]) -> str:
+    """How the learned weights were trained, whatever the verdict; "" where they took no part."""
+    if diagnostics.get("learned_outcome") == Outcome.alike.value:
+        return "Learned weights: the real rows never told one row from another, so nothing was learned."
+    names = ("effective_batch", "batch_rows", "mean_weight", "largest_share", "gsnr")
+    if not all(wording.is_number(diagnostics.get(name)) for name in names):
+        return ""
+    batch, rows, mean, largest, ratio = (diagnostics[name] for name in names)
+    told = (
+        f"Learned weights, before any power: effective batch {batch:,.0f} of {rows:,.0f} rows, mean weight {mean:.2g}, "
+        f"largest share {100 * largest:.2g} %; while they moved, "
+    )
+    if ratio >= 1:
+        return f"{told}the signal of the trusted rows outweighed its noise {ratio:.2g} times."
+    heard = "no signal of the trusted rows showed" if ratio == 0 else f"signal was {ratio:.2g} times the noise"
+    advice = wording.one_line(diagnostics.get("noise_advice") or "", 200)
+    return f"{told}{heard}{advice and ': '}{advice[:1].lower()}{advice[1:]}."
 
 
 def _test_line(summary: Mapping[str, Any]) -> str:

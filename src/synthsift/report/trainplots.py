@@ -13,8 +13,8 @@ TREND = 0.1  # rank correlation from which a direction is shown
 MIN_SHARE, MIN_INPUTS = 0.005, 5  # what rounds to 0 % is folded into one line, unless hardly any input would be left
 TOGETHER = {  # curves that are read beside each other, on a logarithmic scale
     "signal over noise": {"gsnr": "as it is", "gsnr_rows": "noise of rows alone"},
-    "rows of a batch": {"batch_rows": "used", "rows_wanted": "wanted"},
-    "trusted rows": {"trusted_rows": "used", "trusted_wanted": "wanted"},
+    "rows of a batch": {"batch_rows": "used", "rows_wanted": "wanted", "rows_there": "there are"},
+    "trusted rows": {"trusted_rows": "used", "trusted_wanted": "wanted", "trusted_there": "there are"},
 }
 
 
