@@ -5,6 +5,7 @@ python process_worker.py RANK COUNT FOLDER
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from synthsift.bilevel.backends import JVP
 from synthsift.bilevel.controls import LearnToReweight, SelfNormalized, Unnormalized, ValueRegression
 from synthsift.bilevel.reweighter import Reweighter
 from synthsift.bilevel.sampler import WeightedDistributedSampler
-from synthsift.bilevel.schedule import Schedule
+from synthsift.bilevel.schedule import RowSource, Schedule
+from synthsift.bilevel.selector import Selector
+from synthsift.records import DataError
 
 
 def each(**settings: Any) -> Schedule:
@@ -74,13 +77,80 @@ def train(name: str, rank: int, count: int) -> dict[str, np.ndarray]:
     return found | {"weights": reweighter.weights()} | {k: np.array(v) for k, v in columns.items()}
 
 
+def own_network(rank: int) -> nn.Module:
+    """A selector's network whose first values depend on the process, as under a seed for its own augmentation."""
+
+    class Own(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.hidden, self.out = nn.Linear(3, 4), nn.Linear(4, 1)
+
+        def forward(self, features: torch.Tensor) -> torch.Tensor:
+            return self.out(torch.tanh(self.hidden(features)))[:, 0]
+
+    torch.manual_seed(100 + rank)
+    return Own().double()
+
+
+def give(rank: int, **settings: Any) -> Reweighter:
+    """A reweighter, of a learner that is the same everywhere."""
+    torch.manual_seed(0)
+    learner = nn.parallel.DistributedDataParallel(nn.Linear(5, 3).double())
+    optimizer = torch.optim.SGD(learner.parameters(), lr=0.05)
+    features, trusted = settings.pop("features", F), settings.pop("trusted", TRUSTED)
+    return Reweighter(learner, optimizer, features, trusted, **{"schedule": each(), **settings})
+
+
+def others(rank: int) -> dict[str, dict[str, Any]]:
+    """What differs by process, by what the message has to name."""
+    one = rank == 1
+    return {
+        "values of features": {"features": F[:, ::-1].copy() if one else F},
+        "rows": {"features": F[: 100 if one else ROWS]},
+        "content of trusted rows": {"trusted": (TRUSTED[0] + one, TRUSTED[1])},
+        "seeds": {"seeds": 5 * one},
+        "schedule": {"schedule": each(trusted_rows=20 + one)},
+        "objective": {"objective": SelfNormalized(0.3 + one)},
+        "scores": {"scores": JVP() if one else None},
+    }
+
+
+def meet(rank: int) -> dict[str, Any]:
+    """What is said where processes were given different things, or one of them does not come."""
+    said: dict[str, Any] = {}
+    for name, settings in others(rank).items():
+        try:
+            give(rank, **settings)
+            said[name] = "nothing"
+        except DataError as error:
+            said[name] = str(error)
+    jitter = torch.Generator().manual_seed(rank)  # trusted pictures that are cut at random
+    source = RowSource(30, lambda k: (TRUSTED[0][k] + 1e-3 * torch.rand(len(k), 5, generator=jitter), TRUSTED[1][k]))
+    give(rank, trusted=source)
+    shared = give(rank, features=Selector(F, network=own_network(rank), dtype=torch.float64))
+    said["weights"] = shared.weights().tolist()
+    rows = torch.arange(rank, 20, 2)
+    shared.loss(rows, (X[rows], Y[rows])).backward()
+    shared.ahead.optimizer.step()
+    if rank == 1:
+        return said  # its process ends, and the other one waits for its step
+    try:
+        shared.step()
+    except DataError as error:
+        said["alone"] = str(error)
+    return said
+
+
 def main(rank: int, count: int, folder: Path) -> None:
     """Run every variant and leave what it found in `folder`."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=count)
     for name in VARIANTS:
         np.savez(folder / f"{name} {rank}.npz", **train(name, rank, count))  # type: ignore[arg-type]
-    dist.destroy_process_group()
+    said = meet(rank)
+    (folder / f"said {rank}.json").write_text(json.dumps(said))
+    if rank == 1:
+        dist.destroy_process_group()
 
 
 if __name__ == "__main__":

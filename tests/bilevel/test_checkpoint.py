@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections import OrderedDict
 from pathlib import Path
@@ -14,11 +15,12 @@ from torch import nn
 
 from synthsift.bilevel.backends import JVP
 from synthsift.bilevel.checkpoint import load, random_state, save, set_random_state
-from synthsift.bilevel.controls import ValueRegression
+from synthsift.bilevel.controls import EffectiveBatch, ValueRegression
 from synthsift.bilevel.ghost import Ghost
 from synthsift.bilevel.reweighter import Reweighter
 from synthsift.bilevel.sampler import WeightedDistributedSampler
 from synthsift.bilevel.schedule import Schedule
+from synthsift.bilevel.selector import Selector
 from synthsift.records import DataError
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
@@ -141,3 +143,58 @@ def test_files_that_are_none(tmp_path: Path) -> None:
             load(tmp_path / name)
     with pytest.raises(DataError, match="holds part and not model"):
         load(tmp_path / "whole", model=nn.Linear(1, 1))
+
+
+class Other(Training):
+    """A training in which one thing is another one."""
+
+    def __init__(self, rows: int = 90, columns: int = 3, width: int = 8, sgd: bool = False, **settings: Any) -> None:
+        super().__init__("plain")
+        if width != 8:
+            self.model = nn.Sequential(nn.Linear(5, width), nn.Linear(width, 3))
+            self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-2)
+        if sgd:
+            self.optimizer = torch.optim.SGD(self.model.parameters(), lr=1e-2)  # type: ignore[assignment]
+        f = np.random.default_rng(0).normal(size=(rows, columns))
+        features = Selector(f, hidden=9) if settings.pop("wide", False) else f
+        settings = {"schedule": each(), **settings}
+        self.reweighter = Reweighter(self.model, self.optimizer, features, (X[:40], Y[:40]), **settings)
+
+
+OTHERS: dict[str, tuple[dict[str, Any], str]] = {
+    "rows": ({"rows": 50}, "rows: 90 instead of 50"),
+    "columns": ({"columns": 2}, "columns of features: 3 instead of 2"),
+    "objective": ({"objective": ValueRegression()}, r"objective: EffectiveBatch\(.* instead of ValueRegression\("),
+    "its setting": ({"objective": EffectiveBatch(0.25)}, r"fraction=0.5.* instead of EffectiveBatch\(fraction=0.25"),
+    "backend": ({"scores": JVP()}, r"scores: Ghost\(stale=False\) instead of JVP\(\)"),
+    "schedule": ({"schedule": each(replay=2)}, "schedule: .*replay=0.* instead of .*replay=2"),
+    "network": ({"wide": True}, "selector's network: 6 tensors of"),
+    "learner": ({"width": 7}, "learner: 6 tensors of .* instead of 4 tensors"),
+    "optimizer": ({"sgd": True}, "learner's optimizer: AdamW instead of SGD"),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_state_of_another_training_is_refused_and_changes_nothing(name: str) -> None:
+    first = Training("plain")
+    first.run(3)
+    settings, message = OTHERS[name]
+    other = Other(**settings)
+    before = copy.deepcopy(other.reweighter.selector.network.state_dict())
+    with pytest.raises(DataError, match=f"another training .*{message}"):
+        other.reweighter.load_state_dict(first.reweighter.state_dict())
+    after = other.reweighter.selector.network.state_dict()
+    assert all(torch.equal(before[key], after[key]) for key in before) and other.reweighter.time == 0
+    Other().reweighter.load_state_dict(first.reweighter.state_dict())  # the same one is taken
+
+
+def test_parts_that_do_not_fit_are_named_with_the_file(tmp_path: Path) -> None:
+    first = Training("plain")
+    save(tmp_path / "s", **first.parts(), bare={"a": 1})
+    with pytest.raises(DataError, match=r"s holds a model that does not fit the one given \(.*size mismatch"):
+        load(tmp_path / "s", model=nn.Sequential(nn.Linear(5, 9)))
+    with pytest.raises(DataError, match="s: the state belongs to another training"):
+        load(tmp_path / "s", reweighter=Other(rows=50).reweighter)
+    for state in ({"a": 1}, [1], None):
+        with pytest.raises(DataError, match="no state of a Reweighter of this version"):
+            first.reweighter.load_state_dict(state)  # type: ignore[arg-type]

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from synthsift.bilevel.diagnostics import MAX_ROWS, Course, Movement, describe_step, in_numbers, in_words
 from synthsift.bilevel.history import History
-from synthsift.bilevel.live import Noise, measure_council, row_gradients, spread_out
+from synthsift.bilevel.live import measure_council, row_gradients, spread_out
 from synthsift.bilevel.metanet import Council, MetaNet
+from synthsift.bilevel.noise import Noise
 from synthsift.cli.outputs import _diagnostics
 from synthsift.records import Outcome
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from process_worker import VARIANTS, train
+import torch
+from process_worker import VARIANTS, others, own_network, train
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
 
@@ -44,3 +46,24 @@ def test_two_processes_are_one(name: str, pair: Path) -> None:
                 assert np.array_equal(np.isnan(found[key]), np.isnan(right))  # sizes wanted where no signal shows
                 error = np.max(np.abs(np.nan_to_num(found[key] - right))) / max(size, 1e-300)
                 assert error <= (1e-12 if key.startswith("meta") else 1e-9), f"{key}: {error}"
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_processes_that_were_given_different_things_all_stop(rank: int, pair: Path) -> None:
+    said = json.loads((pair / f"said {rank}.json").read_text())
+    for name in others(rank):
+        assert said[name].startswith("the 2 processes do not have the same ") and name in said[name].split(";")[0]
+        assert "same features, trusted rows, seeds and settings" in said[name]
+
+
+def test_a_network_made_by_each_process_is_that_of_the_first(pair: Path) -> None:
+    first, second = (json.loads((pair / f"said {rank}.json").read_text())["weights"] for rank in (0, 1))
+    assert first == second and np.std(first) > 0.01
+    made = [own_network(rank).hidden.weight for rank in (0, 1)]
+    assert not torch.equal(*made), "the negative control: what each made for itself differs"  # type: ignore[arg-type]
+
+
+def test_a_process_that_waits_in_vain_says_what_it_may_be(pair: Path) -> None:
+    said = json.loads((pair / "said 0.json").read_text())["alone"]
+    assert said.startswith("process 0 of 2 waited for the others in vain (") and ".cc:" not in said
+    assert "called loss() or step() more or less often than the others" in said

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from synthsift.bilevel.controls import SelfNormalized, ValueRegression
-from synthsift.bilevel.live import Noise, drawn_rows, measure, row_gradients
+from synthsift.bilevel.live import drawn_rows, measure, row_gradients
+from synthsift.bilevel.noise import Noise
 from synthsift.bilevel.selector import Selector
 
 POOL, JUDGES, N, M = 900, 400, 240, 20

@@ -79,7 +79,7 @@ def load(path: Path | str, **parts: Any) -> dict[str, Any]:
     Raises
     ------
     DataError
-        If the file is absent, damaged, of another version, or lacks a part.
+        If the file is absent, damaged, of another version, or lacks a part, or an object does not take its part.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -96,7 +96,15 @@ def load(path: Path | str, **parts: Any) -> dict[str, Any]:
     if missing:
         raise DataError(f"{path} holds {', '.join(sorted(state))} and not {', '.join(missing)}; save these, too")
     for name, part in parts.items():
-        part.load_state_dict(state[name])
+        try:
+            part.load_state_dict(state[name])
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error
+        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise DataError(
+                f"{path} holds a {name} that does not fit the one given ({reason}); make it as it was when it was saved"
+            ) from error
     return state
 
 

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from synthsift.bilevel.controls import Sums
-from synthsift.bilevel.live import FEW_EFFECTIVE, WANTED, Noise, in_digits, measure_council
+from synthsift.bilevel.live import measure_council
 from synthsift.bilevel.metanet import Council
+from synthsift.bilevel.noise import FEW_EFFECTIVE, WANTED, Noise, in_digits
 from synthsift.bilevel.processes import Processes
 
 SETTLED = 0.9  # share of the way of the log-weights within which they are said to have moved

@@ -52,6 +52,13 @@ def make_selector(features: Any, objective: Any, of: RowLosses, seeds: Any, grou
     return Selector(features, goal, dtype=dtype, device=first.device, seeds=seeds, group=group)
 
 
+def say_few(judges: torch.Tensor, schedule: Schedule, notices: Notices) -> None:
+    """Say that there are fewer trusted rows than a step was to have."""
+    if len(judges) < schedule.trusted_rows:
+        wanted = schedule.trusted_rows
+        notices.say(f"{len(judges)} trusted rows judge, fewer than trusted_rows={wanted}: all, each time")
+
+
 def check_pool(pool: RowSource | None, selector: Selector, schedule: Schedule, notices: Notices) -> None:
     """Compare the rows that fresh batches come from with those that features describe.
 

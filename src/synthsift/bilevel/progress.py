@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import statistics
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from synthsift.bilevel.ghost import Ghost
-from synthsift.bilevel.live import Noise
+from synthsift.bilevel.noise import WANTED, Noise, in_digits
+from synthsift.bilevel.sameness import made_of, refuse_other
 from synthsift.records import Outcome
 
 if TYPE_CHECKING:
@@ -26,8 +29,17 @@ def summarize(reweighter: Reweighter) -> list[str]:
     if reweighter.noise is not None:
         said.append(f"The largest share of a row is {reweighter.noise.largest_share:.2%}.")
         effective = columns["effective_batch"][-1] if columns.get("effective_batch") else math.inf
-        said.append(reweighter.noise.sentence(effective))
+        said.append(reweighter.noise.sentence(effective) + _before(reweighter.noise, columns))
     return [*said, *(f"Note: {notice}." for notice in reweighter.notices.said)]
+
+
+def _before(noise: Noise, columns: Mapping[str, Sequence[float]]) -> str:
+    """What a low ratio late may mean: that of the first half of the steps, where it was high."""
+    early = [value for value in columns.get("gsnr", ()) if math.isfinite(value)]
+    early = early[: len(early) // 2]
+    if not early or noise.gsnr >= WANTED or (was := statistics.median(early)) < WANTED:
+        return ""
+    return f" Over the first half of the selector's steps it was {in_digits(was)}: little may be left to learn."
 
 
 def _progress(reweighter: Reweighter) -> list[str]:
@@ -54,6 +66,7 @@ def state_of(reweighter: Reweighter) -> dict[str, Any]:
     """Return tensors, numbers and texts from which `restore` goes on."""
     keeper, noise = reweighter.keeper, reweighter.noise
     return {
+        "made of": made_of(reweighter),
         "selector": reweighter.selector.state_dict(),
         "generator": reweighter.generator.get_state(),
         "replay": [list(pair) for pair in reweighter.replay.kept],
@@ -71,7 +84,14 @@ def state_of(reweighter: Reweighter) -> dict[str, Any]:
 
 
 def restore(reweighter: Reweighter, state: dict[str, Any]) -> None:
-    """Put a reweighter made with the same arguments where `state` was taken."""
+    """Put a reweighter made with the same arguments where `state` was taken.
+
+    Raises
+    ------
+    DataError
+        If it was made with other ones.
+    """
+    refuse_other(reweighter, state)
     reweighter.selector.load_state_dict(state["selector"])
     reweighter.generator.set_state(state["generator"])
     place = next(iter(reweighter.of.trainable.values())).device  # where scores and directions come from

@@ -26,13 +26,15 @@ from torch import Tensor, nn
 from synthsift.bilevel.backends import ScoreBackend
 from synthsift.bilevel.controls import LearnToReweight, Objective
 from synthsift.bilevel.ghost import Ghost
-from synthsift.bilevel.given import check_kinds, check_pool, make_selector
+from synthsift.bilevel.given import check_kinds, check_pool, make_selector, say_few
 from synthsift.bilevel.judging import Judge
-from synthsift.bilevel.live import Noise, drawn_rows, measure
+from synthsift.bilevel.live import drawn_rows, measure
 from synthsift.bilevel.lookahead import LookAhead
 from synthsift.bilevel.lowrank import dense
+from synthsift.bilevel.noise import Noise
 from synthsift.bilevel.progress import restore, state_of, summarize
 from synthsift.bilevel.rowlosses import CrossEntropy, Loss, Notices, RowLosses, check_losses, scoring_mode
+from synthsift.bilevel.sameness import share
 from synthsift.bilevel.schedule import Keeper, Replay, Schedule, as_source, checked_rows, draw, split
 from synthsift.bilevel.selector import Selector
 from synthsift.bilevel.updates import Pullback
@@ -72,12 +74,14 @@ class Reweighter:
         Everything random.
     group : ProcessGroup, optional
         The processes that share the batch; by default all of ``torch.distributed``. Gradients of the learner must be
-        averaged over them, as DistributedDataParallel does; every process judges by the same trusted rows.
+        averaged over them, as DistributedDataParallel does. Each needs the same features, trusted rows, seeds and
+        settings, and starts with the selector of the first.
 
     Raises
     ------
     DataError
-        If there is nothing to train or to judge with, if features are not finite, or the optimizer is not known.
+        If there is nothing to train or to judge with, if features are not finite, the optimizer is not known, or
+        processes were given different things.
     """
 
     def __init__(
@@ -110,9 +114,7 @@ class Reweighter:
         self.trusted = as_source(trusted, "trusted")
         self.judge = Judge(self.of, self._outer, self.trusted)
         self.held, self.judges = split(self.trusted.count, self.schedule.held, seeds.torch("held"))
-        if len(self.judges) < self.schedule.trusted_rows:
-            wanted = self.schedule.trusted_rows
-            self.notices.say(f"{len(self.judges)} trusted rows judge, fewer than trusted_rows={wanted}: all, each time")
+        say_few(self.judges, self.schedule, self.notices)
         self.pool = None if pool is None else as_source(pool, "pool")
         if self.schedule.batch == "fresh":
             check_pool(self.pool, self.selector, self.schedule, self.notices)
@@ -120,6 +122,7 @@ class Reweighter:
         self.replay, self.keeper = Replay(self.schedule.replay), Keeper(self.schedule.patience)
         self.time, self.lost, self.waiting_rows, self.outcome = 0, 0, 0, Outcome.converged
         self.noise: Noise | None = None
+        share(self)
 
     def loss(self, rows: Any, batch: Any, *, within: Any = None) -> Tensor:
         """Return the weighted loss of a batch, to be differentiated by the caller.
@@ -236,8 +239,7 @@ class Reweighter:
             self._lose("scores were not finite", Outcome.nonfinite)
             return
         if len(found) == 2:
-            seen = measure(self.selector, rows, (found[0], found[1]), len(places), len(self.judges))
-            self.noise = seen.mixed(self.noise)
+            self.noise = measure(self.selector, rows, found, len(places), len(self.judges)).mixed(self.noise)
         self.replay.add(rows, scores)
         self.waiting_rows += round(num_rows)
         if self.waiting_rows < self.schedule.least_rows:
