@@ -3,7 +3,8 @@
 meta-gradient   against automatic differentiation through the written-out step, six kinds of SGD and AdamW
 chunks          a fresh batch scored 7 rows at a time, a selector batch of 6,000 rows in three pieces
 processes       two processes that share a batch against one
-gsnr            what `live.measure` reports, on average, against brute force over fresh rows and trusted rows
+gsnr            what `live.measure` reports, as the mean of repeated readings and one by one, against brute force over
+                fresh rows and trusted rows
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +25,23 @@ from synthsift.bilevel.backends import JVP, ScoreBackend
 from synthsift.bilevel.controls import SelfNormalized
 from synthsift.bilevel.ghost import Ghost
 from synthsift.bilevel.live import measure, row_gradients
+from synthsift.bilevel.noise import Noise
 from synthsift.bilevel.reweighter import Reweighter
 from synthsift.bilevel.rowlosses import CrossEntropy
 from synthsift.bilevel.schedule import Schedule
 from synthsift.bilevel.selector import Selector
 
 N, M, WIDTH = 60, 30, 5
+PARTS = 20  # that a standard error is taken from
+# spread and bias of the selector's last layer, and rows of a batch: effective batches from all of it to about 23
+CONCENTRATED = (
+    (0.1, -3.0, 240),
+    (1.0, -3.0, 240),
+    (3.0, -3.0, 240),
+    (8.0, -6.0, 240),
+    (5.0, -8.0, 240),
+    (3.0, -3.0, 60),
+)
 SGD, ADAMW = torch.optim.SGD, torch.optim.AdamW
 STEPS: dict[str, tuple[type, dict[str, Any]]] = {
     "SGD": (SGD, {"lr": 0.3}),
@@ -172,20 +185,37 @@ def one_of_two(rank: int, folder: Path) -> None:
     dist.destroy_process_group()
 
 
-def noise(num: int = 400) -> list[dict[str, Any]]:
-    """Mean reported GSNR over brute force less 1, at small and at large concentration, with the effective batch."""
+def by_draws(found: np.ndarray) -> float:
+    """|G|^2 / tr Var of meta-gradients (draws, P), without the noise in |G|^2."""
+    variance = np.var(found, axis=0, ddof=1).sum()
+    return float((np.sum(np.mean(found, axis=0) ** 2) - variance / len(found)) / variance)
+
+
+def by_readings(seen: Sequence[Noise]) -> float:
+    """The ratio of the mean signal to the mean of both noises."""
+    signal, v, u = (np.mean([getattr(one, name) for one in seen]) for name in ("signal", "rows", "trusted"))
+    return float(signal / (v / seen[0].num_rows + u / seen[0].num_trusted))
+
+
+def noise(num: int = 1600) -> list[dict[str, Any]]:
+    """Reported GSNR over brute force less 1, from small to large concentration, with the effective batch.
+
+    ``value`` is that of the mean of `num` readings (of signal and of both noises), ``error`` its standard error from
+    twenty parts of the readings and of the draws; ``low`` and ``high`` are the ends of the middle 80 % of single
+    readings over brute force.
+    """
     rows = []
-    pool, judges, size, trusted = 900, 400, 240, 20
+    pool, judges, trusted = 900, 400, 20
     ways, tastes = normal(pool, 5, seed=8), normal(5, judges, seed=9)
     features = normal(pool, 4, seed=10)
     scores = (0.8 * features[:, 0] + normal(pool, seed=11))[:, None] + 1.5 * ways @ tastes
-    for spread in (0.1, 1.0, 3.0):
+    for spread, bias, size in CONCENTRATED:
         selector = Selector(features, SelfNormalized(), hidden=3, dtype=torch.float64)
         with torch.no_grad():
             selector.network.last.weight.copy_(spread * normal(1, 3, seed=12))
-            selector.network.last.bias.fill_(-3.0)
+            selector.network.last.bias.fill_(bias)
         h, s = row_gradients(selector.network, selector.features).numpy(), scores.numpy()
-        w, rng, found, seen, effective = selector.log_weights(torch.arange(pool)).exp().numpy(), None, [], [], []
+        w, found, seen, effective = selector.log_weights(torch.arange(pool)).exp().numpy(), [], [], []
         rng = np.random.default_rng(1)
         for k in range(5 * num):
             at, who = rng.integers(pool, size=size), rng.integers(judges, size=trusted)
@@ -195,12 +225,16 @@ def noise(num: int = 400) -> list[dict[str, Any]]:
                 effective.append(1 / (p @ p))
                 halves = [torch.tensor(s[np.ix_(at, half)].mean(axis=1)) for half in np.split(who, 2)]
                 seen.append(measure(selector, torch.tensor(at), (halves[0], halves[1]), trusted))
-        variance = np.var(found, axis=0, ddof=1).sum()
-        right = (np.sum(np.mean(found, axis=0) ** 2) - variance / len(found)) / variance
-        signal, v, u = (np.mean([getattr(one, name) for one in seen]) for name in ("signal", "rows", "trusted"))
+        right, reported = by_draws(np.array(found)), by_readings(seen)
         told = f"B_eff {np.mean(effective):.0f} of {size}; GSNR {right:.2g}"
-        value = float(abs(signal / (v / size + u / trusted) / right - 1))
-        rows.append({"check": "gsnr", "what": told, "value": value, "reach": 0.2})
+        parts = [
+            np.array([by_readings(part) for part in (seen[k::PARTS] for k in range(PARTS))]) / reported,
+            np.array([by_draws(part) for part in np.split(np.array(found), PARTS)]) / right,
+        ]
+        standard_error = reported / right * sum(float(part.var(ddof=1)) / PARTS for part in parts) ** 0.5
+        low, high = np.quantile([one.gsnr / right for one in seen], [0.1, 0.9])
+        row = {"check": "gsnr", "what": told, "value": abs(reported / right - 1), "error": standard_error, "reach": 0.2}
+        rows.append(row | {"low": float(low), "high": float(high), "readings": num})
     return rows
 
 

@@ -3,10 +3,12 @@
 A small transformer reads sequences of tokens. Of the synthetic ones 40 % have a wrong label; 200 trusted ones do not.
 
     python examples/trainer_reweight.py
+    torchrun --nproc-per-node 2 examples/trainer_reweight.py
 """
 
 from __future__ import annotations
 
+import os
 import tempfile
 from typing import Any
 
@@ -17,8 +19,7 @@ from transformers import BertConfig, BertForSequenceClassification, TrainingArgu
 from synthsift.bilevel.schedule import Schedule
 from synthsift.bilevel.trainer_hook import reweighting_trainer
 
-TOKENS, LENGTH = 40, 12
-rng = np.random.default_rng(0)
+TOKENS, LENGTH, ROWS, BATCH = 40, 12, 4000, 512  # the batch of all processes together
 
 
 class Rows(torch.utils.data.Dataset[dict[str, Any]]):
@@ -34,7 +35,7 @@ class Rows(torch.utils.data.Dataset[dict[str, Any]]):
         return {"input_ids": torch.as_tensor(self.tokens[k]), "labels": int(self.labels[k]), "row": k}  # <- "row"
 
 
-def draw(n: int) -> tuple[np.ndarray, np.ndarray]:
+def draw(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Sequences of two kinds, which prefer different halves of the tokens."""
     labels = rng.integers(2, size=n)
     prefers = rng.random((n, LENGTH)) < 0.65
@@ -42,13 +43,15 @@ def draw(n: int) -> tuple[np.ndarray, np.ndarray]:
     return half * TOKENS // 2 + rng.integers(TOKENS // 2, size=(n, LENGTH)), labels
 
 
-def main() -> None:
-    tokens, labels = draw(1500)
-    bad = rng.random(1500) < 0.4
-    features = np.stack([2 * bad + rng.normal(size=1500), rng.normal(size=1500)], axis=1)  # what is known about a row
-    trusted, (held, right) = Rows(*draw(200)), draw(1000)
+def main(seed: int = 0) -> None:
+    count = int(os.environ.get("WORLD_SIZE", "1"))  # under torchrun
+    rng = np.random.default_rng(seed)
+    tokens, labels = draw(ROWS, rng)
+    bad = rng.random(ROWS) < 0.4
+    features = np.stack([2 * bad + rng.normal(size=ROWS), rng.normal(size=ROWS)], axis=1)  # what is known about a row
+    trusted, (held, right) = Rows(*draw(200, rng)), draw(1000, rng)
 
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     sizes = {
         "hidden_size": 32,
         "num_hidden_layers": 1,
@@ -63,9 +66,9 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
-            output_dir=folder, max_steps=150, per_device_train_batch_size=256, learning_rate=3e-3, use_cpu=True,
+            output_dir=folder, max_steps=100, per_device_train_batch_size=BATCH // count, learning_rate=3e-3,
             remove_unused_columns=False,  # <- so that "row" stays
-            report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True,
+            use_cpu=True, report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True,
         )  # fmt: skip
         trainer = ReweightingTrainer(model=model, args=arguments, train_dataset=Rows(tokens, labels ^ bad))
         trainer.train()
