@@ -109,7 +109,8 @@ def draw_history(report: Mapping[str, Any], width: float) -> Any:
             axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")  # powers would need signs of mathematics
             axes.margins(y=0.1)
             low, high = max(axes.get_ylim()[0], 0), axes.get_ylim()[1]
-            axes.set_ylim(low, high * (max(high, 10) / max(low, 1)) ** 0.6)  # room above for the legend
+            room = 0.3 * len(curves)  # above, for a line of the legend each
+            axes.set_ylim(low, high * (max(high, 10) / max(low, 1)) ** room)
         axes.tick_params(labelcolor=MUTED)
         axes.grid(axis="y", color=GRID, linewidth=0.6, alpha=0.5)
         axes.set_title(title if len(curves) > 1 else wording.title(curves[0][0]), pad=6)
