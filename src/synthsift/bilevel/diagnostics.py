@@ -116,7 +116,8 @@ class Course:
         end = history["step"][min(last + 1, len(way) - 1)]
         has_more = last + 1 < len(way)
         after = Noise.of_history(history, slice(last + 1, None)) if has_more else None
-        return Course(max(int(end), 1), Noise.of_history(history, slice(0, last + 1)), after)
+        to_next = np.append(history["moved"][1:], 0.0)[: last + 1]  # most of the way may be that of a few steps
+        return Course(max(int(end), 1), Noise.of_history(history, slice(0, last + 1), to_next), after)
 
     def sentence(self, effective: float) -> str:
         """Say it in words; `effective` is the effective batch at the end."""

@@ -110,11 +110,14 @@ class Noise:
         return found | {"rows_wanted": float(rows), "trusted_wanted": float(trusted)}
 
     @staticmethod
-    def of_history(columns: Mapping[str, np.ndarray], part: slice) -> Noise:
-        """Return the noise of a part of a training (medians of both ratios), in units of its signal."""
+    def of_history(columns: Mapping[str, np.ndarray], part: slice, counts: np.ndarray | None = None) -> Noise:
+        """Return the noise of a part of a training (medians of both ratios), in units of its signal.
+
+        A point counts as much as `counts` (k,) says, all alike if it is not given.
+        """
         names = ("batch_rows", "trusted_rows", "largest_share", "rows_there", "trusted_there")
         n, m, *others = (float(columns[name][part][-1]) for name in names)
-        both, alone = (float(np.median(columns[name][part])) for name in ("gsnr", "gsnr_rows"))
+        both, alone = (median(columns[name][part], counts) for name in ("gsnr", "gsnr_rows"))
         if not both > 0:
             return Noise(0.0, 1.0, 0.0, n, m, *others)
         return Noise(1.0, n / alone, max(m * (1 / both - 1 / alone), 0.0), n, m, *others)
@@ -168,6 +171,15 @@ class Noise:
             f"Even all {self.rows_there:,.0f} rows and {self.trusted_there:,.0f} trusted rows that there are would not "
             f"give a ratio of {WANTED:g}, though they would raise it"
         )
+
+
+def median(values: np.ndarray, counts: np.ndarray | None) -> float:
+    """Return the median of values (k,), each of which counts as much as `counts` (k,) says."""
+    if counts is None or not counts.sum() > 0:
+        return float(np.median(values))
+    order = np.argsort(values)
+    below = np.cumsum(counts[order])
+    return float(values[order][np.searchsorted(below, 0.5 * below[-1])])
 
 
 def _rows_for(variance: float, allowed: float) -> float:
