@@ -87,7 +87,7 @@ CASES: dict[str, tuple[Callable[[Path], DataSpec], str, Callable[[Path], DataSpe
         two_files,
     ),
     "SS113": (lambda f: parents(f, 20), "1 of 5 entries of 'of'", lambda f: parents(f, 19)),
-    "SS114": (lambda f: texts(f, None), "in 2 rows", lambda f: texts(f, "some")),
+    "SS114": (lambda f: texts(f, None), "2 of 50 rows have no text in", lambda f: texts(f, "some")),
     "SS115": (lambda f: texts(f, "some", also=1), "passed over: 'also'", lambda f: texts(f, "some")),
     "SS116": (lambda f: arrays(f, np.float32), "real.npz'; taken as they are: ", lambda f: arrays(f, np.uint8)),
     "SS117": (

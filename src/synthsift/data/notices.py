@@ -182,14 +182,15 @@ def unknown_parents(count: int, total: int, column: str) -> Finding:
     )
 
 
-def missing_texts(counts: Mapping[str, int], column: str) -> Finding:
-    """SS114: rows without a text."""
+def missing_texts(counts: Mapping[str, int], total: int, column: str) -> Finding:
+    """SS114: rows without a text, counted by file, of `total` that were read."""
+    lost = sum(counts.values())
     return Finding(
         "SS114",
         Severity.warning,
         "Rows without text",
-        f"The column {column!r} is missing or not text in {sum(counts.values()):,} rows: {_counts(counts)}.",
-        "They count as empty texts, from which nothing can be learned.",
+        f"{lost:,} of {total:,} rows {'has' if lost == 1 else 'have'} no text in {column!r}: {_counts(counts)}.",
+        "Cells that are empty or hold no text count as empty texts, from which nothing can be learned.",
         "Fill them in or take these rows out.",
     )
 
