@@ -55,9 +55,7 @@ def test_training_rows_get_the_weights_of_the_run(folder: Path, tmp_path: Path) 
     assert found["row"] == [*range(60), *range(50)] and set(found["source"]) == {"good", "wrong"}
 
 
-def test_texts_of_several_sources_get_the_weights_of_the_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_texts_of_several_sources_get_the_weights_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rng, words = np.random.default_rng(0), np.array([f"{a}{b}" for a in "bdfgklmn" for b in ("ar", "el", "ion", "os")])
     for name, n in (("real", 60), ("one", 50), ("two", 40)):
         y = np.arange(n) % 2
