@@ -2,9 +2,9 @@
 
     python examples/text_file.py --out messages
 
-Many words of a topic are in no real message, so the sound generator helps, and the verdict is to use it and to leave the
-other one out; `synthsift export` writes what is kept. The texts are put together from parts, so that the example needs
-no download; the command is that for any file with a text, a label and a source.
+Many words of a topic are in no real message, so the sound generator helps, and the verdict is to use it and to leave
+the other one out; `synthsift export` writes what is kept. The texts are put together from parts, so that the example
+needs no download; the command is that for any file with a text, a label and a source.
 """
 
 from __future__ import annotations

@@ -71,8 +71,8 @@ def share_words(importance: Sequence[Mapping[str, Any]]) -> str:
         return ""
     return (
         f"all shares together are {wording.percent(sum(known))}. Inputs that say the same hide one another, for while "
-        "one is shuffled the others still tell it, and the sum stays below 100 %; inputs that act only together each get "
-        "the credit for both, and it goes above"
+        "one is shuffled the others still tell it, and the sum stays below 100 %; inputs that act only together each "
+        "get the credit for both, and it goes above"
     )
 
 
