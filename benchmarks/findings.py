@@ -5,7 +5,8 @@
 
 In a clean world, real, validation, test and synthetic rows all follow one law, so every finding is a false alarm. Half of them
 are `synthsift.data.worlds.same_law` with its default shape; the others draw size, width, classes, difficulty and label noise
-as `synthsift.data.worlds_random` does. Beside them stand a fifth as many worlds of each planted kind of `synthsift.data.worlds`.
+as `synthsift.data.worlds_random` does. As many clean worlds hold texts: random parts of one law of generated texts, in which a
+label is a word like any other. Beside them stand a fifth as many worlds of each planted kind of `synthsift.data.worlds`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import numpy as np
 from synthsift.check.findings import check
 from synthsift.data.worlds import WORLDS, World, as_examples, assemble, same_law
 from synthsift.data.worlds_random import draw_difficulty, draw_shape
-from synthsift.records import Loaded
+from synthsift.records import REAL, Examples, Loaded, Mixture
 from synthsift.seeds import Seeds
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
@@ -41,7 +42,10 @@ PLANTED = (
     "one_good_source",
     "digits_flawed",
 )
-CODES = [f"SS{code}" for code in (*range(130, 133), *range(140, 152))]
+CODES = [f"SS{code}" for code in (*range(130, 133), *range(140, 154))]
+CLEAN_TEXTS = "clean texts"
+TOPICS = ("sports", "finance", "health", "travel")
+PARTS = {"real": 300, "valid": 60, "synthetic": 400, "test": TEST_ROWS}  # rows of a world of texts
 
 
 def clean_world(seed: int) -> World:
@@ -57,13 +61,41 @@ def clean_world(seed: int) -> World:
     return assemble("random/same law", "either", shape, seeds, law.draw, synth, np.zeros(shape.num_synth, dtype=bool))
 
 
-def worlds_to_check(first: int, num: int) -> Iterator[tuple[str, int, World]]:
-    """Yield the kind, the seed and the world, clean ones first."""
+def clean_texts(seed: int) -> Loaded:
+    """Texts of up to four topics, 6 to 40 words of a Zipf law; a topic says its own words more often, its name too."""
+    rng = Seeds(seed).numpy("texts")
+    words = np.array(["".join(rng.choice(list("abcdeilmnorstu"), rng.integers(2, 10))) for _ in range(1500)], object)
+    topics = TOPICS[: rng.integers(2, len(TOPICS) + 1)]
+    words[10 : 10 + len(topics)] = topics
+    base = 1 / np.arange(1, len(words) + 1)
+    favored = base * np.where(rng.random((len(topics), len(words))) < 0.1, rng.uniform(2, 8), 1.0)
+    favored[np.arange(len(topics)), 10 + np.arange(len(topics))] *= 4
+    law = favored / favored.sum(axis=1, keepdims=True)
+    share = rng.dirichlet(np.full(len(topics), 8.0))
+
+    def draw(name: str) -> Examples:
+        n = PARTS[name]
+        y = rng.choice(len(topics), n, p=share)
+        texts = [" ".join(rng.choice(words, rng.integers(6, 41), p=law[k])) for k in y]
+        source = "synthetic" if name == "synthetic" else REAL
+        return Examples(np.array(texts, object), y, np.array([f"{name}:{k}" for k in range(n)]), np.full(n, source))
+
+    return Loaded(Mixture(draw("real"), draw("synthetic"), draw("valid"), topics), draw("test"))
+
+
+def worlds_to_check(first: int, num: int) -> Iterator[tuple[str, int, Loaded]]:
+    """Yield the kind, the seed and the rows, clean ones first."""
+
+    def loaded(world: World, seed: int) -> Loaded:
+        return Loaded(world.mixture, world.draw_test(TEST_ROWS, Seeds(seed).numpy("test")))
+
     for seed in range(first, first + num):
-        yield CLEAN, seed, clean_world(seed)
+        yield CLEAN, seed, loaded(clean_world(seed), seed)
+    for seed in range(first, first + num):
+        yield CLEAN_TEXTS, seed, clean_texts(seed)
     for kind in PLANTED:
         for seed in range(first, first + max(1, num // 5)):
-            yield kind, seed, WORLDS[kind](Seeds(seed))
+            yield kind, seed, loaded(WORLDS[kind](Seeds(seed)), seed)
 
 
 def run(first: int, num: int) -> None:
@@ -71,15 +103,14 @@ def run(first: int, num: int) -> None:
     import pandas as pd
 
     rows = []
-    for kind, seed, world in worlds_to_check(first, num):
-        loaded = Loaded(world.mixture, world.draw_test(TEST_ROWS, Seeds(seed).numpy("test")))
+    for kind, seed, loaded in worlds_to_check(first, num):
         started = time.process_time()
         findings = {finding.code: finding for finding in check(loaded, Seeds(seed).child("check"))}
         seconds = time.process_time() - started
         about = {"world": kind, "seed": seed, "seconds": seconds}
         rows += [{**about, "code": code, "fired": code in findings} for code in CODES]
-        if kind == CLEAN and findings:
-            print(seed, world.name, *(f"{code}: {finding.seen}" for code, finding in findings.items()), flush=True)
+        if kind in (CLEAN, CLEAN_TEXTS) and findings:
+            print(seed, kind, *(f"{code}: {finding.seen}" for code, finding in findings.items()), flush=True)
     table = pd.DataFrame(rows)
     print(table.pivot_table(index="code", columns="world", values="fired", aggfunc="sum").T.to_string())
     print(f"{table['seconds'].sum() / len(CODES):.0f} CPU s")

@@ -1,9 +1,10 @@
-"""Texts in one JSON Lines file: real messages, and messages by a generator that gets a third of the labels wrong.
+"""Texts in one JSON Lines file: few real messages, those of a sound generator, and of one that mixes up the labels.
 
     python examples/text_file.py --out messages
 
-The texts are put together from parts, so that the example needs no download; the command is that for any file with a
-text, a label and a source.
+Many words of a topic are in no real message, so the sound generator helps, and the verdict is to use it and to leave
+the other one out; `synthsift export` writes what is kept. The texts are put together from parts, so that the example
+needs no download; the command is that for any file with a text, a label and a source.
 """
 
 from __future__ import annotations
@@ -18,22 +19,24 @@ import numpy as np
 import pandas as pd
 
 WORDS = {
-    "delivery": ["parcel", "courier", "late", "tracking", "doorstep", "shipping", "arrived", "depot"],
-    "billing": ["invoice", "charged", "refund", "card", "payment", "twice", "receipt", "price"],
-    "technical": ["crash", "update", "screen", "login", "error", "restart", "battery", "freezes"],
+    "delivery": "parcel courier late tracking doorstep shipping arrived depot carrier van address box neighbor route "
+    "driver package warehouse customs signature dispatch weekend lost damaged crate",
+    "billing": "invoice charged refund card payment twice receipt price discount bank overdue statement fee voucher "
+    "coupon tax credit debit amount balance currency transfer installment subscription",
+    "technical": "crash update screen login error restart battery freezes password menu backup install bluetooth "
+    "button sensor version firmware cable keyboard browser plugin wireless sound camera",
 }
 FILLERS = ["please help", "again", "since monday", "my order", "the app", "I think", "as I said", "thank you"]
 
 
-def write_messages(n: int, source: str, wrong: float, rng: np.random.Generator) -> list[dict[str, object]]:
-    """Messages of one source; the share `wrong` of them is filed under another label, which is marked for the end."""
-    rows: list[dict[str, object]] = []
+def write_messages(n: int, source: str, wrong: float, rng: np.random.Generator) -> list[dict[str, str]]:
+    """Messages of one source, each with two words of its topic; the share `wrong` is filed under another label."""
+    rows = []
     for _ in range(n):
         topic = str(rng.choice(list(WORDS)))
-        words = [*rng.choice(WORDS[topic], 3), *rng.choice(FILLERS, 2)]
-        is_wrong = bool(rng.random() < wrong)
-        label = str(rng.choice([name for name in WORDS if name != topic])) if is_wrong else topic
-        rows.append({"text": " ".join(rng.permutation(words)), "label": label, "source": source, "wrong": is_wrong})
+        words = [*rng.choice(WORDS[topic].split(), 2), *rng.choice(FILLERS, 2)]
+        label = str(rng.choice([name for name in WORDS if name != topic])) if rng.random() < wrong else topic
+        rows.append({"text": " ".join(rng.permutation(words)), "label": label, "source": source})
     return rows
 
 
@@ -43,23 +46,28 @@ def main() -> None:
     out = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
-    rows = write_messages(90, "real", 0.0, rng) + write_messages(240, "generator", 0.33, rng)
+    rows = write_messages(80, "real", 0.0, rng)
+    rows += write_messages(160, "sound", 0.0, rng) + write_messages(160, "mixed_up", 0.67, rng)
     with open(out / "messages.jsonl", "w", encoding="utf-8") as file:
-        file.writelines(json.dumps({k: v for k, v in row.items() if k != "wrong"}) + "\n" for row in rows)
+        file.writelines(json.dumps(row) + "\n" for row in rows)
 
     command = [sys.executable, "-m", "synthsift", "run", "--out", str(out / "run")]
     command += ["--data", str(out / "messages.jsonl"), "--source-column", "source"]
     command += ["--text", "text", "--label", "label"]
-    command += ["--policies", "TrustedMargin,LearnedWeights", "--seeds", "1"]
+    command += ["--policies", "BestSources,LearnedWeights", "--seeds", "1"]
     subprocess.run(command, check=True)
+    export = [sys.executable, "-m", "synthsift", "export", str(out / "run"), "--out", str(out / "kept")]
+    subprocess.run(export, check=True)
 
+    verdict = json.loads((out / "run" / "summary.json").read_text())["verdict"]
+    assert verdict["use"] and verdict["evidence"] == "proven"
     weights = pd.read_parquet(out / "run" / "weights.parquet").query("split == 'synthetic'")
-    is_wrong = np.array([bool(rows[row]["wrong"]) for row in weights["row"]])
-    mean = weights["learned_weight"].groupby(is_wrong).mean()
-    print(
-        f"mean learned weight of rightly labelled messages {mean[False]:.2f}, of wrongly labelled ones {mean[True]:.2f}"
-    )
-    assert mean[False] > 2 * mean[True]
+    mean = weights.groupby("source")[["weight", "learned_weight"]].mean()
+    print(mean.round(2).to_string())
+    assert mean.loc["mixed_up", "weight"] == 0 < mean.loc["sound", "weight"]
+    assert mean.loc["sound", "learned_weight"] > 1.5 * mean.loc["mixed_up", "learned_weight"]
+    kept = (out / "kept" / "messages.jsonl").read_text(encoding="utf-8").splitlines()
+    assert sum(json.loads(line)["source"] == "sound" for line in kept) == 160
     assert "What weighs much" in (out / "run" / "report.html").read_text(encoding="utf-8")
 
 

@@ -67,6 +67,20 @@ def test_an_interaction_counts_for_both_inputs() -> None:
         assert shares[name].share == pytest.approx(1.0, abs=0.15), "the total effect of either is the whole variance"
 
 
+@pytest.mark.parametrize("sign", [1.0, -0.5])
+def test_the_shares_of_inputs_that_say_the_same_sum_to_less_or_more(sign: float) -> None:
+    """z = x + s x' with x' = x has variance (1 + s)^2; shuffling x moves it by a variance of 1, shuffling x' by s^2."""
+    mixture, features = world()
+    twins = replace(features, values=features.values[:, [0, 0, 2]])
+    found = weigh_inputs(lambda m, f: f.column("strong") + sign * f.column("weak"), mixture, twins, Seeds(0))
+    shares = by_name(found)
+    right = (
+        1 / (1 + sign) ** 2,
+        sign**2 / (1 + sign) ** 2,
+    )  # a quarter each, or 4 and 1
+    assert (shares["strong"].share, shares["weak"].share) == pytest.approx(right, rel=4 * 0.026)
+
+
 def test_the_encoded_row_counts_only_where_the_network_is_told() -> None:
     def placed(mixture: Mixture, features: Features) -> np.ndarray:
         return additive(mixture, features) + 2 * features.embedding[:, 0]

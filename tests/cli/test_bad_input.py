@@ -329,6 +329,7 @@ def test_bad_input_is_refused_and_nothing_is_touched(tmp_path: Path, name: str) 
 HARD = ('a,"b"', "c\nd")
 KEYS = ("123456789012345678901", "123456789012345678902")
 ACCENTS = ("caf\u00e9", "tee", "cafe\u0301")
+WORDS = ["very low", "up high", "up and low", "very high"] * 10
 ESCAPES = ("\x1b[31mred", "<script>alert(1)</script>\0")
 ODD: dict[str, tuple[Build, list[str]]] = {
     "all-missing column": (changed(b=[""] * 40), ["SS102"]),
@@ -364,6 +365,11 @@ ODD: dict[str, tuple[Build, list[str]]] = {
         lambda f: two_files(f, synthetic=Path(write(f / "in" / "made.csv", draw(40, 2))).parent, out="in/run"), []
     ),
     "a huge cell": (changed(kind=["u" * 1_000_000, *REAL["kind"][1:]]), []),
+    "a text of 10 MB": (
+        lambda f: two_files(f, "--text", "kind", real={**REAL, "kind": ["u v " * 2_500_000, *WORDS[1:]]},
+                            synthetic={**draw(40, 2), "kind": WORDS}),
+        [],
+    ),
 }  # fmt: skip
 
 

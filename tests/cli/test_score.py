@@ -15,6 +15,8 @@ import pytest
 from cli_data import columns_of, draw, write
 from cli_runner import Ended, synthsift
 
+from synthsift.data import jsonlines
+
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
 
@@ -53,7 +55,7 @@ def test_training_rows_get_the_weights_of_the_run(folder: Path, tmp_path: Path) 
     assert found["row"] == [*range(60), *range(50)] and set(found["source"]) == {"good", "wrong"}
 
 
-def test_texts_of_several_sources_get_the_weights_of_the_run(tmp_path: Path) -> None:
+def test_texts_of_several_sources_get_the_weights_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rng, words = np.random.default_rng(0), np.array([f"{a}{b}" for a in "bdfgklmn" for b in ("ar", "el", "ion", "os")])
     for name, n in (("real", 60), ("one", 50), ("two", 40)):
         y = np.arange(n) % 2
@@ -70,6 +72,31 @@ def test_texts_of_several_sources_get_the_weights_of_the_run(tmp_path: Path) -> 
     of_run = dict(zip(run["id"], run["learned_weight"], strict=True))
     assert len(set(found["id"])) == 90 and set(found["id"]) <= set(of_run)
     np.testing.assert_allclose(found["learned_weight"], [of_run[name] for name in found["id"]], rtol=1e-6)
+    missing_texts_are_told(tmp_path, monkeypatch)
+
+
+def missing_texts_are_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a run tells them, over all pieces of a file; a file without any text is refused."""
+    monkeypatch.setattr(jsonlines, "BATCH_LINES", 3)
+
+    def lines(name: str, *stories: object) -> Path:
+        rows = [{"story": story, "label": ("no", "yes")[k % 2]} for k, story in enumerate(stories)]
+        (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return folder / name
+
+    odd = lines("odd.jsonl", "", "bar", None, 12.5, ["a"], {"a": 1}, True, " ", "barel")
+    ended = score(folder, folder / "odd.parquet", f"one={odd}", f"two={odd}", f"three={folder / 'one.csv'}")
+    assert ended.code == 0 and "SS114 warning: Rows without text. 14 of 68 rows have no text in 'story'" in ended.err
+    ended = score(folder, folder / "single.parquet", f"one={lines('single.jsonl', 'bar', '')}")
+    assert ended.code == 0 and "1 of 2 rows has no text in 'story'" in ended.err
+    for file in (lines("empty.jsonl", *[""] * 7), lines("numbers.jsonl", *range(7)), lines("none.jsonl", *[None] * 2)):
+        ended = score(folder, folder / "no.parquet", f"two={folder / 'one.csv'}", f"one={file}")
+        assert ended.code == 2 and f"no row of {file} has text in 'story'" in ended.err, ended.err
+        assert not list(folder.glob("*no.parquet*"))
+    huge = lines("huge.jsonl", "bar " * 2_500_000, "bar")  # 10 MB in one cell
+    assert score(folder, folder / "huge.parquet", f"one={huge}").code == 0
+    weight = columns_of(folder / "huge.parquet")["learned_weight"]
+    assert len(weight) == 2 and np.isfinite(weight).all()
 
 
 def test_rows_that_repeat_one_another_get_the_weight_of_one_of_them(tmp_path: Path) -> None:
@@ -134,7 +161,7 @@ def test_new_rows_and_an_unknown_source(folder: Path, tmp_path: Path) -> None:
 def test_formats_and_pieces_do_not_matter(
     folder: Path, tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from synthsift.data import delimited, jsonlines, stream
+    from synthsift.data import delimited, stream
 
     monkeypatch.setattr(stream, "CHUNK_ROWS", 17)
     monkeypatch.setattr(jsonlines, "BATCH_LINES", 17)

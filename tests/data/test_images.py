@@ -144,8 +144,8 @@ HOSTILE: dict[str, tuple[str, Callable[[Path], bytes], str]] = {
     "cut off PNG": ("a.png", lambda f: cut(f, "b.png"), "truncated|broken"),
     "cut off JPEG": ("a.jpg", lambda f: cut(f, "b.jpg"), "truncated|Truncated"),
     "cut off BMP": ("a.bmp", lambda f: cut(f, "b.bmp"), "truncated|broken"),
-    "bomb": ("a.png", lambda f: png_header(20_000, 20_000), "pixels"),
-    "larger bomb": ("a.png", lambda f: png_header(2**30, 2**30), "pixels|exceeds"),
+    "bomb": ("a.png", lambda f: png_header(20_000, 20_000), "more pixels than the 100,000,000 that"),
+    "larger bomb": ("a.png", lambda f: png_header(2**30, 2**30), "more pixels than the 100,000,000 that"),
     "just too large": ("a.png", lambda f: png_header(10_001, 10_000), "10,001 x 10,000 pixels are more than the"),
     "PostScript behind a PNG ending": (
         "a.png", lambda f: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n",

@@ -68,7 +68,7 @@ CASES: dict[str, tuple[Callable[[Path], DataSpec], str, Callable[[Path], DataSpe
     "SS108": (lambda f: two_files(f, synthetic=rows(30, c=1)), "'c' in", two_files),
     "SS109": (
         lambda f: two_files(f, synthetic=rows(30, label=lambda i: ("no", "maybe")[i % 2])),
-        "15 rows with the labels maybe (15)",
+        "15 rows with the label maybe (15)",
         two_files,
     ),
     "SS110": (
@@ -78,7 +78,7 @@ CASES: dict[str, tuple[Callable[[Path], DataSpec], str, Callable[[Path], DataSpe
     ),
     "SS111": (
         lambda f: with_file(f, "test", "new"),
-        "4 test rows with the labels new (4)",
+        "4 test rows with the label new (4)",
         lambda f: with_file(f, "test", "yes"),
     ),
     "SS112": (
@@ -87,7 +87,7 @@ CASES: dict[str, tuple[Callable[[Path], DataSpec], str, Callable[[Path], DataSpe
         two_files,
     ),
     "SS113": (lambda f: parents(f, 20), "1 of 5 entries of 'of'", lambda f: parents(f, 19)),
-    "SS114": (lambda f: texts(f, None), "in 2 rows", lambda f: texts(f, "some")),
+    "SS114": (lambda f: texts(f, None), "2 of 40 rows have no text in", lambda f: texts(f, "some")),
     "SS115": (lambda f: texts(f, "some", also=1), "passed over: 'also'", lambda f: texts(f, "some")),
     "SS116": (lambda f: arrays(f, np.float32), "real.npz'; taken as they are: ", lambda f: arrays(f, np.uint8)),
     "SS117": (

@@ -11,7 +11,7 @@ from fake_run import HOSTILE
 
 from synthsift.report.canvas import VARIABLES, WIDE
 from synthsift.report.figures import draw_figures
-from synthsift.report.trainplots import draw_importance, main_inputs
+from synthsift.report.trainplots import draw_importance, main_inputs, share_words
 
 NAMES = {"comparison", "per_class", "per_group", "kept", "weights", "importance", "history"}
 EMPTY: dict[str, Any] = {
@@ -211,3 +211,8 @@ def test_ticks_of_the_importance_say_where_they_stand() -> None:
     for place, text in zip(axis.get_majorticklocs(), words, strict=True):
         assert abs(float(text.removesuffix(" %")) - 100 * place) < 1e-9
     assert axis.get_major_formatter()(0.025, 0) == "2.5 %" and axis.get_major_formatter()(0.1, 0) == "10 %"
+
+
+def test_the_sum_of_all_shares_is_told() -> None:
+    told = share_words([{"share": 0.2}, {"share": 0.07}, {"share": None}])
+    assert told.startswith("all shares together are 27 %.") and share_words([]) == ""

@@ -95,3 +95,11 @@ def test_where_room_is_short_every_class_keeps_its_outermost_rows(monkeypatch: p
     assert seen is not None and seen["num_skipped"] == 24
     for entry in seen["sources"][0]["classes"]:
         assert ([i["weight"] for i in entry["highest"]], [i["weight"] for i in entry["lowest"]]) == ([9.0], [0.0])
+
+
+@pytest.mark.parametrize(
+    ("weights", "light"), [((1.9e-06, 1.7e-06), True), ((0.0, 0.0), True), ((0.5, 0.0), False), ((None, 0.0), False)]
+)
+def test_a_class_that_weighs_next_to_nothing_is_marked(weights: tuple[float | None, ...], light: bool) -> None:
+    seen = collect_gallery({"kind": "text", "items": [make_item(weight, text="t") for weight in weights]})
+    assert seen is not None and seen["sources"][0]["classes"][0]["light"] is light

@@ -77,3 +77,13 @@ def test_setting_prints_every_plain_value_on_one_line() -> None:
     assert wording.setting(value) == "a: 1, 2.5, –, b: c: yes, e: x y"
     assert wording.setting({"a": None}) == wording.setting([]) == "none"
     assert wording.setting(list(range(25))).endswith("19 and 5 more")
+
+
+def test_prose_has_one_minus_and_keeps_numbers_by_their_sign() -> None:
+    assert wording.prose("-0.8 points, 12 % of row-5 -x") == "\u22120.8 points, 12\u00a0% of row-5 -x"
+    assert wording.prose(None) == wording.UNKNOWN
+
+
+def test_weights_next_to_nothing_have_no_digits() -> None:
+    seen = [wording.weight(value) for value in (0, 1.94e-06, 0.00999, 0.01, 1.234, 120.5, None, math.nan)]
+    assert seen == ["0.00", "< 0.01", "< 0.01", "0.01", "1.23", "120.50", wording.UNKNOWN, wording.UNKNOWN]

@@ -6,7 +6,9 @@ For log-weights z = f(x) and z' = f(x with input j shuffled over the rows),
 
 is the total-effect index of input j: the part of the variance of z that would go if j were the same for all rows, alone
 and together with others. It is 0 for an input that is not used, and the shares of an additive network with independent
-inputs sum to 1. Inputs that say the same share the credit or get it twice: read it as "goes by", not as "causes".
+inputs sum to 1. Inputs that say the same hide one another: z = x + x' with x' = x has two shares of 1/4, since the
+other one still tells what was shuffled. Inputs that act only together, or against each other, each get the credit for
+both. So the sum may lie on either side of 1; read a share as "goes by", not as "causes".
 
 References
 ----------

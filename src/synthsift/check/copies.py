@@ -101,7 +101,8 @@ def real_copies(parts: AllContents) -> Finding | None:
     told = [(n, f"{n:,} of {total[name]:,} of {name}") for name, n in copied.items()]
     seen = []
     if told:
-        seen.append(f"{len(rows):,} synthetic rows equal a real row ({worst(told)}; {examples(synth.ids[rows])})")
+        equals = "rows equal" if len(rows) > 1 else "row equals"
+        seen.append(f"{len(rows):,} synthetic {equals} a real row ({worst(told)}; {examples(synth.ids[rows])})")
     seen += [f"{near[0]} lie almost on a real row"] if near else []
     return Finding(
         "SS140",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from synthsift.data.files import need_column, read_file, read_folder, refuse_col
 from synthsift.data.folders import ImageFolder, is_image_folder
 from synthsift.data.fresh import fresh_array, fresh_labels, fresh_table, fresh_texts
 from synthsift.data.images import about_folders, decode_pieces
+from synthsift.data.notices import missing_texts
 from synthsift.data.notices_images import undecodable
 from synthsift.data.parts import numbered_ids
 from synthsift.data.paths import synthetic_files
@@ -67,17 +69,22 @@ class Told:
         Folders of images that were read,
     lost : dict of str to str
         and the images in them that could not be decoded, with the reason.
+    textless : Counter of str
+        Rows without text of each file.
     """
 
     count: int = 0
     sources: set[str] = field(default_factory=set)
     folders: list[ImageFolder] = field(default_factory=list)
     lost: dict[str, str] = field(default_factory=dict)
+    textless: Counter[str] = field(default_factory=Counter)
 
-    def findings(self) -> list[Finding]:
-        """Return what was left out of folders of images, as a run tells it."""
+    def findings(self, text: str | None) -> list[Finding]:
+        """Return what was left out of folders of images, and which texts are missing, as a run tells it."""
         total = sum(len(folder.names) for folder in self.folders)
-        return about_folders(self.folders) + ([undecodable(self.lost, total)] if self.lost else [])
+        found = about_folders(self.folders) + ([undecodable(self.lost, total)] if self.lost else [])
+        missing = +self.textless
+        return found + ([missing_texts(missing, self.count, text)] if text and missing else [])
 
 
 @dataclass(frozen=True)
@@ -139,7 +146,7 @@ def execute_score(run: Path, rows: NewRows, out: Path, *, overwrite: bool = Fals
     with threadpool_limits(1), explained(out, 0):
         _write(out, reader, weigh)
     if not quiet:
-        for finding in told.findings():
+        for finding in told.findings(reader.rows.text):
             sys.stderr.write(printable(f"{finding.code} {finding.severity.name}: {finding.title}. {finding.seen}\n"))
         known = settings["metanet"]["sources"]
         for name in sorted(told.sources - set(known)):
@@ -253,11 +260,12 @@ def _pieces_of_file(reader: _Reader, source: str, file: Path) -> Iterator[Exampl
     names = settings["encoder"].get("names", [])
     keys = {name for name in (rows.label, rows.id, rows.source_column) if name}
     vectors: Vectors | None = None
-    if rows.embeddings:  # own vectors are read whole anyway
-        pieces: Iterator[RawFile] = iter([_whole(file, keys)])
+    if rows.embeddings:  # own vectors are read whole anyway; a table's other columns are not needed beside them
+        pieces: Iterator[RawFile] = iter([read_file(file, keys)])
     else:
         pieces = read_pieces(file, {*keys, *names, *([rows.text] if rows.text else [])}, rows.text)
-    first = 0
+    first, textless = 0, reader.told.textless
+    known = textless[str(file)]  # not 0 where the file is named twice
     for raw in pieces:
         if rows.embeddings:
             vectors = load_vectors(_own_entries(rows, file), {str(file): raw.total}, rows.id)
@@ -266,17 +274,14 @@ def _pieces_of_file(reader: _Reader, source: str, file: Path) -> Iterator[Exampl
         made = _examples(raw, y, place, source, rows)
         yield replace(made, x=_encoded(raw, made, reader, vectors))
         first += raw.total
+    if textless[str(file)] - known == first:
+        raise DataError(f"no row of {file} has text in {rows.text!r}; name the column of the documents with --text.")
 
 
 def _own_entries(rows: NewRows, path: Path) -> tuple[str, ...]:
     """Return the files of vectors that belong to one of the files or folders."""
     files = [str(file) for _, file in synthetic_files(rows.synthetic) if not is_image_folder(file)]
     return entries_of(rows.embeddings, str(path), files)
-
-
-def _whole(file: Path, keys: set[str]) -> RawFile:
-    """Read the label and ids of a file at once; a table's other columns are not needed beside own vectors."""
-    return read_file(file, keys)
 
 
 def _examples(raw: RawFile, y: np.ndarray, place: np.ndarray, source: str, rows: NewRows) -> Examples:
@@ -305,6 +310,8 @@ def _encoded(raw: RawFile, made: Examples, reader: _Reader, vectors: Vectors | N
         raise DataError(f"{raw.file} holds arrays, but the run learned from {kind}s; give a file of the same kind.")
     if kind == "text":
         assert rows.text is not None
-        return encoder.transform(fresh_texts(raw, rows.text))
+        texts = fresh_texts(raw, rows.text)
+        reader.told.textless[raw.file] += int((texts == "").sum())
+        return encoder.transform(texts)
     numeric = [categories is None for categories in settings["encoder"]["categories"]]
     return encoder.transform(fresh_table(raw, settings["encoder"]["names"], numeric))

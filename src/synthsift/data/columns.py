@@ -169,6 +169,11 @@ def key_texts(column: Column) -> np.ndarray:
     return np.array([*values, ""], dtype=object)[codes]
 
 
+def documents(column: Column) -> np.ndarray:
+    """Return the texts (n,) of object, "" where missing; a column of numbers holds no text at all."""
+    return np.full(len(column), "", dtype=object) if isinstance(column, NumberColumn) else key_texts(column)
+
+
 def text_column(chunks: pa.ChunkedArray) -> TextColumn:
     """Encode text cells: trimmed, distinct values numbered, empty and null cells missing."""
     import pyarrow as pa

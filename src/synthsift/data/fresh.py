@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from synthsift.data.arrays import SOUND, flat_inputs, unsound_rows
-from synthsift.data.columns import NumberColumn, RawFile, describe_names, finite_cells, key_texts
+from synthsift.data.columns import RawFile, describe_names, documents, finite_cells
 from synthsift.data.files import need_column
 from synthsift.data.labels import codes_of, label_keys
 from synthsift.data.spec import nearest
@@ -62,8 +62,7 @@ def fresh_table(raw: RawFile, names: Sequence[str], numeric: Sequence[bool]) -> 
 
 def fresh_texts(raw: RawFile, text: str) -> np.ndarray:
     """Return the documents (n,) of a new file, "" where missing."""
-    column = need_column(raw, text, "--text")
-    return np.full(len(column), "", dtype=object) if isinstance(column, NumberColumn) else key_texts(column)
+    return documents(need_column(raw, text, "--text"))
 
 
 def fresh_array(raw: RawFile, first_row: int) -> np.ndarray:

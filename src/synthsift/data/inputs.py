@@ -9,7 +9,7 @@ import numpy as np
 
 from synthsift.data import notices
 from synthsift.data.arrays import SOUND, flat_inputs, unsound_rows
-from synthsift.data.columns import NumberColumn, key_texts
+from synthsift.data.columns import documents
 from synthsift.data.files import is_unnamed
 from synthsift.data.parts import Part
 from synthsift.data.spec import DataSpec
@@ -70,8 +70,7 @@ def _documents(parts: Sequence[Part], text: str, keys: frozenset[str]) -> tuple[
     """Return texts; missing ones are empty and counted by file."""
     inputs, missing = [], dict[str, int]()
     for part in parts:
-        column = part.raw.columns[text]
-        texts = np.full(len(part), "", dtype=object) if isinstance(column, NumberColumn) else key_texts(column)
+        texts = documents(part.raw.columns[text])
         lost = int((texts == "").sum())
         if lost == len(texts):
             raise DataError(
@@ -83,7 +82,7 @@ def _documents(parts: Sequence[Part], text: str, keys: frozenset[str]) -> tuple[
         inputs.append(texts)
     unused = list(dict.fromkeys(n for part in parts for n in part.raw.names if n not in keys and n != text))
     findings = [notices.unused_columns(unused, text)] if unused else []
-    return inputs, findings + ([notices.missing_texts(missing, text)] if missing else [])
+    return inputs, findings + ([notices.missing_texts(missing, sum(map(len, inputs)), text)] if missing else [])
 
 
 def _arrays(parts: Sequence[Part]) -> tuple[list[Any], list[Finding]]:

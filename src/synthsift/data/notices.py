@@ -24,13 +24,19 @@ def _counts(counts: Mapping[str, int], limit: int = 5) -> str:
     return shown + (f" and {len(ranked) - limit} more" if len(ranked) > limit else "")
 
 
+def _rows(counts: Mapping[str, int], of: str = "") -> str:
+    """Say how many rows all counts together are."""
+    total = sum(counts.values())
+    return f"{total:,} {of}row{'s' * (total != 1)}"
+
+
 def ignored_splits(counts: Mapping[str, int]) -> Finding:
     """SS101: real rows in splits that no flag names."""
     return Finding(
         "SS101",
         Severity.note,
         "Real rows in splits that were not named are ignored",
-        f"{sum(counts.values()):,} real rows lie in other splits: {_counts(counts)}.",
+        f"{_rows(counts, 'real ')} {'lie' if sum(counts.values()) > 1 else 'lies'} in other splits: {_counts(counts)}.",
         "They could have been training or validation rows.",
         "If they should take part, name their split with --train-split, --valid-split or --test-split.",
     )
@@ -128,7 +134,7 @@ def unknown_synthetic_labels(labels: Mapping[str, int]) -> Finding:
         "SS109",
         Severity.warning,
         "Synthetic rows with a label that no real row has are left out",
-        f"{sum(labels.values()):,} rows with the labels {_counts(labels)}.",
+        f"{_rows(labels)} with the label{'s' * (len(labels) > 1)} {_counts(labels)}.",
         "Without real rows of a class nobody can tell whether its synthetic rows help.",
         "Correct the spelling of the label, or add real rows of it.",
     )
@@ -152,7 +158,7 @@ def unknown_test_labels(labels: Mapping[str, int]) -> Finding:
         "SS111",
         Severity.warning,
         "Test rows with a label that no real training row has are kept out",
-        f"{sum(labels.values()):,} test rows with the labels {_counts(labels)}.",
+        f"{_rows(labels, 'test ')} with the label{'s' * (len(labels) > 1)} {_counts(labels)}.",
         "No model trained here can predict them, so they would only lower every result alike.",
         "Correct the spelling of the label, or add real training rows of it.",
     )
@@ -182,14 +188,15 @@ def unknown_parents(count: int, total: int, column: str) -> Finding:
     )
 
 
-def missing_texts(counts: Mapping[str, int], column: str) -> Finding:
-    """SS114: rows without a text."""
+def missing_texts(counts: Mapping[str, int], total: int, column: str) -> Finding:
+    """SS114: rows without a text, counted by file, of `total` that were read."""
+    lost = sum(counts.values())
     return Finding(
         "SS114",
         Severity.warning,
         "Rows without text",
-        f"The column {column!r} is missing or not text in {sum(counts.values()):,} rows: {_counts(counts)}.",
-        "They count as empty texts, from which nothing can be learned.",
+        f"{lost:,} of {total:,} rows {'has' if lost == 1 else 'have'} no text in {column!r}: {_counts(counts)}.",
+        "Cells that are empty or hold no text count as empty texts, from which nothing can be learned.",
         "Fill them in or take these rows out.",
     )
 

@@ -46,7 +46,7 @@ def stray_files(files: Sequence[str]) -> Finding:
         "SS123",
         Severity.note,
         "Files beside the images are passed over",
-        f"{len(files):,} files by their ending: {kinds}; for instance {some(files[:LISTED])}.",
+        f"{len(files):,} file{'s' * (len(files) > 1)} by their ending: {kinds}; for instance {some(files[:LISTED])}.",
         "They are no images, or lie outside of the class folders.",
         "Nothing has to be done, unless images are among them: move those into class folders with a usual ending.",
     )

@@ -8,6 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from synthsift.report.wording import LEAST_WEIGHT, is_number
+
 KINDS = ("rows", "text", "image")
 ENDS = ("highest", "lowest")
 MAX_ITEMS = 400
@@ -36,7 +38,8 @@ def collect_gallery(record: Any, planted: Mapping[str, Any] | None = None) -> di
     dict or None
         ``kind``, ``by``, ``num_more`` (pairs that are not shown), ``num_skipped`` (rows whose content is missing, is no
         PNG, or for which there was no room), ``columns`` (names of the cells) and ``sources``: name and ``classes``
-        (label, rows, ``highest``, heaviest first, and ``lowest``, lightest first). None when there is nothing to show.
+        (label, rows, ``light``: whether all weigh next to nothing, ``highest``, heaviest first, ``lowest``, lightest
+        first). None when there is nothing to show.
     """
     if not isinstance(record, dict) or record.get("kind") not in KINDS or not isinstance(record.get("items"), list):
         return None
@@ -60,7 +63,8 @@ def collect_gallery(record: Any, planted: Mapping[str, Any] | None = None) -> di
     sources: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for pair in ends:
         if pair in shown:
-            sources[pair[0]].append({"label": pair[1], "rows": counts.get(pair), **shown[pair]})
+            light = _are_light(shown[pair])
+            sources[pair[0]].append({"label": pair[1], "rows": counts.get(pair), "light": light, **shown[pair]})
     num_pairs = record.get("num_pairs")
     return {
         "kind": kind,
@@ -88,6 +92,12 @@ def _ends(items: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], dict[str,
             high, low = mine[:half], mine[half:]
         ends[pair] = {"highest": high, "lowest": low[::-1]}
     return ends
+
+
+def _are_light(ends: Mapping[str, list[dict[str, Any]]]) -> bool:
+    """Whether every row shown of a class is known to weigh next to nothing."""
+    weights = [row["weight"] for end in ENDS for row in ends[end]]
+    return all(is_number(weight) and weight < LEAST_WEIGHT for weight in weights)
 
 
 def _fairly(

@@ -20,7 +20,7 @@ from synthsift.report.gainplots import MIN_ROWS, large_groups
 from synthsift.report.glossary import FEATURES, policy_meaning
 from synthsift.report.reasons import PLURAL, doubted_sources, subset_words, why_policy
 from synthsift.report.snippets import write_snippets
-from synthsift.report.trainplots import main_inputs, trend_words
+from synthsift.report.trainplots import main_inputs, share_words, trend_words
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -65,7 +65,8 @@ def render_html(report: Mapping[str, Any]) -> str:
     environment = _environment(autoescape=True)
     environment.finalize = _html_safe
     environment.filters["code"] = lambda text: Markup("<pre><code>{}</code></pre>").format(wording.printable(text))
-    environment.filters["true_minus"] = wording.true_minus
+    for name in ("prose", "weight"):
+        environment.filters[name] = getattr(wording, name)
     environment.filters["policy"] = lambda name: Markup("+<wbr>").join(wording.one_line(name, 60).split("+"))
     figures = {name: {form: Markup(svg) for form, svg in forms.items()} for name, forms in draw_figures(report).items()}
     style = Markup((TEMPLATES / "report.css").read_text("utf-8"))
@@ -149,6 +150,7 @@ def _context(report: Mapping[str, Any]) -> dict[str, Any]:
         "features": FEATURES,
         "inputs": inputs,
         "further_inputs": further_inputs,
+        "share_words": share_words(report["importance"]),
         "trend_words": trend_words,
         "subsets": [
             _subsets("class", report["per_class"], report["per_class_of"]),

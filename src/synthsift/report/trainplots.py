@@ -64,6 +64,18 @@ def main_inputs(importance: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[s
     return rows, f"{len(rest)} further input{'s' * (len(rest) > 1)} of {most} at most"
 
 
+def share_words(importance: Sequence[Mapping[str, Any]]) -> str:
+    """Say what all shares sum to, and why that is not 100 %; "" where none is known."""
+    known = [row["share"] for row in importance if wording.is_number(row.get("share"))]
+    if not known:
+        return ""
+    return (
+        f"all shares together are {wording.percent(sum(known))}. Inputs that say the same hide one another, for while "
+        "one is shuffled the others still tell it, and the sum stays below 100 %; inputs that act only together each "
+        "get the credit for both, and it goes above"
+    )
+
+
 def trend_tone(direction: Any) -> str:
     """Color of an input: higher values get more weight, less weight, or neither."""
     if not wording.is_number(direction) or abs(direction) < TREND:

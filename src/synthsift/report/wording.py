@@ -12,6 +12,7 @@ from synthsift.records import limits
 UNKNOWN = "–"
 MINUS = "−"
 MAX_ITEMS = 20
+LEAST_WEIGHT = 0.01  # a row below it weighs next to nothing: the mean over all rows is 1
 METRICS = {"log_loss": "log-loss", "macro_f1": "macro-F1", "auc": "AUC", "gsnr": "GSNR"}
 WORDS = {"knn": "kNN", "el2n": "EL2N", "gsnr": "GSNR"}  # inside a name
 LOSSES = ("log_loss", "log-loss", "logloss", "brier")
@@ -59,6 +60,18 @@ def signed(value: Any, digits: int = 1) -> str:
 def true_minus(text: str) -> str:
     """Return a sentence whose negative numbers have the same sign as those of the tables."""
     return re.sub(r"(?<![^\s\[(])-(?=\d)", MINUS, text)
+
+
+def prose(text: Any) -> str:
+    """Return a sentence with the sign for minus, and with no line break between a number and its "%"."""
+    return re.sub(r"(?<=\d) %", "\u00a0%", true_minus(printable(text)))
+
+
+def weight(value: Any) -> str:
+    """Return the weight of one row: two digits, and no more for what is next to nothing."""
+    if not is_number(value):
+        return UNKNOWN
+    return f"{value:.2f}" if value == 0 or value >= LEAST_WEIGHT else f"< {LEAST_WEIGHT:g}"
 
 
 def points(metric: Any) -> str:
