@@ -144,8 +144,9 @@ def unsound_rows(x: np.ndarray) -> tuple[np.ndarray, str]:
         What the first of them holds; "" without any.
     """
     flat = x.reshape(len(x), math.prod(x.shape[1:]))
+    most = np.float64(LARGEST)  # a plain number would be made float16 where the rows are, and overflow there
     high, low = flat.max(axis=1, initial=0), flat.min(axis=1, initial=0)
-    bad = np.flatnonzero(~((high <= LARGEST) & (low >= -LARGEST)))  # NaN is in no order
+    bad = np.flatnonzero(~((high <= most) & (low >= -most)))  # NaN is in no order
     if not len(bad):
         return bad, ""
     first = flat[bad[0]]
