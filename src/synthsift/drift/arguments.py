@@ -1,13 +1,16 @@
-"""What the functions of this folder accept: fresh fractions, coherences, energies and rows of features."""
+"""What the functions of this folder accept: fresh fractions, coherences, energies, raw rows and rows of features."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from synthsift.records import DataError
+from synthsift.records import DataError, Images, Table
 
 LEAST_ROWS = 50
+NUMERIC = "buif"  # kinds of dtype that are numbers: booleans, unsigned and signed integers, floats
 
 
 def check_alpha(alpha: ArrayLike) -> np.ndarray:
@@ -93,6 +96,84 @@ def check_features(name: str, rows: ArrayLike, width: int | None = None, least: 
     bad = ~np.isfinite(values).all(axis=1)
     if bad.any():
         raise DataError(f"{name} has {int(bad.sum())} rows with NaN or infinite entries; repair or drop them first")
+    return values
+
+
+def as_rows(name: str, x: Any) -> Any:
+    """Return raw rows as the encoders take them.
+
+    Parameters
+    ----------
+    name : str
+        What the rows are called in messages.
+    x : Table, Images, sequence of str (n,), or numbers (n, d) or (n,) as array, nested list or pandas.DataFrame
+        Rows.
+
+    Returns
+    -------
+    Table, Images, object ndarray (n,) of str, or ndarray (n, d) of float32 or float64
+        The same rows; one column for numbers (n,).
+
+    Raises
+    ------
+    DataError
+        If they are none of these.
+    """
+    if isinstance(x, Table | Images):
+        return x
+    values = _frame_values(name, x) if hasattr(x, "columns") and hasattr(x, "dtypes") else _array_values(name, x)
+    if values.ndim == 1 and values.dtype.kind in "UO":
+        texts = values.astype(object)
+        strange = next((k for k, text in enumerate(texts) if not isinstance(text, str)), None)
+        if strange is None:
+            return texts
+        raise DataError(
+            f"entry {strange} of {name} is {texts[strange]!r:.40} ({type(texts[strange]).__name__}); texts (str) in "
+            f"every place, or numbers, are needed"
+        )
+    if values.dtype.kind not in NUMERIC or values.ndim not in (1, 2):
+        raise DataError(
+            f"{name} has shape {values.shape} and dtype {values.dtype}; numbers (rows, columns), texts (rows,), a "
+            f"Table or Images are needed. Flatten or embed the rows"
+        )
+    rows = values if values.ndim == 2 else values[:, None]
+    return rows if rows.dtype in (np.float32, np.float64) else rows.astype(np.float64)
+
+
+def _array_values(name: str, x: Any) -> np.ndarray:
+    """What NumPy makes of `x`."""
+    try:
+        return np.asarray(x)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DataError(f"{name} is a {type(x).__name__} that is no array ({error}). Give rows of one length") from error
+
+
+def _frame_values(name: str, frame: Any) -> np.ndarray:
+    """The numbers of a data frame (n, d), NaN where they are missing."""
+    other = [str(label) for label, dtype in zip(frame.columns, frame.dtypes, strict=True) if dtype.kind not in NUMERIC]
+    if other:
+        raise DataError(
+            f"{name} is a data frame with columns that are not numbers ({', '.join(other[:3])}). Give its numbers "
+            f"alone, or a synthsift.records.Table; `synthsift drift` reads mixed tables from files"
+        )
+    values = np.asarray(frame)
+    whole: np.ndarray = values if values.dtype.kind in NUMERIC else frame.to_numpy(dtype=np.float64, na_value=np.nan)
+    return whole
+
+
+def as_labels(name: str, labels: ArrayLike | None, num_rows: int) -> np.ndarray | None:
+    """Return classes as an array (n,), None where there are none.
+
+    Raises
+    ------
+    DataError
+        If there is not one a row.
+    """
+    if labels is None:
+        return None
+    values = np.asarray(labels)
+    if values.shape != (num_rows,):
+        raise DataError(f"the labels of {name} have shape {values.shape}; ({num_rows},) is needed, one for each row")
     return values
 
 

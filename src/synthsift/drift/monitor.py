@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtri
 
-from synthsift.drift.arguments import LEAST_ROWS, check_features, per_step_alpha
+from synthsift.drift.arguments import LEAST_ROWS, as_labels, as_rows, check_features, per_step_alpha
 from synthsift.drift.columns import name_columns
 from synthsift.drift.discriminate import chi2_lower_bound, tv_lower_bound
 from synthsift.drift.losses import Change, column_changes, count_changes, rank_changes
@@ -120,7 +120,7 @@ def watch_generation(
     index: int,
     name: str,
     seeds: Seeds | int,
-    labels: np.ndarray | None = None,
+    labels: ArrayLike | None = None,
     alarms: Alarms | None = None,
 ) -> Seen:
     """Measure one generation against the reference.
@@ -129,7 +129,7 @@ def watch_generation(
     ----------
     reference : Reference
         The real side.
-    x : Table, ndarray (m, d) or object ndarray (m,)
+    x : Table, Images, sequence of str (m,), or numbers (m, d) as array, nested list or pandas.DataFrame
         Generated rows, of the kind of the real ones.
     index : int
         Its number in the stream, from 0; keys the randomness.
@@ -137,7 +137,7 @@ def watch_generation(
         What it is called.
     seeds : Seeds or int
         Randomness.
-    labels : ndarray (m,) of str, optional
+    labels : array_like (m,) of str, optional
         Classes of the rows.
     alarms : Alarms, optional
         What the stream promises.
@@ -150,8 +150,10 @@ def watch_generation(
     Raises
     ------
     DataError
-        If there are fewer than 50 rows, the width differs, or an entry is not finite.
+        If there are fewer than 50 rows, they are of another kind or width, or an entry is not finite.
     """
+    x = as_rows(name, x)
+    classes = as_labels(name, labels, len(x))
     promise, node = alarms or Alarms(), as_seeds(seeds).child("generation", index)
     rows = check_features(name, reference.encoder.transform(x), reference.rows.shape[1], LEAST_ROWS)
     blocks = reference.space.blocks(rows)
@@ -161,8 +163,8 @@ def watch_generation(
     measures = measure_all(reference, rows, features, node)
     delta = features.mean(axis=0) - reference.features.mean(axis=0)
     changes = count_changes("mode", reference.mode_shares, len(reference.rows), _modes(reference, rows))
-    if labels is not None and reference.class_shares is not None:
-        changes += count_changes("class", reference.class_shares, reference.num_labelled, labels)
+    if classes is not None and reference.class_shares is not None:
+        changes += count_changes("class", reference.class_shares, reference.num_labelled, classes)
     for summary, column in shared_columns(reference, name_columns(x)):
         changes += column_changes(summary, column)
     return Seen(
@@ -247,8 +249,10 @@ def trace_of(reference: Reference, seen: Sequence[Seen], alpha: Any, alarms: Ala
     Raises
     ------
     DataError
-        If a fraction is outside [0, 1] or their number does not fit.
+        If there is no generation, a fraction is outside [0, 1] or their number does not fit.
     """
+    if not seen:
+        raise DataError("no generation was given; watch at least one with watch_generation first")
 
     def track(name: str) -> Track:
         parts = {p: np.array([getattr(s.measures[name], p) for s in seen]) for p in ("value", "low", "high", "null")}

@@ -12,8 +12,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from synthsift.drift.arguments import LEAST_ROWS, check_features
+from synthsift.drift.arguments import LEAST_ROWS, as_labels, as_rows, check_features
 from synthsift.drift.columns import Column, ColumnSummary, name_columns, summarize
 from synthsift.drift.innovation import covariance_rank
 from synthsift.drift.measures import MAX_ROWS
@@ -104,14 +105,14 @@ class Reference:
         return covariance_rank(self.features)
 
 
-def learn_reference(x: Any, labels: np.ndarray | None, *, seeds: Seeds | int, encoder: str | None = None) -> Reference:
+def learn_reference(x: Any, labels: ArrayLike | None, *, seeds: Seeds | int, encoder: str | None = None) -> Reference:
     """Learn the encoder and the space from a third of the real rows and keep the others to compare with.
 
     Parameters
     ----------
-    x : Table, ndarray (n, d) of floats, object ndarray (n,) of texts, or Images
+    x : Table, Images, sequence of str (n,), or numbers (n, d) as array, nested list or pandas.DataFrame
         Real rows, best ones that no generation was trained on.
-    labels : ndarray (n,) of str, optional
+    labels : array_like (n,) of str, optional
         Their classes.
     seeds : Seeds or int
         Which rows, and the randomness of the space.
@@ -126,9 +127,11 @@ def learn_reference(x: Any, labels: np.ndarray | None, *, seeds: Seeds | int, en
     Raises
     ------
     DataError
-        If there are fewer than 75 rows or nothing varies.
+        If there are fewer than 75 rows, nothing varies, or the rows are none of these.
     """
+    x = as_rows("the real sample", x)
     node, n = as_seeds(seeds), len(x)
+    classes = as_labels("the real sample", labels, n)
     if n < LEAST_REAL:
         raise DataError(
             f"the real sample has {n} rows; at least {LEAST_REAL} are needed (a third of them teaches the feature "
@@ -141,7 +144,7 @@ def learn_reference(x: Any, labels: np.ndarray | None, *, seeds: Seeds | int, en
     learned = check_features("the real sample", fitted.transform(x[teach]), least=1)
     if not (learned.std(axis=0) > 0).any():
         raise DataError("all real rows are the same; there is nothing to compare with. Check the file")
-    shares = None if labels is None else _shares(labels)
+    shares = None if classes is None else _shares(classes)
     space, columns = learn_space(learned, node.child("space")), name_columns(x)
     rows = check_features("the real sample", fitted.transform(x[keep])).astype(np.float32)
     kept = [Column(column.name, column.values[keep]) for column in columns]
@@ -151,12 +154,12 @@ def learn_reference(x: Any, labels: np.ndarray | None, *, seeds: Seeds | int, en
         rows,
         summarize(columns),
         shares,
-        0 if labels is None else n,
+        0 if classes is None else n,
         n,
         describe_modes(
             assign_modes(space.compact(rows), space.modes),
             len(space.modes),
-            classes=None if labels is None else labels[keep],
+            classes=None if classes is None else classes[keep],
             texts=x[keep] if isinstance(x, np.ndarray) and x.dtype == object else None,
             columns=kept,
         ),
