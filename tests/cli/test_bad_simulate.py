@@ -38,7 +38,7 @@ TINY = (
         (("accumulate", "--rounds", "-1"), ["--rounds is -1"]),
         (("accumulate", "--dim", "-1"), ["--dim is -1"]),
         (("mixture", "--alpha", "2"), ["alpha"]),
-        (("mixture", "--alpha", "0"), ["no steady state", "any alpha above 0"]),
+        (("mixture", "--alpha", "0", "--eps", "0.5", "--rounds", "300", "--runs", "2"), ["flat", "Take fewer rounds"]),
         (("mixture", "--eps", "0"), ["--eps is 0"]),
         (("mixture", "--eps", "9"), ["--eps is 9"]),
         (("mixture", "--eps", "nan"), ["--eps is nan"]),

@@ -164,7 +164,20 @@ def test_small_tilts_follow_the_predicted_law_round_by_round() -> None:
         expected = predict_tilt(0.3, 1e-3, pattern, 12)
         np.testing.assert_allclose(got.mean[1:], expected.mean[1:], rtol=5e-3)
     assert predict_tilt(0.0, 0.1, "random", 5).terms["steady"] == math.inf
+    assert math.isnan(predict_tilt(0.0, 0.1, "alternate", 5).terms["steady"])
     assert predict_tilt(0.3, 0.1, "same", 5).terms["steady"] == pytest.approx(0.01 / 0.09)
+
+
+def test_without_fresh_data_small_errors_add_up_for_ever() -> None:
+    """N J when random, N^2 J when they repeat, J or nothing when they alternate."""
+    J, rounds = 1e-6, np.arange(13)
+    laws = {"random": rounds * J, "same": rounds**2 * J, "alternate": rounds % 2 * J}
+    for pattern, law in laws.items():
+        np.testing.assert_allclose(predict_tilt(0.0, 1e-3, pattern, 12).mean, law, rtol=1e-12, atol=1e-20)
+        got = simulate_tilt(bimodal_quadrature(), 0.0, 1e-3, pattern, 12, num_runs=100, seeds=1)
+        if pattern == "random":
+            assert np.all(np.abs(got.mean - law)[2:] <= 4 * got.terms["standard_error"][2:])
+        np.testing.assert_allclose(got.mean, law, rtol=0.25 if pattern == "random" else 0.02, atol=1e-3 * J)
 
 
 def test_bad_input_is_refused() -> None:
@@ -174,7 +187,7 @@ def test_bad_input_is_refused() -> None:
         (lambda: truncation_gain(0, 2, 0.1), "no steady state"),
         (lambda: predict_truncation(0.5, [0.1, 0.2], 2, 3), "stopping times"),
         (lambda: simulate_truncation(BIMODAL, 0.5, 0.1, 1, 2, num_rows=10, seeds=0), "Hermite"),
-        (lambda: simulate_tilt(bimodal_quadrature(), 0, 0.1, "same", 2, num_runs=2, seeds=0), "no steady state"),
+        (lambda: simulate_tilt(bimodal_quadrature(), 1.5, 0.1, "same", 2, num_runs=2, seeds=0), "fresh fraction"),
         (lambda: Quadrature(np.zeros((3, 1)), np.ones(3)), "sum 1"),
         (lambda: Quadrature(np.zeros(3), np.ones(3) / 3), "points"),
     ):

@@ -16,13 +16,14 @@ from typing import Literal
 
 import numpy as np
 
-from synthsift.drift.arguments import check_alpha, check_steady_alpha
+from synthsift.drift.arguments import check_alpha
 from synthsift.drift.laws import alternating_state, drift_law, steady_state
 from synthsift.drift.loops import as_prediction, exact_prediction
 from synthsift.records import DataError, Prediction
 from synthsift.seeds import Seeds, as_seeds
 
 Pattern = Literal["random", "same", "alternate"]
+FLAT = 1e-9  # variance of a cosine under the mix below which rounding decides its shape; 1/2 under a spread-out mix
 
 
 @dataclass(frozen=True)
@@ -62,13 +63,14 @@ def predict_tilt(alpha: float, eps: float, pattern: Pattern, num_rounds: int) ->
     Returns
     -------
     Prediction
-        `mean` D at rounds 0..num_rounds; ``terms["steady"]`` the limit where there is one (alpha > 0).
+        `mean` D at rounds 0..num_rounds; ``terms["steady"]`` the limit. At alpha = 0 there is none: it is infinite
+        where drift grows for ever, as N J or N^2 J, and NaN for alternating errors, which cancel every second round.
     """
     keep, J = 1 - float(check_alpha(alpha)), eps**2
     if pattern == "alternate":
         signs = np.array([np.sum((-keep) ** np.arange(n, dtype=np.float64)) for n in range(num_rounds + 1)])
         drift = J * signs**2
-        steady = alternating_state(alpha, J)
+        steady = alternating_state(alpha, J) if alpha > 0 else np.nan  # no limit: it goes between 0 and J for ever
     else:
         kappa = float(pattern == "same")
         drift = np.concatenate(([0.0], drift_law(alpha, np.full(num_rounds, J), kappa=kappa)))
@@ -96,7 +98,7 @@ def simulate_tilt(
     data : Quadrature
         p_data.
     alpha, eps : float
-        Fresh fraction in (0, 1] and size of the tilt.
+        Fresh fraction in [0, 1] and size of the tilt.
     pattern : {"random", "same", "alternate"}
         A cosine and sign drawn anew each round, one kept for all rounds, or one with alternating sign.
     num_rounds, num_runs : int
@@ -113,8 +115,13 @@ def simulate_tilt(
         `mean` D at rounds 0..num_rounds with 95 % intervals; terms: `innovation` and `one_round` (J and I by run and
         round, (r, t)), `discounted` and `coherent` (mean laws from the measured J), `identity` (largest residual of
         the exact recursion).
+
+    Raises
+    ------
+    DataError
+        If alpha is outside [0, 1], or a loop without enough fresh data shrinks to where its errors are flat.
     """
-    keep, rng = 1 - check_steady_alpha(alpha), as_seeds(seeds).numpy("tilt loop")
+    keep, rng = 1 - float(check_alpha(alpha)), as_seeds(seeds).numpy("tilt loop")
     u, drift, sizes, worst = np.zeros((num_runs, len(data.weights))), [np.zeros(num_runs)], [], 0.0
     cosine = _draw_cosine(data, num_runs, frequency, rng)
     for i in range(num_rounds):
@@ -149,11 +156,23 @@ def _draw_cosine(data: Quadrature, num_runs: int, frequency: float, rng: np.rand
 def _tilt(
     weights: np.ndarray, u: np.ndarray, keep: float, wave: np.ndarray, eps: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """One round for all runs: new u (r, g), J, I and the cross term X (r,)."""
-    rho = 1 + keep * u
+    """One round for all runs: new u (r, g), J, I and the cross term X (r,).
+
+    Raises
+    ------
+    DataError
+        If a wave hardly varies where the mix of its run is.
+    """
+    rho = np.maximum(1 + keep * u, 0.0)  # without fresh data nothing but rounding keeps it from going below
     q = rho * weights
     phi = wave - (q * wave).sum(axis=1, keepdims=True)
-    phi /= np.sqrt((q * phi**2).sum(axis=1, keepdims=True))
+    spread = (q * phi**2).sum(axis=1, keepdims=True)
+    if not (spread > FLAT).all():
+        raise DataError(
+            "the loop has shrunk to places where its errors are flat, so they cannot have the asked size any more. "
+            "Take fewer rounds, smaller errors, or more fresh data"
+        )
+    phi /= np.sqrt(spread)
     # A density must stay positive, so a wave with a deep trough is used at less than its full size.
     depth = -phi.min(axis=1, keepdims=True)
     g = np.minimum(eps, 0.99 / depth) * phi

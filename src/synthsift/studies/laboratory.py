@@ -150,15 +150,20 @@ def simulate_mixture_study(alpha: float, eps: float, rounds: int, runs: int, see
         drawn = simulate_tilt(law, alpha, eps, pattern, rounds, num_runs=count, seeds=seeds.child(pattern))
         pairs[pattern] = predict_tilt(alpha, eps, pattern, rounds), drawn
     random, same = (pairs[name][1].mean[-1] for name in ("random", "same"))
+    law_holds = "The law for repeating and alternating errors holds to first order in the drift."
+    if alpha == 0:
+        law_holds = (
+            f"Without fresh data there is no steady state: drift grows like N J when errors are random and like N^2 J "
+            f"when they repeat (N rounds, J = {eps**2:.3g}); both laws hold to first order in the drift."
+        )
     return _curves(
         "mixture",
         f"Drift of a two-mode mixture when every round errs by {eps:g}, {100 * alpha:g} % fresh data",
         pairs,
         f"After {rounds} rounds drift (chi2) is {random:.3g} when errors are random and {same:.3g} when they repeat: "
-        f"{same / random:.1f} times as much from errors of the same size. The law for repeating and alternating errors "
-        "holds to first order in the drift.",
+        f"{same / random:.1f} times as much from errors of the same size. {law_holds}",
         "drift, chi2 to real data",
-        first_order=("same", "alternate"),
+        first_order=("same", "alternate") if alpha > 0 else PATTERNS,
         logs=True,
     )
 
@@ -219,7 +224,8 @@ def _curves(
         first = int(logs)  # drift is 0 at the start, which has no logarithm
         for color, (name, (exact, drawn)) in zip(COLORS, pairs.items(), strict=False):
             at = exact.at[first:]
-            axes.plot(at, exact.mean[first:], color=color, label=f"{name}, formula")
+            seen = exact.mean > 0 if logs else np.full(len(exact.at), True)  # errors may cancel every second round
+            axes.plot(exact.at[seen], exact.mean[seen], color=color, label=f"{name}, formula")
             axes.fill_between(at, drawn.low[first:], drawn.high[first:], color=color, alpha=0.2, linewidth=0)
             axes.plot(at, drawn.mean[first:], "o", color=color, markersize=3.5, label=f"{name}, simulated")
         axes.set(title=title, xlabel="round", ylabel=label)
