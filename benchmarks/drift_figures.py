@@ -157,7 +157,7 @@ def draw_alarm() -> None:
         color=INK,
     )
     ax.set(xlabel="generation", ylabel="drift (MMD2)", xticks=range(len(seen) + more))
-    ax.legend(frameon=False, fontsize=8, loc="upper right")
+    ax.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), ncols=2)  # above what is drawn
     ax.spines[["top", "right"]].set_visible(False)
     save(figure, "alarm")
 
