@@ -133,6 +133,8 @@ def _check_flags(settings: DriftSettings) -> None:
             f"{settings.state} exists already. Leave --real out to add generations to it, or give --overwrite to "
             f"start a new stream there"
         )
+    if settings.seed is not None and settings.seed < 0:
+        raise DataError(f"--seed is {settings.seed}; give a whole number of at least 0")
     if settings.target is not None and not (math.isfinite(settings.target) and settings.target > 0):
         raise DataError(f"--target is {settings.target}; it must be a positive number (an MMD2, between 0 and 2)")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,7 +13,7 @@ from synthsift.cli.console import Console
 from synthsift.cli.simulate import ROUNDS, SimulateOutput, run_study
 from synthsift.drift.diffusion import DiffusionSettings
 from synthsift.drift.diffusion_files import pack_step, unpack_step
-from synthsift.drift.diffusion_loop import LoopSettings, LoopStep, Told, run_loop
+from synthsift.drift.diffusion_loop import LoopSettings, LoopStep, run_loop
 from synthsift.drift.kernels import five_modes
 from synthsift.drift.picture_loop import PictureStep, run_pictures
 from synthsift.records import DataError
@@ -28,7 +29,42 @@ PICTURE_LOOP = {"pool_rows": 1500, "num_paths": 4000}
 PICTURE_MODEL = {"steps": 1200, "sampling_steps": 60, "t0": 0.01, "width": 16, "batch": 64}
 
 Step = LoopStep | PictureStep
-Run = Callable[[Seeds, Sequence[Any], Told | None], Iterator[Any]]
+Run = Callable[[Seeds, Sequence[Any], "Telling | None"], Iterator[Any]]
+
+
+class Telling:
+    """Says how far a loop is. What is left is told once a whole generation has shown what it costs.
+
+    Parameters
+    ----------
+    console : Console
+        Where to.
+    first, num_rounds : int
+        Generation that is trained first (from 0), and how many there are in the end.
+    """
+
+    def __init__(self, console: Console, first: int, num_rounds: int) -> None:
+        self.console, self.first, self.num_rounds = console, first, num_rounds
+        self.now, self.began, self.entered = first, time.monotonic(), time.monotonic()
+
+    def trained(self, k: int, step: int, of: int) -> None:
+        """Told after every training step of generation k."""
+        if k > self.now:
+            self.now, self.entered = k, time.monotonic()
+        self._say("training", k, step, of)
+        if step == of:
+            self.console.say(f"Generation {k + 1} of {self.num_rounds} is trained; sampling and measuring it ...")
+
+    def measured(self, k: int, step: int, of: int) -> None:
+        """Told after every step of the paths that measure generation k."""
+        self._say("measuring", k, step, of)
+
+    def _say(self, what: str, k: int, step: int, of: int) -> None:
+        left = math.inf
+        if k > self.first:
+            each = (self.entered - self.began) / (k - self.first)
+            left = max(0.0, each * (self.num_rounds - k) - (time.monotonic() - self.entered))
+        self.console.progress(f"{what} steps of generation {k + 1} of {self.num_rounds}", step, of, left)
 
 
 @dataclass(frozen=True)
@@ -78,7 +114,14 @@ def execute_diffusion(where: SimulateOutput, console: Console, flags: DiffusionF
             console,
             loop,
             {"kind": "diffusion", "dim": dim},
-            lambda seeds, done, told: run_loop(law, loop, seeds, done=done, progress=told),
+            lambda seeds, done, told: run_loop(
+                law,
+                loop,
+                seeds,
+                done=done,
+                progress=None if told is None else told.trained,
+                measuring=None if told is None else told.measured,
+            ),
             lambda seeds, steps: describe_loop(law, loop.alpha, steps),
         )
     from synthsift.studies.laboratory_pictures import describe_pictures
@@ -93,7 +136,12 @@ def execute_diffusion(where: SimulateOutput, console: Console, flags: DiffusionF
         of_pictures,
         {"kind": "diffusion", "data": pictures.name, "digest": pictures.digest},
         lambda seeds, done, told: run_pictures(
-            pictures.train, pictures.held, of_pictures, seeds, done=done, progress=told
+            pictures.train,
+            pictures.held,
+            of_pictures,
+            seeds,
+            done=done,
+            progress=None if told is None else told.trained,
         ),
         lambda seeds, steps: describe_pictures(pictures, of_pictures.alpha, steps, seeds),
     )
@@ -124,18 +172,8 @@ def _execute(
         done = _finished(where, settings, loop.num_rounds)
         if done:
             console.say(f"{len(done)} of {loop.num_rounds} generations are in {where.out} already.")
-
-        began, whole = time.monotonic(), (loop.num_rounds - len(done)) * loop.model.steps
-
-        def tell(k: int, step: int, of: int) -> None:
-            at = (k - len(done)) * of + step
-            if at < min(50, of):
-                return  # the first steps are slow and say nothing about the rest
-            left = (time.monotonic() - began) * (whole - at) / at
-            console.progress(f"training steps of generation {k + 1} of {loop.num_rounds}", step, of, left)
-
         steps = list(done)
-        for step in run(seeds, done, None if console.quiet else tell):
+        for step in run(seeds, done, None if console.quiet else Telling(console, len(done), loop.num_rounds)):
             steps.append(step)
             if where.out is not None:
                 content = pack_step(step, _identity(settings, where.seed, len(steps)))

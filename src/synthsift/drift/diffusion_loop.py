@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from synthsift.drift.arguments import check_alpha
-from synthsift.drift.diffusion import DiffusionSettings, ScoreModel, train_score
+from synthsift.drift.diffusion import DiffusionSettings, Progress, ScoreModel, train_score
 from synthsift.drift.kernels import Kernels, points
 from synthsift.drift.paths import simulate_round
 from synthsift.drift.plane import Plane, PlaneRound, measure_plane
@@ -111,6 +111,7 @@ def run_loop(
     done: Sequence[LoopStep] = (),
     plane: Plane | None = None,
     progress: Told | None = None,
+    measuring: Told | None = None,
 ) -> Iterator[LoopStep]:
     """Train, sample and measure, one round after the other.
 
@@ -126,8 +127,8 @@ def run_loop(
         Rounds that are finished already.
     plane : Plane, optional
         Grid of the divergences; one that holds all of `data` by default.
-    progress : callable (round, step, steps), optional
-        Told after every training step.
+    progress, measuring : callable (round, step, steps), optional
+        Told after every training step, and after every step of the paths that score errors are measured on.
 
     Yields
     ------
@@ -150,7 +151,13 @@ def run_loop(
             progress=None if progress is None else lambda step, of, k=k: progress(k, step, of),  # type: ignore[misc]
         )
         pool = model.sample(settings.pool_rows, node.numpy("pool"))
-        measured = measure_paths(model, mix, settings.num_paths, node.child("paths"))
+        measured = measure_paths(
+            model,
+            mix,
+            settings.num_paths,
+            node.child("paths"),
+            progress=None if measuring is None else lambda step, of, k=k: measuring(k, step, of),  # type: ignore[misc]
+        )
         on_grid = measure_plane(plane, data, old, points(pool), alpha=settings.alpha, t0=settings.model.t0)
         steps = [LoopStep(model, pool, measured, on_grid)]
         yield steps[0]
@@ -179,6 +186,7 @@ def measure_paths(
     num_paths: int,
     seeds: Seeds,
     settings: DiffusionSettings | None = None,
+    progress: Progress | None = None,
 ) -> PathMeasures:
     """Score errors of a model against the exact score of its training mix.
 
@@ -194,8 +202,11 @@ def measure_paths(
         Randomness.
     settings : DiffusionSettings, optional
         Times and steps; those of the model by default.
+    progress : callable (step, steps), optional
+        Told after every step of all paths.
     """
     s = settings or model.settings  # type: ignore[attr-defined]
+    steps = s.sampling_steps * (2 if s.sampler == "sde" else 1)
     exact, rng = _Exact(mix), seeds.numpy("start")
     found = simulate_round(
         mix.noised(s.horizon).sample(num_paths, rng),
@@ -205,11 +216,13 @@ def measure_paths(
         num_steps=s.sampling_steps,
         seeds=seeds,
         t0=s.t0,
+        progress=None if progress is None else lambda step: progress(step, steps),
     )
     begin = rng.standard_normal((num_paths, mix.dim))
     log_normal = -(begin**2).sum(axis=1) / 2 - mix.dim / 2 * math.log(2 * math.pi)
     start_kl = float(np.mean(log_normal - mix.noised(s.horizon).evaluate(begin)[0]))
-    energy = sampler_energy(model, mix, begin, s, rng) if s.sampler == "sde" else np.full(num_paths, np.nan)
+    told = None if progress is None else lambda step: progress(s.sampling_steps + step, steps)
+    energy = sampler_energy(model, mix, begin, s, rng, told) if s.sampler == "sde" else np.full(num_paths, np.nan)
     return PathMeasures(
         found.eps2,
         found.eps2_error,
@@ -228,6 +241,7 @@ def sampler_energy(
     begin: np.ndarray,
     s: DiffusionSettings,
     rng: np.random.Generator,
+    progress: Callable[[int], None] | None = None,
 ) -> np.ndarray:
     """Girsanov energy of the Euler-Maruyama sampler itself against the exact reverse process, by path (n,).
 
@@ -245,4 +259,6 @@ def sampler_energy(
         exact = inside / 2 + mix.noised(t - share * dt).score(inside)
         energy += ((drift - exact) ** 2).sum(axis=1) * dt
         y = inside + drift * (1 - share) * dt + math.sqrt((1 - share) * dt) * rng.standard_normal(y.shape)
+        if progress is not None:
+            progress(k + 1)
     return energy

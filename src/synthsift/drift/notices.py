@@ -69,8 +69,8 @@ def _wide(last: Seen) -> Finding:
         )
     else:
         seen = (
-            f"In its widest direction {last.name} has {ratio.value:.2f} times the variance of real data "
-            f"(95 % interval {ratio.low:.2f} to {ratio.high:.2f})."
+            f"In its widest direction {last.name} has {_times(ratio.value)} times the variance of real data "
+            f"(95 % interval {_times(ratio.low)} to {_times(ratio.high)})."
         )
     return Finding(
         "SS402",
@@ -80,6 +80,11 @@ def _wide(last: Seen) -> Finding:
         "From 2 on the chi2 divergence of Gaussians is infinite, and its estimates jump from one sample to the next.",
         "Read the bounded measures (MMD, energy, total variation), and shorten or sharpen the sampler.",
     )
+
+
+def _times(ratio: float) -> str:
+    """A ratio in three digits: more of them say nothing where the interval is wide."""
+    return f"{float(f'{ratio:.3g}'):,.{2 if ratio < 10 else 0}f}"
 
 
 def _lost(last: Seen, lost: list[Change], mode_names: Mapping[str, str]) -> Finding:

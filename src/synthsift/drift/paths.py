@@ -63,6 +63,7 @@ def simulate_round(
     num_steps: int,
     seeds: Seeds | int,
     t0: float = 0.0,
+    progress: Callable[[int], None] | None = None,
 ) -> PathRound:
     """Run the reverse process with Euler-Maruyama steps.
 
@@ -78,6 +79,8 @@ def simulate_round(
         Equal time steps; the discretisation error is of the order of one step.
     seeds : Seeds or int
         Randomness.
+    progress : callable (step), optional
+        Told the number of steps done after each of them.
 
     Returns
     -------
@@ -108,6 +111,8 @@ def simulate_round(
         e = error(learned, t)
         learned_energy += (e**2).sum(axis=1) * dt
         learned = learned + (learned / 2 + score(learned, t) + e) * dt + shock
+        if progress is not None:
+            progress(k + 1)
     weight = np.exp(martingale - energy / 2)
     stats = [_mean_and_error(values) for values in (energy, learned_energy, weight)]
     eta = explained_share(ideal, martingale, node.numpy("regression"))
