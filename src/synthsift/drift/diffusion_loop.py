@@ -168,7 +168,7 @@ def covering_plane(data: Kernels) -> Plane:
     return Plane(float(np.max(np.abs(data.centers[:, :2])) + 4 * math.sqrt(data.variances.max() + 0.1)))
 
 
-class _Exact:
+class MixScore:
     """Score of q_t that remembers its last answer, as ideal score and error are asked for at the same rows."""
 
     def __init__(self, mix: Kernels) -> None:
@@ -207,7 +207,7 @@ def measure_paths(
     """
     s = settings or model.settings  # type: ignore[attr-defined]
     steps = s.sampling_steps * (2 if s.sampler == "sde" else 1)
-    exact, rng = _Exact(mix), seeds.numpy("start")
+    exact, rng = MixScore(mix), seeds.numpy("start")
     found = simulate_round(
         mix.noised(s.horizon).sample(num_paths, rng),
         exact,

@@ -3,7 +3,7 @@
 The published mixture experiment (ten dimensions, five modes, width 0.6, a kernel density estimate of bandwidth 0.6 as
 model) has a closed form for its second moments. Its plotted chi2 has none: with width = bandwidth the population chi2
 is infinite after the first round, as every mode's variance doubles, so what was plotted are finite-sample estimates.
-No numbers were printed; the growth held against ours is that of an independent calculation. The recursion on images is
+The loop with its scores and paths is in `reproduce_drift_kernel`. No numbers were printed; the growth held against ours is that of an independent calculation. The recursion on images is
 rebuilt at reduced size (`reproduce_drift_pictures`), and beside it a loop of text (`reproduce_drift_text`).
 """
 
@@ -39,7 +39,9 @@ GAIN_PRINTED = {
 STOP, TRUNCATED_ROUNDS = 0.2, 12
 
 
-def rebuild(seeds: Seeds, *, quick: bool = False, data: Path | None = None) -> Iterator[Rebuilt]:
+def rebuild(
+    seeds: Seeds, *, quick: bool = False, data: Path | None = None, rows: int | None = None
+) -> Iterator[Rebuilt]:
     """Rebuild every figure, cheap ones first.
 
     Parameters
@@ -51,12 +53,15 @@ def rebuild(seeds: Seeds, *, quick: bool = False, data: Path | None = None) -> I
     data : Path, optional
         Folder with tinyshakespeare/input.txt, or a file of text; without it (and without SYNTHSIFT_DATA) the loop of
         text is left out, and the last figure's note says so.
+    rows : int, optional
+        Rows of each round of the loop with kernel scores.
 
     Raises
     ------
     DataError
-        If `data` is given and holds no such text.
+        If `data` is given and holds no such text, or there are too few rows.
     """
+    from synthsift.studies.reproduce_drift_kernel import rebuild_kernels
     from synthsift.studies.reproduce_drift_pictures import rebuild_pictures
     from synthsift.studies.reproduce_drift_text import FILE, find_text, rebuild_text
 
@@ -66,6 +71,7 @@ def rebuild(seeds: Seeds, *, quick: bool = False, data: Path | None = None) -> I
     yield rebuild_growth(seeds, quick=quick)
     yield rebuild_chi2()
     yield rebuild_filter(seeds, quick=quick)
+    yield from rebuild_kernels(seeds, quick=quick, rows=rows)
     pictures = rebuild_pictures(seeds, quick=quick)
     if text is None:
         yield replace(pictures, note=f"{pictures.note} The loop of text is left out: give --data FOLDER with {FILE}.")
