@@ -28,6 +28,8 @@ def files(tmp_path: Path) -> Path:
     spoiled = rows.copy()
     spoiled[17, 2] = np.nan
     np.save(tmp_path / "nan.npy", spoiled)
+    spoiled[17, 2] = np.inf
+    np.save(tmp_path / "infinite.npy", spoiled.astype(np.float16))
     np.save(tmp_path / "constant.npy", np.ones((200, 4), np.float32))
     np.savez(tmp_path / "archive.npz", z=rows)
     np.savez(tmp_path / "unlabelled.npz", x=rows)
@@ -52,6 +54,8 @@ TWO = ("--real", "real.npy", "gen0.npy")
         ((*TWO, "bytes.npy", "--fresh-fraction", "0.3"), ["bytes.npy", "uint8", "dtype"]),
         ((*TWO, "few.npy", "--fresh-fraction", "0.3"), ["49 rows", "at least 50"]),
         ((*TWO, "nan.npy", "--fresh-fraction", "0.3"), ["NaN", "row 17"]),
+        ((*TWO, "infinite.npy", "--fresh-fraction", "0.3"), ["infinity", "row 17"]),
+        ((*TWO, "--fresh-fraction", "0.3", "--seed", "-1"), ["--seed is -1", "at least 0"]),
         ((*TWO, "gen0.npy", "--fresh-fraction", "0.3"), ["same rows", "gen0.npy"]),
         ((*TWO, "real.npy", "--fresh-fraction", "0.3"), ["all the real rows"]),
         ((*TWO, "turned.npy", "--fresh-fraction", "0.3"), ["same rows", "gen0.npy", "in another order"]),

@@ -71,7 +71,9 @@ def test_laws_are_those_of_the_theory(trace: LoopTrace) -> None:
 def test_fresh_data_only_has_no_memory() -> None:
     """At alpha = 1 every round is trained on p_data: D is the innovation, whatever came before."""
     short = replace(LOOP, alpha=1.0, num_rounds=2, model=replace(TINY, steps=30))
-    trace = trace_loop(1.0, list(run_loop(DATA, short, Seeds(1))))
+    told: list[tuple[int, int, int]] = []
+    trace = trace_loop(1.0, list(run_loop(DATA, short, Seeds(1), measuring=lambda *at: told.append(at))))
+    assert told == [(k, step + 1, 80) for k in range(2) for step in range(80)]  # 40 steps of paths, 40 of the sampler
     assert trace.grid("drift") == pytest.approx(trace.grid("innovation"))
     assert trace.coherent == pytest.approx(trace.grid("drift"))
 

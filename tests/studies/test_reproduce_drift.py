@@ -9,7 +9,13 @@ import pytest
 
 from synthsift.records import DataError
 from synthsift.seeds import Seeds
-from synthsift.studies import reproduce_drift, reproduce_drift_pictures, reproduce_drift_text
+from synthsift.studies import (
+    reproduce_drift,
+    reproduce_drift_kernel_figures,
+    reproduce_drift_pictures,
+    reproduce_drift_text,
+)
+from synthsift.studies.reproduce_drift_kernel import KernelLoop
 from synthsift.studies.reproduce_drift_pictures import PictureStudy
 from synthsift.studies.reproduce_drift_text import TextStudy, find_text, mixed_pieces, read_text
 from synthsift.studies.reproduction import Rebuilt, write_numbers, write_rebuilt
@@ -33,6 +39,7 @@ def figures(text: Path) -> dict[str, Rebuilt]:
         patch.setattr(reproduce_drift_text, "LEAST_CHARACTERS", 20_000)
         patch.setattr(reproduce_drift_text, "HELD", 0.6)
         patch.setattr(reproduce_drift_text, "QUICK", TextStudy((0.1, 0.9), 2, 30, 60, 16))
+        patch.setattr(reproduce_drift_kernel_figures, "QUICK", KernelLoop(100, 2, 20, 100, 20, 100))
         patch.setattr(reproduce_drift_pictures, "QUICK", PictureStudy((0.1, 0.9), 2, 8, 60, 8))
         return {one.name: one for one in reproduce_drift.rebuild(Seeds(1), quick=True, data=text.parent.parent)}
 
@@ -41,7 +48,8 @@ def test_formula_simulation_and_printed_values_agree(figures: dict[str, Rebuilt]
     assert all(
         c.standard_error is not None and c.standard_error < 0.15 * c.ours for c in figures["truncation_filter"].checks
     )
-    assert list(figures) == ["kernel_growth", "kernel_chi2", "truncation_filter", "picture_loop", "text_loop"]
+    kernels = ["kernel_samples", "kernel_bounds", "kernel_heat"]
+    assert list(figures) == ["kernel_growth", "kernel_chi2", "truncation_filter", *kernels, "picture_loop", "text_loop"]
     for name in ("kernel_growth", "truncation_filter"):
         one = figures[name]
         assert len(one.simulated) == len(one.checks) >= 3 and one.disagreeing == []

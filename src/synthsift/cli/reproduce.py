@@ -30,10 +30,12 @@ def execute_reproduce(
     quick: bool = False,
     seed: int = 0,
     device: str | None = None,
+    rows: int | None = None,
 ) -> int:
     """Rebuild the figures of study `name`, each written as soon as it is there.
 
-    With a `device` only the picture loop of drift, at published size; its generations are kept in the folder.
+    With a `device` only the picture loop of drift, at published size; its generations are kept in the folder. `rows` is
+    the size of drift's loop with kernel scores.
 
     Raises
     ------
@@ -46,6 +48,8 @@ def execute_reproduce(
         raise DataError(f"--seed is {seed}; give a whole number of at least 0")
     if device is not None:
         _check_device(name, device)
+    if rows is not None:
+        _check_rows(name, rows, device)
     folder = out if out is not None else Path("synthsift-reproduce") / name
     prepare_folder(folder)
     finished, seeds = [], Seeds(seed).child("reproduce", name)
@@ -56,18 +60,33 @@ def execute_reproduce(
         found = iter([rebuild_published(seeds, data, device, folder / ROUNDS, quick=quick)])
     else:
         rebuild: Rebuild = importlib.import_module(STUDIES[name]).rebuild
-        found = rebuild(seeds, quick=quick, data=data)
+        found = rebuild(seeds, quick=quick, data=data, **({} if rows is None else {"rows": rows}))
     for rebuilt in found:
         write_rebuilt(rebuilt, folder)
         finished.append(rebuilt)
         console.say(f"{rebuilt.name} is written ({len(finished)})")
-    write_numbers(finished, {"study": name, "quick": quick, "seed": seed, **_told(device)}, folder)
+    write_numbers(finished, {"study": name, "quick": quick, "seed": seed, **_told(device, rows)}, folder)
     sys.stdout.write("\n".join(compare_lines(finished)) + f"\nFigures and numbers: {folder}\n")
     return 0
 
 
-def _told(device: str | None) -> dict[str, str]:
-    return {} if device is None else {"device": device}
+def _told(device: str | None, rows: int | None) -> dict[str, str | int]:
+    """Settings that were given, for the record."""
+    return ({} if device is None else {"device": device}) | ({} if rows is None else {"rows": rows})
+
+
+def _check_rows(name: str, rows: int, device: str | None) -> None:
+    """Refuse a size where no loop has one, or one that no loop can have."""
+    from synthsift.studies.reproduce_drift_kernel import LEAST_ROWS
+    from synthsift.studies.reproduce_drift_kernel_figures import PUBLISHED_ROWS
+
+    if name != "drift" or device is not None:
+        raise DataError(
+            f"--rows {rows} is given, but only drift's loop with kernel scores, which has no --device, has a size to "
+            "set. Leave it out"
+        )
+    if not LEAST_ROWS <= rows <= PUBLISHED_ROWS:
+        raise DataError(f"--rows is {rows}; from {LEAST_ROWS} to {PUBLISHED_ROWS:,} (the published size) are possible")
 
 
 def _check_device(name: str, device: str) -> None:

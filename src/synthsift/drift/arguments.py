@@ -145,7 +145,9 @@ def _array_values(name: str, x: Any) -> np.ndarray:
     try:
         return np.asarray(x)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise DataError(f"{name} is a {type(x).__name__} that is no array ({error}). Give rows of one length") from error
+        raise DataError(
+            f"{name} is a {type(x).__name__} that is no array ({error}). Give rows of one length"
+        ) from error
 
 
 def _frame_values(name: str, frame: Any) -> np.ndarray:

@@ -175,6 +175,7 @@ class MixScore:
         self.mix, self.last = mix, (np.empty(0), 0.0, np.empty(0))
 
     def __call__(self, rows: np.ndarray, t: float) -> np.ndarray:
+        """Score at rows (n, d) at time t."""
         if self.last[0] is not rows or self.last[1] != t:
             self.last = (rows, t, self.mix.noised(t).score(rows))
         return self.last[2]

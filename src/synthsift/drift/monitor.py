@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
 from synthsift.drift.arguments import LEAST_ROWS, as_labels, as_rows, check_features, per_step_alpha
@@ -35,6 +36,7 @@ from synthsift.drift.reference import Reference, shared_columns
 from synthsift.drift.spread import spread_ratios
 from synthsift.drift.streamtest import block_p_value, stream_level
 from synthsift.drift.traces import DriftTrace, Measured, Track
+from synthsift.records import DataError
 from synthsift.seeds import Seeds, as_seeds
 
 PAIR_ROWS = 5_000  # for measures that need all pairs of rows

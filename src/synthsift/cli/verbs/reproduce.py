@@ -25,6 +25,9 @@ def reproduce(
     device: Annotated[
         str | None, option("cuda: only drift's picture loop, at published size; resumes in --out.", HOW)
     ] = None,
+    rows: Annotated[
+        int | None, option("Rows a round of drift's kernel loop, published 100,000; cost grows squared. [2000]", HOW)
+    ] = None,
     quiet: flags.Quiet = False,
     debug: flags.Debug = False,
 ) -> None:
@@ -32,4 +35,6 @@ def reproduce(
     from synthsift.cli.console import Console
     from synthsift.cli.reproduce import execute_reproduce
 
-    raise typer.Exit(execute_reproduce(name, out, data, Console(quiet), quick=quick, seed=seed, device=device))
+    raise typer.Exit(
+        execute_reproduce(name, out, data, Console(quiet), quick=quick, seed=seed, device=device, rows=rows)
+    )
