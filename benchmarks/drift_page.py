@@ -1,4 +1,8 @@
-"""docs/results/drift.md and its figures: real loops (drift-loops, drift-forecasts.parquet), laws (drift-laws, drift-learned.parquet)."""
+"""docs/results/drift.md and its figures, and docs/results/drift-monitor.md, from the stored tables.
+
+Real loops: drift-loops, drift-forecasts; trained diffusion models: drift-trained; laws: drift-laws, drift-learned; the
+monitor: see `benchmarks.drift_monitor`.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from benchmarks import drift_monitor
 from benchmarks.drift_cases import COVERED, MEDIAN_ERROR, REPORTED, LoopCase, fingerprint
 from benchmarks.drift_collect import RESULTS, VARIANTS
 from benchmarks.drift_judged import TABLE, judged, line_of, without_fresh_rows
 from benchmarks.drift_laws_page import law_cases, learned_cases
 from benchmarks.drift_page_figures import draw_forecasts, draw_paths
+from benchmarks.drift_trained import trained_cases
 from synthsift.studies.reproduction import Rebuilt, draw_files
 
 LATE = (6, 10)  # generations over which a plan is judged
@@ -240,14 +246,14 @@ def document(loops: pd.DataFrame, rows: pd.DataFrame) -> str:
         "Thick lines, points and bars: the first seed, its forecast and interval; thin lines: other seeds."
     )
     texts = ["\n".join(section) for section in sections]
-    laws = ["\n".join(lines) for lines in (learned_cases(), law_cases()) if lines]
+    laws = ["\n".join(lines) for lines in (trained_cases(), learned_cases(), law_cases()) if lines]
     return (
         "\n\n".join([head(rows), texts[0], pictures, *texts[1:], NOTES.format(loops=len(rows)).strip(), *laws]) + "\n"
     )
 
 
 def pages() -> dict[Path, str]:
-    """The page and its figures by file; nothing without stored loops."""
+    """The pages of loops and of the monitor, and the figures, by file; nothing without stored loops."""
     stored = load()
     if stored is None:
         return {}
@@ -256,7 +262,7 @@ def pages() -> dict[Path, str]:
         "loops": Rebuilt("loops", "", {}, lambda figure: draw_paths(figure, loops, rows), (10.0, 6.0)),
         "forecasts": Rebuilt("forecasts", "", {}, lambda figure: draw_forecasts(figure, rows), (6.5, 4.6)),
     }
-    files = {RESULTS / "drift.md": document(loops, rows)}
+    files = {RESULTS / "drift.md": document(loops, rows), RESULTS / "drift-monitor.md": drift_monitor.page()}
     return files | {
         RESULTS / f"drift-{name}.svg": draw_files(drawn, ("svg",))["svg"].decode() for name, drawn in figures.items()
     }
