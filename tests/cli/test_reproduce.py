@@ -57,6 +57,14 @@ def test_unknown_names_and_foreign_folders_are_refused(tmp_path: Path) -> None:
     assert ended.code == 2 and "is a file" in ended.err
     assert synthsift("reproduce", "rmt", "--out", tmp_path / "new", "--seed", "-1").code == 2
     assert synthsift("reproduce").code == 2
+    for words, told in (
+        (("rmt", "--rows", 500), "only drift's loop"),
+        (("drift", "--rows", 99), "--rows is 99; from 100 to 100,000"),
+        (("drift", "--rows", 500, "--device", "cpu"), "has no --device"),
+    ):
+        ended = synthsift("reproduce", *words, "--out", tmp_path / "new")
+        assert ended.code == 2 and told in ended.err, ended.err
+        assert not (tmp_path / "new").exists()
     ended = synthsift("reproduce", "rmt", "--out", tmp_path / "new", "--data", tmp_path / "nothing")
     assert ended.code == 2 and "holds no MNIST files" in ended.err and "Put them into a folder" in ended.err
 

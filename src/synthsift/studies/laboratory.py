@@ -154,7 +154,8 @@ def simulate_mixture_study(alpha: float, eps: float, rounds: int, runs: int, see
     if alpha == 0:
         law_holds = (
             f"Without fresh data there is no steady state: drift grows like N J when errors are random and like N^2 J "
-            f"when they repeat (N rounds, J = {eps**2:.3g}); both laws hold to first order in the drift."
+            f"when they repeat (N rounds, J = {eps**2:.3g}); alternating ones cancel every second round. All of this "
+            "holds to first order in the drift."
         )
     return _curves(
         "mixture",

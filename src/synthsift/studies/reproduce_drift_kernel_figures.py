@@ -82,7 +82,7 @@ def _samples(rounds: Loops, loop: KernelLoop, seeds: Seeds) -> Rebuilt:
             for axes, k in zip(line, shown, strict=True):
                 for rows, color in ((real, "#777777"), (found[k - 1].rows[:1000], COLORS[1])):
                     flat = rows @ axes_of
-                    axes.plot(flat[:, 0], flat[:, 1], ".", color=color, markersize=1.2, alpha=0.5)
+                    axes.plot(*flat.T, ".", color=color, markersize=1.2, alpha=0.5, rasterized=True)
                 label_axes(axes, f"{100 * alpha:g} % fresh, round {k}", "", "")
                 axes.set(xlim=(-13, 13), ylim=(-13, 13), aspect="equal")
         figure.supxlabel("first principal coordinate (real rows gray)", fontsize=9)
