@@ -133,7 +133,7 @@ def run_kernels(alpha: float, loop: KernelLoop, seeds: Seeds) -> Iterator[Kernel
         model = Kernels(np.full(len(rows), 1 / len(rows)), rows, np.full(len(rows), BANDWIDTH**2))
         mix = data.blended(old, alpha) if k else data
         start = mix.noised(loop.horizon).sample(max(loop.num_rows - round(alpha * loop.num_rows), 500), rng)
-        own = reverse_samples(lambda y, t, model=model: model.noised(t).score(y), start, sampler, rng)
+        own = reverse_samples(MixScore(model), start, sampler, rng)
         yield _measure(model, mix, own, plane, loop, node)
         old = model.noised(loop.t0)
 

@@ -191,14 +191,14 @@ def _heat(rounds: Loops) -> Rebuilt:
                 table.add(fraction=alpha, round=k + 1, origin=m + 1, share=float(line[m]))
 
     def draw(figure: Figure) -> None:
-        places, image = figure.subplots(1, len(FRACTIONS), sharey=True), None
+        places, images = figure.subplots(1, len(FRACTIONS), sharey=True), []
         for axes, (alpha, heat) in zip(places, maps.items(), strict=True):
             n = len(heat)
             shown, extent = np.where(np.tri(n) > 0, heat, np.nan), (0.5, n + 0.5, n + 0.5, 0.5)
-            image = axes.imshow(shown, vmin=0, vmax=1, cmap="viridis", extent=extent)
+            images.append(axes.imshow(shown, vmin=0, vmax=1, cmap="viridis", extent=extent))
             label_axes(axes, f"{100 * alpha:g} % fresh", "round of the error", "round" if axes is places[0] else "")
             axes.set(xticks=range(1, n + 1, max(1, n // 5)), yticks=range(1, n + 1, max(1, n // 5)))
-        figure.colorbar(image, ax=places, shrink=0.8)
+        figure.colorbar(images[0], ax=places, shrink=0.8)
 
     ages = "; ".join(
         f"{100 * alpha:g} %: {float(heat[-1, ::-1] @ np.arange(len(heat))):.1f}" for alpha, heat in maps.items()
