@@ -149,7 +149,7 @@ def run(section: str, folder: Path, minutes: float) -> None:
     until = time.monotonic() + 60 * minutes
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{section}.jsonl"
-    done = {line["case"] for line in _lines(file)}
+    done = {line["case"] for line in read_lines(file)}
     for case in cases_of(section):
         name = json.dumps(case, sort_keys=True)
         if name in done:
@@ -162,7 +162,7 @@ def run(section: str, folder: Path, minutes: float) -> None:
             stream_.write(json.dumps(record) + "\n")
 
 
-def _lines(file: Path) -> list[Case]:
+def read_lines(file: Path) -> list[Case]:
     """Finished runs; a line that a kill cut off is dropped."""
     found = []
     for line in file.read_text().splitlines() if file.exists() else []:
@@ -178,7 +178,7 @@ def collect(folder: Path) -> None:
     import pandas as pd
 
     for section in RUNNERS:
-        lines = _lines(folder / f"{section}.jsonl")
+        lines = read_lines(folder / f"{section}.jsonl")
         if lines:
             frame = pd.DataFrame(lines).drop(columns="case").drop_duplicates(ignore_index=True)
             frame.to_parquet(RESULTS / f"drift-{section.replace('_', '-')}.parquet", index=False)

@@ -22,6 +22,7 @@ from typing import Any
 
 import pandas as pd
 
+from benchmarks.drift_monitor import read_lines
 from benchmarks.intervals import mean, share
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
@@ -51,22 +52,11 @@ def run_seed(seed: int) -> dict[str, Any]:
     }
 
 
-def finished(file: Path) -> list[dict[str, Any]]:
-    """Stored seeds; a line that a kill cut off is dropped."""
-    found = []
-    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            continue
-    return found
-
-
 def run(out: Path) -> None:
     """Run the seeds that are not stored yet."""
     out.mkdir(parents=True, exist_ok=True)
     file = out / "loops.jsonl"
-    done = {record["seed"] for record in finished(file)}
+    done = {record["seed"] for record in read_lines(file)}
     for seed in range(FIRST_SEED, FIRST_SEED + NUM_SEEDS):
         if seed in done:
             continue
@@ -82,7 +72,7 @@ def collect(out: Path) -> None:
     rows = [
         {"seed": r["seed"], "generation": k, "bound": bound, "held": held, "drift": r["columns"]["drift"][k - 1]}
         | {"cpu_seconds": r["cpu_seconds"], "wall_seconds": r["wall_seconds"]}
-        for r in finished(out / "loops.jsonl")
+        for r in read_lines(out / "loops.jsonl")
         for bound, verdicts in r["bounds"].items()
         for k, held in enumerate(verdicts, start=1)
     ]

@@ -41,6 +41,13 @@ def test_moments_follow_their_formula(rounds: list[KernelRound]) -> None:
         assert abs(one.moment / real - 1 - growth) <= 4 * error
 
 
+def test_kernels_sampled_directly_have_the_same_moments() -> None:
+    loop = KernelLoop(num_rows=400, num_rounds=4)
+    found = [kernel.draw_moment(0.3, loop, np.random.default_rng(k)) for k in range(60)]
+    error = np.std(found, ddof=1) / math.sqrt(60)
+    assert abs(np.mean(found) - predict_moment(0.3, 4, loop.t0)[-1]) <= 3 * error < 0.03
+
+
 def test_without_a_stop_the_formula_is_that_of_the_kernels() -> None:
     spread = np.array([0.36 * (1 - 0.9**n) / 0.1 for n in range(1, 21)])
     assert predict_moment(0.1, 20, 0.0) == pytest.approx(10 * spread / 29.2)

@@ -128,11 +128,11 @@ def run_kernels(alpha: float, loop: KernelLoop, seeds: Seeds) -> Iterator[Kernel
     old, own = data, np.empty((0, DIM))
     for k in range(loop.num_rounds):
         node = seeds.child("round", k)
-        rng, count = node.numpy("rows"), loop.num_rows - (round((1 - alpha) * loop.num_rows) if k else 0)
-        rows = np.concatenate([data.sample(count, rng), own[: loop.num_rows - count]])
+        rng = node.numpy("rows")
+        rows = _training_rows(alpha, loop, data, own, k, rng)
         model = Kernels(np.full(len(rows), 1 / len(rows)), rows, np.full(len(rows), BANDWIDTH**2))
         mix = data.blended(old, alpha) if k else data
-        start = mix.noised(loop.horizon).sample(max(loop.num_rows - round(alpha * loop.num_rows), 500), rng)
+        start = mix.noised(loop.horizon).sample(_pool_size(alpha, loop), rng)
         own = reverse_samples(MixScore(model), start, sampler, rng)
         yield _measure(model, mix, own, plane, loop, node)
         old = model.noised(loop.t0)
@@ -195,3 +195,28 @@ def predict_moment(alpha: float, num_rounds: int, t0: float) -> np.ndarray:
         mix = real if k == 0 else alpha * real + (1 - alpha) * found[-1]
         found.append(keep * (mix + DIM * BANDWIDTH**2) + (1 - keep) * DIM)
     return np.array(found[1:]) / real - 1
+
+
+def draw_moment(alpha: float, loop: KernelLoop, rng: np.random.Generator) -> float:
+    """Growth of the mean squared norm at the last round of a loop that samples its kernels directly, without scores."""
+    data, keep, own = five_modes(DIM, reach=REACH, width=WIDTH), math.exp(-loop.t0), np.empty((0, DIM))
+    real = float(np.mean((data.centers**2).sum(axis=1))) + DIM * WIDTH**2
+    for k in range(loop.num_rounds):
+        rows = _training_rows(alpha, loop, data, own, k, rng)
+        noise = rng.standard_normal((_pool_size(alpha, loop), DIM))
+        spread = math.sqrt(keep * BANDWIDTH**2 + 1 - keep)
+        own = math.sqrt(keep) * rows[rng.integers(len(rows), size=len(noise))] + spread * noise
+    return float((own**2).sum(axis=1).mean()) / real - 1
+
+
+def _training_rows(
+    alpha: float, loop: KernelLoop, data: Kernels, own: np.ndarray, k: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Rows of round k: real ones only in the first, then a share alpha of them."""
+    count = loop.num_rows - (round((1 - alpha) * loop.num_rows) if k else 0)
+    return np.concatenate([data.sample(count, rng), own[: loop.num_rows - count]])
+
+
+def _pool_size(alpha: float, loop: KernelLoop) -> int:
+    """Rows that each round makes: what the next one needs, and enough to be seen."""
+    return max(round((1 - alpha) * loop.num_rows), 500)
