@@ -121,7 +121,7 @@ def as_rows(name: str, x: Any) -> Any:
     """
     if isinstance(x, Table | Images):
         return x
-    values = _frame_values(name, x) if hasattr(x, "columns") and hasattr(x, "dtypes") else _array_values(name, x)
+    values = _frame_values(name, x) if hasattr(x, "columns") and hasattr(x, "iloc") else _array_values(name, x)
     if values.ndim == 1 and values.dtype.kind in "UO":
         texts = values.astype(object)
         strange = next((k for k, text in enumerate(texts) if not isinstance(text, str)), None)
