@@ -319,6 +319,10 @@ def test_an_operation_without_forward_mode_is_named() -> None:
     [
         (NotImplementedError(), "NotImplementedError"),
         (RuntimeError("no forward AD for x\nmore"), "no forward AD for x"),
+        (
+            RuntimeError("Cannot access data pointer of Tensor"),
+            "Cannot access data pointer of Tensor",
+        ),  # cuDNN's layers
     ],
 )
 def test_a_missing_forward_mode_rule_is_explained_even_if_it_says_nothing(error: Exception, said: str) -> None:

@@ -170,9 +170,8 @@ class NoForwardModeError(DataError):
 
 def _lacks_forward_mode(error: Exception) -> bool:
     """Say whether this is torch's complaint about a missing rule."""
-    return isinstance(error, NotImplementedError) or any(
-        word in str(error).lower() for word in ("forward", "functorch")
-    )
+    words = ("forward", "functorch", "data pointer")  # the last where a recurrent layer looks for cuDNN's weights
+    return isinstance(error, NotImplementedError) or any(word in str(error).lower() for word in words)
 
 
 def _no_forward_mode(error: Exception) -> Exception:
