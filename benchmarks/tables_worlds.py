@@ -28,6 +28,16 @@ def coverage(rows: pd.DataFrame, use: pd.Series) -> list[str]:
     ]
 
 
+def without_learned(rows: pd.DataFrame) -> list[str]:
+    """How often the same folds give the same verdict without learned weights among the candidates."""
+    same = rows["policy"] == rows["policy_unlearned"]
+    said = rows["use"].astype(bool) == rows["use_unlearned"].astype(bool)
+    return [
+        f"| the same policy without learned weights among the candidates | {share(same)} |",
+        f"| ... the same 'use' or not | {share(said)} |",
+    ]
+
+
 def worlds(rows: pd.DataFrame, permuted: pd.DataFrame | None, power: pd.DataFrame | None) -> str:
     """Coverage, error rates and power on random worlds."""
     use = rows["use"].astype(bool)
@@ -63,6 +73,7 @@ def worlds(rows: pd.DataFrame, permuted: pd.DataFrame | None, power: pd.DataFram
             f"{power['seed'].max()}) | {share(used)} |"
         )
     lines.append(f"| regret of the best bet | {mean(regret)} points |")
+    lines += without_learned(rows)
     if permuted is not None:
         used = permuted["use"].astype(bool)
         seeds = f"seeds {permuted['seed'].min()} to {permuted['seed'].max()}"
@@ -83,6 +94,7 @@ def worlds(rows: pd.DataFrame, permuted: pd.DataFrame | None, power: pd.DataFram
 def unbalanced(rows: pd.DataFrame, permuted: pd.DataFrame | None) -> str:
     """The same worlds with classes of very different sizes, judged by balanced accuracy."""
     use, many = rows["use"].astype(bool), rows["best_gain"] >= 3
+    low, middle, high = np.percentile(rows["best_gain"], [5, 50, 95])
     regret = np.maximum(rows["best_gain"], 0) - rows["true_gain"]
     first, last = rows["seed"].min(), rows["seed"].max()
     lines = [
@@ -90,8 +102,10 @@ def unbalanced(rows: pd.DataFrame, permuted: pd.DataFrame | None) -> str:
         "",
         f"`python -m benchmarks.verdicts --first {first} --worlds {last - first + 1} --max-cost 2.5e5 --unbalanced --out runs/mix`, then `--collect",
         "runs/mix --kind unbalanced`. The largest class is 3.5 to 30 times as frequent as the smallest, the synthetic rows have the same",
-        "mix or equally many of each class; gains and truth in balanced accuracy (docs/decisions/0009). Worlds that need more than that",
-        f"cost are left out; {len(rows)} worlds.",
+        "mix or equally many of each class; gains and truth in balanced accuracy, for which all models, RealOnly's too, are trained with",
+        "classes of the same total weight (docs/decisions/0009, 0010). Worlds that need more than that cost are left out; "
+        f"{len(rows)} worlds.",
+        f"Best true gain, 5 / 50 / 95 % of worlds: {low:.1f} / {middle:.1f} / {high:.1f} points.",
         "",
         "| what | value |",
         "| --- | --- |",
@@ -100,6 +114,7 @@ def unbalanced(rows: pd.DataFrame, permuted: pd.DataFrame | None) -> str:
         f"| 'use' although the true gain is below 0, of all worlds | {share(use & (rows['true_gain'] < 0))} |",
         f"| 'use' where the best true gain is at least 3 points | {share(use[many])} |",
         f"| regret of the best bet | {mean(regret)} points |",
+        *without_learned(rows),
     ]
     if permuted is not None:
         used = permuted["use"].astype(bool)

@@ -322,7 +322,7 @@ def test_an_operation_without_forward_mode_is_named() -> None:
         (
             RuntimeError("Cannot access data pointer of Tensor"),
             "Cannot access data pointer of Tensor",
-        ),  # cuDNN's layers
+        ),  # cuDNN
     ],
 )
 def test_a_missing_forward_mode_rule_is_explained_even_if_it_says_nothing(error: Exception, said: str) -> None:
