@@ -4,8 +4,8 @@
     python -m benchmarks.verdicts --collect runs/verdicts     # stores docs/results/verdicts-random.parquet
     python -m benchmarks.verdicts --first 5000 --worlds 277 --max-cost 1e6 --permute --out runs/permuted  # --kind permuted
     python -m benchmarks.verdicts --first 9000 --worlds 150 --min-real 1000 --min-gain 3 --out runs/power  # --kind power
-    python -m benchmarks.verdicts --first 3000 --worlds 200 --max-cost 1e6 --unbalanced --out runs/mix  # --kind unbalanced
-    python -m benchmarks.verdicts --first 3500 --worlds 200 --max-cost 1.2e5 --unbalanced --permute --out runs/control
+    python -m benchmarks.verdicts --first 4001 --worlds 273 --max-cost 2.5e5 --unbalanced --out runs/mix  # --kind unbalanced
+    python -m benchmarks.verdicts --first 4502 --worlds 397 --max-cost 1.2e5 --unbalanced --permute --out runs/control
     python -m benchmarks.verdicts --collect runs/control --kind unbalanced-permuted
 
 Every world is judged by the default policies; its truth is the metric of the final fits on 20,000 fresh rows: accuracy,
