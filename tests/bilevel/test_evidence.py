@@ -60,6 +60,16 @@ def test_mean_and_deviation_are_those_of_dealt_labels() -> None:
     assert dealt.std() == pytest.approx(deviation, rel=0.05)
 
 
+def test_families_count_once() -> None:
+    """40 families of three rows that share label and prediction: by rows one label in six at random would pass."""
+    rng, family, passed, by_rows = np.random.default_rng(5), np.repeat(np.arange(40), 3), 0, 0
+    for _ in range(500):
+        y, said = (np.repeat(rng.integers(3, size=40), 3) for _ in range(2))
+        passed += predicts(sure(said, 3, 0.8), y, family)
+        by_rows += predicts(sure(said, 3, 0.8), y)
+    assert passed <= 25 < 50 < by_rows
+
+
 @pytest.mark.parametrize("num", [0, 1])
 def test_no_rows_tell_nothing(num: int) -> None:
     assert not predicts(np.full((num, 2), 0.5), np.zeros(num, dtype=np.int64))

@@ -13,20 +13,12 @@ from synthsift.bilevel import learned
 from synthsift.bilevel.diagnostics import in_numbers, in_words
 from synthsift.bilevel.inner import make_learner
 from synthsift.bilevel.inputs import OF_REAL, UNKNOWN, NetworkInputs, source_codes
-from synthsift.bilevel.learned import HiddenSource, LearnedWeights, Learning, accumulate, collect
-from synthsift.bilevel.metanet import Council, restored_council
+from synthsift.bilevel.learned import Chunk, HiddenSource, LearnedWeights, accumulate, collect
+from synthsift.bilevel.metanet import Council
 from synthsift.bilevel.objective import meta_gradient
 from synthsift.bilevel.temper import mildest
 from synthsift.bilevel.trust import relatives, trusted_rows
-from synthsift.data.worlds import (
-    World,
-    copies,
-    digits_flawed,
-    digits_noise,
-    harmful_labels,
-    permute_real_labels,
-    same_law,
-)
+from synthsift.data.worlds import World, copies, digits_noise, harmful_labels, permute_real_labels, same_law
 from synthsift.records import DataError, Features, Mixture, Outcome, Weights, concat_x
 from synthsift.represent.encoders import fit_encoder
 from synthsift.represent.table import FeatureTable
@@ -75,8 +67,7 @@ def with_groups(mixture: Mixture, size: int, share_with_valid: bool = False) -> 
 
 
 @pytest.mark.parametrize(
-    ("make", "seed", "bound"),
-    [(harmful_labels, 0, 0.8), (harmful_labels, 1, 0.8), (digits_noise, 0, 0.97), (digits_flawed, 6, 0.95)],
+    ("make", "seed", "bound"), [(harmful_labels, 0, 0.8), (harmful_labels, 1, 0.8), (digits_noise, 0, 0.97)]
 )
 def test_planted_bad_rows_weigh_less(make: object, seed: int, bound: float) -> None:
     world = make(Seeds(seed))  # type: ignore
@@ -225,11 +216,11 @@ def test_the_meta_gradient_does_not_depend_on_the_chunks(size: int) -> None:
     inner = make_learner("linear", x, 3, generator)
     inner.slope, inner.offset = inner.slope.double(), inner.offset.double()  # type: ignore
     inner.step(x, y, torch.full((140,), 1 / 140, dtype=torch.float64))
-    learning, gradients = Learning(x, inner), []
+    direction = inner.trusted_gradient(x[:30], y[:30])
+    gradients = []
     for length in (140, size):
-        parts = torch.arange(140).split(length)
-        chunks = [told[part] for part in parts]
-        log_weights, scores = collect(network, chunks), learning.scores(torch.arange(30), parts, y)
+        chunks = [Chunk(told[r], x[r], y[r]) for r in torch.arange(140).split(length)]
+        log_weights, scores = collect(network, inner, direction, chunks)
         accumulate(network, chunks, torch.stack([meta_gradient(z, scores, 0.3) for z in log_weights]))
         gradients.append(torch.cat([p.grad.ravel() for p in network.parameters() if p.grad is not None]))
         network.zero_grad()
@@ -260,8 +251,11 @@ def test_the_state_weighs_the_same_rows_the_same_way() -> None:
     mixture, features = small()
     weights = LearnedWeights(steps=10)(mixture, features, Seeds(0))
     told = NetworkInputs.fit(mixture, features, 8)
-    saved = {k.removeprefix("network."): v for k, v in weights.state.items() if k.startswith("network.")}
-    network = restored_council(saved, len(told.center) + 3 + told.num_sources, 3, told.num_sources)
+    network = Council(4, len(told.center) + 3 + told.num_sources, 32, torch.Generator(), 3, told.num_sources)
+    saved = {
+        k.removeprefix("network."): torch.as_tensor(v) for k, v in weights.state.items() if k.startswith("network.")
+    }
+    network.load_state_dict(saved)
     f = torch.as_tensor(told(features.values, features.embedding, mixture.y, mixture.source))
     with torch.no_grad():
         found = np.exp(weights.state["temper"] * network(f).double().numpy() - weights.state["shift"])

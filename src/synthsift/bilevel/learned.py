@@ -1,18 +1,16 @@
 """Learned weights: a small meta-network, trained on trusted rows, decides how much every row counts.
 
 One step of the meta-training
-    1. a batch of training rows gets weights from the network, normalized to shares p, and two learners, the one asked
-       for and one of neighborhoods (`synthsift.bilevel.local`), each take one step on the p-weighted loss;
-    2. the gradient of a learner's loss on trusted rows (at its best temperature) at the new parameters gives each row
-       of another, larger batch (the selector's) a score; the learners' scores are added up, and one that explains
-       more of the trusted rows has more of a say;
+    1. a batch of training rows gets weights from the network, normalized to shares p, and the learner takes one step
+       on the p-weighted loss;
+    2. the gradient of the loss on trusted rows (at its best temperature) at the new parameters gives each row of
+       another, larger batch (the selector's) a score;
     3. the network takes one step on ``objective.meta_loss`` of these scores.
-Only the scores cross from the learners to the network, so the meta-gradient is exact and nothing is unrolled. The
+Only the scores cross from the learner to the network, so the meta-gradient is exact and nothing is unrolled. The
 selector's batch is worked off in chunks: a first pass collects log-weights and scores, which are normalized over the
 whole batch, and a second one adds up the network's gradient, so that memory does not grow with the batch.
 
-The learned log-weights are the mean over several moments of the training: scores follow the weights, which swing around
-what they settle at. They are then tempered: their strength is chosen by the loss of real rows that never served as
+The learned log-weights are then tempered: their strength is chosen by the loss of real rows that never served as
 trusted rows, with strength 0 (all rows alike) among the choices.
 
 References
@@ -22,7 +20,6 @@ Ren et al. 2018 (arXiv 1803.09050); Shu et al. 2019 (arXiv 1902.07379); Du, Zhao
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -36,8 +33,7 @@ from synthsift.bilevel.history import History
 from synthsift.bilevel.inner import InnerLearner, make_learner
 from synthsift.bilevel.inputs import PLACE_INPUTS, NetworkInputs
 from synthsift.bilevel.live import spread_out
-from synthsift.bilevel.local import say_of, waves
-from synthsift.bilevel.metanet import Council, joined, restored_council
+from synthsift.bilevel.metanet import Council
 from synthsift.bilevel.objective import meta_gradient, shares
 from synthsift.bilevel.pictures import Pictures
 from synthsift.bilevel.temper import choose_temper
@@ -49,7 +45,6 @@ from synthsift.training.adamw import AdamW
 TEMPER_ROWS = 20_000  # training rows that the tempers are compared on
 EVIDENCE_ROWS = 2000  # real rows that are asked whether they predict one another
 CHUNK = 4096  # rows of the selector's batch that are in memory at once
-SNAPSHOTS = 10  # states of the networks, evenly over the steps, that the weights are the mean of
 
 
 @dataclass(frozen=True)
@@ -138,8 +133,8 @@ class LearnedWeights:
         hidden_source = HiddenSource(told, self.source_dropout, seeds.torch("hide"))
         network = Council(self.members, f.shape[1], self.hidden, generator, told.num_classes, told.num_sources)
         optimizer = AdamW(network.parameters(), self.rate, self.steps, decay=1e-4)
-        learners = self._begin(mixture, features, training, generator, seeds)
-        history, outcome, differed, kept = History(), Outcome.converged, False, list[dict[str, Tensor]]()
+        x, inner = self._begin(mixture, features, training, generator)
+        history, outcome, differed = History(), Outcome.converged, False
         moved = Movement(network, f[training[spread_out(len(training), MAX_ROWS)]])
         for step in range(self.steps):
             rows = torch.as_tensor(draw(training, self.batch, rng))
@@ -147,37 +142,27 @@ class LearnedWeights:
             judges = torch.as_tensor(draw(trusted, self.trusted_batch, rng))
             with torch.no_grad():
                 p = shares(network(f[rows]))
-            for one in learners:
-                one.inner.step(one.x[rows], y[rows], p)
-            parts = judged.split(CHUNK)
-            chunks = [hidden_source(f[part]) for part in parts]
-            log_weights = collect(network, chunks)
-            scores = torch.stack([one.scores(judges, parts, y) for one in learners])  # (learners, N)
+            inner.step(x[rows], y[rows], p)
+            direction = inner.trusted_gradient(x[judges], y[judges], calibrated=True)
+            chunks = [Chunk(hidden_source(f[part]), x[part], y[part]) for part in judged.split(CHUNK)]
+            log_weights, scores = collect(network, inner, direction, chunks)
             if not torch.isfinite(scores).all():
                 outcome = Outcome.nonfinite
                 break
-            differed = differed or bool((scores != scores[:, :1]).any())
-            explained = torch.tensor([one.explained(judges, y) for one in learners])
-            say = say_of(explained, scores.std(dim=1))
-            agreed = say @ scores
+            differed = differed or bool((scores != scores[0]).any())
             if self.diagnose and len(judges) > 1 and (step % 10 == 0 or step == self.steps - 1):
                 some = spread_out(len(judged), MAX_ROWS)
                 halves = judges[torch.randperm(len(judges), generator=splits)].tensor_split(2)
-                by_half = [
-                    say @ torch.stack([one.scores(half, (judged[some],), y) for one in learners]) for half in halves
-                ]
+                gammas = [inner.trusted_gradient(x[half], y[half], calibrated=True) for half in halves]
+                by_half = [inner.scores(gamma, x[judged[some]], y[judged[some]]) for gamma in gammas]
                 told_all = f[judged]  # no source is hidden
                 there = (len(training), len(trusted))
-                numbers = describe_step(network, told_all, agreed, some, by_half, len(judges), self.strength, there)
+                numbers = describe_step(network, told_all, scores, some, by_half, len(judges), self.strength, there)
                 history.append(step, numbers | {"moved": moved()})
             if not differed:  # AdamW would blow up the rounding of a gradient that is zero
                 continue
-            accumulate(network, chunks, torch.stack([meta_gradient(z, agreed, self.strength) for z in log_weights]))
+            accumulate(network, chunks, torch.stack([meta_gradient(z, scores, self.strength) for z in log_weights]))
             optimizer.step()
-            if (step + 1) * SNAPSHOTS // self.steps > step * SNAPSHOTS // self.steps:
-                kept.append({name: value.clone() for name, value in network.state_dict().items()})
-        if kept:
-            network = restored_council(joined(kept), f.shape[1], told.num_classes, told.num_sources)
         with torch.no_grad():
             final = torch.cat([network(part) for part in f.split(16 * CHUNK)]).double().numpy()
         if outcome == Outcome.converged and not differed:
@@ -185,16 +170,14 @@ class LearnedWeights:
         return final, network, history, outcome
 
     def _begin(
-        self, mixture: Mixture, features: Features, training: np.ndarray, generator: torch.Generator, seeds: Seeds
-    ) -> list[Learning]:
-        """Return fresh learners with what they see of all rows."""
+        self, mixture: Mixture, features: Features, training: np.ndarray, generator: torch.Generator
+    ) -> tuple[Tensor | Pictures, InnerLearner]:
+        """Return what the learner sees of all rows, and a fresh one."""
         if self.learner == "cnn":
             pictures = Pictures.of(mixture)
-            return [Learning(pictures, pictures.learner(mixture.num_classes, generator))]
-        x, rows = torch.as_tensor(features.embedding, dtype=torch.float32), torch.as_tensor(training)
-        z = waves(x, rows, seeds.torch("waves"))
-        asked_for = Learning(x, make_learner(self.learner, x[rows], mixture.num_classes, generator))
-        return [asked_for, Learning(z, make_learner("linear", z[rows], mixture.num_classes, generator))]
+            return pictures, pictures.learner(mixture.num_classes, generator)
+        x = torch.as_tensor(features.embedding, dtype=torch.float32)
+        return x, make_learner(self.learner, x[torch.as_tensor(training)], mixture.num_classes, generator)
 
     def _choose_temper(
         self, mixture: Mixture, features: Features, log_weights: np.ndarray, training: np.ndarray, seeds: Seeds
@@ -216,35 +199,28 @@ class LearnedWeights:
 
 
 @dataclass(frozen=True)
-class Learning:
-    """A learner inside the meta-training and what it sees of all rows (n, ...)."""
+class Chunk:
+    """Rows of the selector's batch: the network's inputs (n, k), the learner's (n, d), and labels (n,)."""
 
-    x: Tensor | Pictures
-    inner: InnerLearner
-
-    def scores(self, judges: Tensor, parts: Sequence[Tensor], y: Tensor) -> Tensor:
-        """Return the scores (N,) of the rows of all parts, given trusted rows that judge them; y (n,) of all rows."""
-        direction = self.inner.trusted_gradient(self.x[judges], y[judges], calibrated=True)
-        return torch.cat([self.inner.scores(direction, self.x[part], y[part]) for part in parts])
-
-    def explained(self, judges: Tensor, y: Tensor) -> float:
-        """Return the share of the trusted rows' log-loss under their class frequencies that the learner explains."""
-        counts = torch.bincount(y[judges]).double()
-        blind = -(counts[y[judges]] / len(judges)).log().mean()
-        return float(1 - self.inner.losses(self.x[judges], y[judges]).mean() / blind) if blind > 0 else 0.0
+    told: Tensor
+    x: Tensor
+    y: Tensor
 
 
-def collect(network: Council, chunks: Sequence[Tensor]) -> Tensor:
-    """First pass: log-weights (members, N) of all chunks of inputs (m, k), without a graph."""
+def collect(
+    network: Council, inner: InnerLearner, direction: dict[str, Tensor], chunks: list[Chunk]
+) -> tuple[Tensor, Tensor]:
+    """First pass: log-weights (members, N) and scores (N,) of all chunks, without a graph."""
     with torch.no_grad():
-        return torch.cat([network.each(told) for told in chunks], dim=1)
+        log_weights = torch.cat([network.each(chunk.told) for chunk in chunks], dim=1)
+    return log_weights, torch.cat([inner.scores(direction, chunk.x, chunk.y) for chunk in chunks])
 
 
-def accumulate(network: Council, chunks: Sequence[Tensor], gradient: Tensor) -> None:
+def accumulate(network: Council, chunks: list[Chunk], gradient: Tensor) -> None:
     """Second pass: add the derivative by the networks' parameters, given that by all log-weights (members, N)."""
-    for told, part in zip(chunks, gradient.split([len(told) for told in chunks], dim=1), strict=True):
+    for chunk, part in zip(chunks, gradient.split([len(chunk.y) for chunk in chunks], dim=1), strict=True):
         # a sum instead of backward(gradient): the latter imports a computer-algebra system on first use
-        (network.each(told) * part).sum().backward()
+        (network.each(chunk.told) * part).sum().backward()
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -100,17 +100,6 @@ class Council(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Return the mean log-weights (n,), at most 0."""
         return self.each(features).mean(dim=0)
-
-
-def joined(states: Sequence[Mapping[str, Tensor]]) -> dict[str, np.ndarray]:
-    """Return the arrays of one council of all members, from the ``state_dict`` of several that are alike."""
-    size = sum(name.endswith("first.bias") for name in states[0])
-    found = {}
-    for k, state in enumerate(states):
-        for name, value in state.items():
-            _, member, rest = name.split(".", 2)
-            found[f"members.{k * size + int(member)}.{rest}"] = value.numpy()
-    return found
 
 
 def restored_council(arrays: Mapping[str, np.ndarray], num_inputs: int, num_classes: int, num_sources: int) -> Council:

@@ -85,7 +85,7 @@ def choose_temper(
     best = walk_downhill(judge, usual_strength(x))
     judge(best)
     by_power = {t: tried[best] if t == TEMPERS[0] else predictions(t, STRENGTHS[best]) for t in TEMPERS}
-    if not predicts(by_power[0.0], y[is_real]) and not is_told():
+    if not predicts(by_power[0.0], y[is_real], family[is_real]) and not is_told():
         return 0.0
     return mildest({t: row_losses(prob, y[is_real]) for t, prob in by_power.items()})
 
