@@ -51,18 +51,39 @@ def test_an_auc_of_few_rows_is_never_certain(auc: float) -> None:
 
 @pytest.mark.parametrize("sizes", [(200, 12), (150, 8, 8), (60, 60)])
 def test_coverage_of_a_mean_over_classes_of_few_rows(sizes: tuple[int, ...]) -> None:
-    """3000 samples of normal values, noisier in the rare classes: 95 % with the factor, too few without it."""
+    """3000 samples of normal values, noisier in rare classes: 95 % with the factor, too few without it."""
     rng, y = np.random.default_rng(2), np.repeat(np.arange(len(sizes)), sizes)
     noise, inside, plain = np.where(y == 0, 1.0, 3.0), 0, 0
     for _ in range(3000):
         values = 5 * noise * rng.standard_normal(len(y))  # the row that is added to each class is small beside them
         parts = [values[y == k] for k in range(len(sizes))]
-        error = np.sqrt(sum(part.var() / len(part) for part in parts)) / len(sizes)  # as a bootstrap has it
+        error = np.sqrt(sum(part.var(ddof=1) / len(part) for part in parts)) / len(
+            sizes
+        )
         mean = np.mean([part.mean() for part in parts])
         inside += abs(mean) <= 1.96 * error * few_rows(values, y)
         plain += abs(mean) <= 1.96 * error
     assert inside / 3000 == pytest.approx(0.95, abs=0.015)  # three standard errors, and .3 % of the approximation
     assert plain < inside - (0 if min(sizes) > 50 else 30)
+
+
+def test_the_spread_over_drawn_rows_is_that_of_class_means() -> None:
+    """A class of 8 of 96 rows: draws of all rows together are not too narrow, as those inside a class would be."""
+    rng, y = np.random.default_rng(3), np.repeat([0, 1], [88, 8])
+    ratios = []
+    for _ in range(200):
+        values = rng.standard_normal(96)
+        counts = rng.multinomial(96, np.full(96, 1 / 96), size=200)
+        counts = counts[counts[:, 88:].sum(axis=1) > 0]
+        means = [(counts[:, y == k] @ values[y == k]) / counts[:, y == k].sum(axis=1) for k in (0, 1)]
+        right = sum(values[y == k].var(ddof=1) / np.count_nonzero(y == k) for k in (0, 1))
+        ratios.append(np.var(means[0] + means[1], ddof=1) / right)
+    assert np.mean(ratios) == pytest.approx(1.0, abs=0.05)
+
+
+@pytest.mark.parametrize("num", [0, 1, 5])
+def test_classes_of_one_row_need_no_factor(num: int) -> None:
+    assert few_rows(np.zeros(num), np.arange(num)) == 1.0
 
 
 def test_many_rows_in_every_class_need_no_factor() -> None:

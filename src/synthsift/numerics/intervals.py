@@ -27,11 +27,12 @@ def few_units(units: int) -> float:
 
 
 def few_rows(values: np.ndarray, y: np.ndarray) -> float:
-    """Return the same factor for a mean over classes of class means, of which some rest on few rows.
+    """Return by how much more than 1.96 times a spread over drawn rows a 95 % interval takes for a mean of class means.
 
     The squared errors of classes add up, and so many degrees of freedom as Welch and Satterthwaite give belong to
-    their sum: few where most of it comes from a class of a dozen rows. To each class one row more is added, half a win
-    and half a loss (Agresti, Min 2005): a class whose rows all agree is not known for certain.
+    their sum: few where most of it comes from a class of a dozen rows. What each class has of the error is estimated
+    with one row more, half a win and half a loss (Agresti, Min 2005), so that rows that all agree count, too. Rows are
+    drawn from all classes together, so a rare class is drawn more or less often, and its spread is not too narrow.
 
     Parameters
     ----------
@@ -47,12 +48,13 @@ def few_rows(values: np.ndarray, y: np.ndarray) -> float:
     """
     size = np.bincount(y).astype(np.float64)
     size = size[size > 1]
+    if not len(size):
+        return 1.0  # no class shows any spread
     apart = [values[y == k] for k in np.flatnonzero(np.bincount(y) > 1)]
     square = np.array([part.var(ddof=1) for part in apart]) + 1.0 / size
     error = square / size
     freedom = error.sum() ** 2 / np.sum(error**2 / (size - 1))
-    drawn = np.sqrt(error.sum() / np.sum(error * (size - 1) / size))  # of a bootstrap, which is too narrow
-    return float(drawn * student.ppf(0.975, freedom) / Z)
+    return float(student.ppf(0.975, freedom) / Z)
 
 
 def share_interval(hits: float, n: float) -> tuple[float, float]:
