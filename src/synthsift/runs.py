@@ -21,6 +21,7 @@ from synthsift.locking import LOCK, release_lock, take_lock
 from synthsift.writing import TEMPORARY, RunError, explained, to_plain, write_json
 
 SCHEMA = 1
+RULES = 2  # of training and leaving out: raised where cells of a begun run would not be those of this version
 TOOL = "synthsift"
 SETTINGS = "settings.json"
 SUMMARY = "summary.json"
@@ -116,7 +117,8 @@ class RunFolder:
             False, or if another process is writing into it. The folder is as it was.
         """
         path = Path(path)
-        wanted = {"schema": SCHEMA, "tool": TOOL, "data_hash": data_hash, "settings": to_plain(settings)}
+        wanted = {"schema": SCHEMA, "tool": TOOL, "rules": RULES, "data_hash": data_hash}
+        wanted["settings"] = to_plain(settings)
         _refuse_foreign(path)
         is_new, lock = not path.exists(), None
         try:
@@ -281,6 +283,8 @@ def _refuse_other(path: Path, wanted: dict[str, Any]) -> None:
     ]
     if seen.get("data_hash") != wanted["data_hash"]:
         differ.append("the content of the data")
+    if seen.get("rules") != wanted["rules"]:
+        differ.append("rules of training of another version")
     if differ:
         raise RunError(
             f"{path} holds a run with other settings ({'; '.join(differ)}). To resume it, the same command and data "

@@ -57,9 +57,7 @@ def test_coverage_of_a_mean_over_classes_of_few_rows(sizes: tuple[int, ...]) -> 
     for _ in range(3000):
         values = 5 * noise * rng.standard_normal(len(y))  # the row that is added to each class is small beside them
         parts = [values[y == k] for k in range(len(sizes))]
-        error = np.sqrt(sum(part.var(ddof=1) / len(part) for part in parts)) / len(
-            sizes
-        )
+        error = np.sqrt(sum(part.var(ddof=1) / len(part) for part in parts)) / len(sizes)
         mean = np.mean([part.mean() for part in parts])
         inside += abs(mean) <= 1.96 * error * few_rows(values, y)
         plain += abs(mean) <= 1.96 * error

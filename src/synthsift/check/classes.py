@@ -13,7 +13,10 @@ LABEL_SHIFT = 0.05  # total variation between the class shares above which it is
 SHIFT_LEVEL = 0.005  # where two draws of these sizes from one mix would hardly differ as much
 LACK_LEVEL = 1e-3  # a class is lacking where chance leaves it out less often than this
 #: Where classes are so unbalanced that a run counts them alike.
-COUNTED_ALIKE = " Judged by balanced accuracy, models are trained with every class of the same total weight."
+COUNTED_ALIKE = (
+    " For balanced accuracy, the metric of such classes by default, models are trained with every class of the same "
+    "total weight, and the mix alone does no harm."
+)
 FEW = 10  # real rows of a class: two in each of the five folds that are judged
 
 

@@ -264,17 +264,18 @@ def _pieces_of_file(reader: _Reader, source: str, file: Path) -> Iterator[Exampl
         pieces: Iterator[RawFile] = iter([read_file(file, keys)])
     else:
         pieces = read_pieces(file, {*keys, *names, *([rows.text] if rows.text else [])}, rows.text)
-    first, textless = 0, reader.told.textless
-    known = textless[str(file)]  # not 0 where the file is named twice
+    first, textless = 0, 0
     for raw in pieces:
         if rows.embeddings:
             vectors = load_vectors(_own_entries(rows, file), {str(file): raw.total}, rows.id)
         y = fresh_labels(raw, rows.label, settings["classes"], first)
         place = np.arange(first, first + raw.total)
         made = _examples(raw, y, place, source, rows)
+        known = reader.told.textless[raw.file]
         yield replace(made, x=_encoded(raw, made, reader, vectors))
+        textless += reader.told.textless[raw.file] - known
         first += raw.total
-    if textless[str(file)] - known == first:
+    if first and textless == first:
         raise DataError(f"no row of {file} has text in {rows.text!r}; name the column of the documents with --text.")
 
 

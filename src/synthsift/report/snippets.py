@@ -38,6 +38,8 @@ def write_snippets(report: Mapping[str, Any]) -> dict[str, str]:
     """
     file = f"{report['run']}/weights.parquet"
     kept = f"w = pd.read_parquet({file!r}).query('weight > 0').sort_values('file', kind='stable', ignore_index=True)"
+    if report.get("balanced_training") is True:  # as the models of the run were trained
+        kept += ".assign(weight=lambda w: w['weight'] / w.groupby('label')['weight'].transform('sum'))"
     kept += (
         ".assign(weight=lambda w: w['weight'] / w['weight'].mean())"  # a penalty would take larger ones for more rows
     )

@@ -91,6 +91,8 @@ def _learned_line(diagnostics: Mapping[str, Any]) -> str:
     """How the learned weights were trained, whatever the verdict; "" where they took no part."""
     if diagnostics.get("learned_outcome") == Outcome.alike.value:
         return "Learned weights: the real rows never told one row from another, so nothing was learned."
+    if diagnostics.get("temper") == 0:
+        return "Learned weights: all rows weigh alike, as real rows that had no part in them saw no gain from others."
     names = ("effective_batch", "batch_rows", "mean_weight", "largest_share", "gsnr")
     if not all(wording.is_number(diagnostics.get(name)) for name in names):
         return ""
@@ -100,7 +102,8 @@ def _learned_line(diagnostics: Mapping[str, Any]) -> str:
         f"largest share {100 * largest:.2g} %; while they moved, "
     )
     if ratio >= 1:
-        return f"{told}the signal of the trusted rows outweighed its noise {ratio:.2g} times."
+        times = f"{float(f'{ratio:.2g}'):,.0f}" if ratio >= 10 else f"{ratio:.2g}"
+        return f"{told}the signal of the trusted rows outweighed its noise {times} times."
     heard = "no signal of the trusted rows showed" if ratio == 0 else f"signal was {ratio:.2g} times the noise"
     advice = wording.one_line(diagnostics.get("noise_advice") or "", 200)
     return f"{told}{heard}{advice and ': '}{advice[:1].lower()}{advice[1:]}."

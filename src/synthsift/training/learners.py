@@ -96,7 +96,7 @@ class Logistic:
 
 @dataclass(frozen=True)
 class Wrapped:
-    """Any scikit-learn classifier whose ``fit`` takes ``sample_weight``.
+    """Any scikit-learn classifier whose ``fit`` takes ``sample_weight``; weights by class are not given twice.
 
     Parameters
     ----------
@@ -117,6 +117,8 @@ class Wrapped:
         estimator = self.make()
         if "random_state" in estimator.get_params():
             estimator.set_params(random_state=seeds.integer("fit"))
+        if rows.by_class and estimator.get_params().get("class_weight") is not None:
+            estimator.set_params(class_weight=None)  # the weights have classes alike; some learners would do it twice
         try:
             fitted = estimator.fit(rows.x, rows.y, sample_weight=rows.weight)
         except (MemoryError, DataError):
