@@ -17,6 +17,8 @@ from synthsift.records import DataError, Images, Table
 from synthsift.represent.gradients import GradientEncoder
 from synthsift.represent.tones import ToneEncoder
 
+TEXTS_A_DIRECTION = 15  # distinct ones at least; with fewer, single texts get directions of their own
+FEWEST_DIRECTIONS = 20
 MAX_CATEGORIES = 50  # of one column; rarer ones share a column, or one-hot width would follow the size of the file
 
 
@@ -172,7 +174,11 @@ class TextEncoder:
 
     @staticmethod
     def fit(x: np.ndarray, dim: int = 200, seed: int = 0) -> TextEncoder:
-        """Learn vocabulary and directions from all texts `x` (n,)."""
+        """Learn vocabulary and directions from all texts `x` (n,); fewer than `dim` directions from few texts.
+
+        A direction that few of the fitted texts point in means nothing to others. Rows that judge models were fitted,
+        too, so with too many directions they lie where no other row does, and look harder than new texts are.
+        """
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.utils.extmath import randomized_svd
 
@@ -184,6 +190,7 @@ class TextEncoder:
                 f"no word occurs in two of the {len(x)} texts ({error}); give texts with words in them, or vectors by "
                 "--embeddings"
             ) from error
+        dim = min(dim, max(len(set(x.tolist())) // TEXTS_A_DIRECTION, FEWEST_DIRECTIONS))
         k = max(1, min(dim, min(terms.shape) - 1))
         _, _, directions = randomized_svd(terms, n_components=k, random_state=seed)
         components = np.ascontiguousarray(directions.T)
