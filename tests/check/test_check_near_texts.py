@@ -14,6 +14,8 @@ from planted import texts
 
 from synthsift.check.contents import all_contents
 from synthsift.check.copies import near_test_copies, real_copies, repeats, validation_copies
+from synthsift.numerics.fingerprints import normalize_text
+from synthsift.numerics.shingles import MOST_CHARACTERS
 from synthsift.records import REAL, Examples, Finding, Loaded, Mixture
 from synthsift.represent.encoding import Encoded, encode
 from synthsift.seeds import Seeds
@@ -122,6 +124,22 @@ def test_texts_of_one_template_are_no_copies_of_one_another() -> None:
     leaking = leaks(data)
     assert not leaking.coarse
     assert sorted(zip(leaking.row.tolist(), leaking.judged.tolist(), strict=True)) == [(200, 0), (201, 1), (202, 2)]
+
+
+def test_long_texts_with_a_common_beginning_are_not_one_text() -> None:
+    """More than 5 % of the real texts start with one long header: exact copies are still found, of them and others."""
+    header = " ".join(np.random.default_rng(15).choice(WORDS, 500))
+    assert len(normalize_text(header)) > MOST_CHARACTERS
+    real = [*[f"{header} {text}" for text in written(12, 16)], *written(108, 17)]
+    data = loaded(real, [f"{text.upper()}." for text in real[:60]], written(5, 18))
+    leaking = leaks(data)
+    assert not leaking.coarse
+    pairs = zip(leaking.row.tolist(), leaking.judged.tolist(), strict=True)
+    assert sorted(pairs) == [(120 + k, k) for k in range(60)]
+    again = loaded([*real, real[0]], [f"{header} {text}" for text in written(20, 19)], written(5, 18))
+    (finding,) = findings(again)
+    assert finding.code == "SS143" and "of 121 rows 1 repeat an earlier one" in finding.seen
+    assert [finding.code for finding in findings(data)] == ["SS140"]
 
 
 def test_one_text_thousands_of_times_is_no_explosion() -> None:

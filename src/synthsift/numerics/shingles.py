@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from itertools import pairwise
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from synthsift.numerics.fingerprints import mix, normalize_text
 
 RUN = 5  # characters of normalized text; at 8 copies with several edits resemble less, at 4 other texts resemble more
-MOST_CHARACTERS = 2000  # of a text that are looked at, from its beginning: about 350 words tell texts apart well enough
+MOST_CHARACTERS = 2000  # of a text that are cut into runs, from its beginning, about 350 words: bounds time and memory
 NAMES = 1 << 20  # runs are known by hash; among 230 of each of two texts, 0.05 fall together by chance
 CHUNK = 1 << 20  # characters that are cut into runs at a time, to bound memory
 FACTORS = (np.arange(1, 2 * RUN, 2, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)) | np.uint64(1)
@@ -29,14 +30,14 @@ class Wordings:
     Parameters
     ----------
     text : ndarray (n,)
-        Which of the distinct texts a row is. Texts that differ only in case, punctuation or spaces, or after the first
-        `MOST_CHARACTERS`, are one.
+        Which of the distinct texts a row is. Texts that differ only in case, punctuation or spaces are one; those that
+        differ only after the first `MOST_CHARACTERS` are two, with the same runs.
     start : ndarray (m + 1,)
         The runs of text i are ``runs[start[i] : start[i + 1]]``.
     runs : ndarray (k,) of int32
         Numbers of runs, each once in a text and in ascending order; rarer runs, counted in texts, have lower numbers.
     length : ndarray (m,)
-        Characters of the normalized text.
+        Characters of the normalized text, at most `MOST_CHARACTERS`.
     num_runs : int
         Different runs of all texts.
     """
@@ -68,11 +69,12 @@ def wordings(parts: Sequence[np.ndarray]) -> Wordings:
     Wordings
         A text shorter than a run is one run; an empty one has none and resembles only other empty ones.
     """
-    number: dict[str, int] = {}
-    text = [number.setdefault(normalize_text(cell)[:MOST_CHARACTERS], len(number)) for part in parts for cell in part]
-    length = np.fromiter(map(len, number), np.int64, len(number))
+    number: dict[tuple[str, bytes], int] = {}
+    text = [number.setdefault(_name(cell), len(number)) for part in parts for cell in part]
+    beginnings = [beginning for beginning, _ in number]
+    length = np.fromiter(map(len, beginnings), np.int64, len(beginnings))
     size, found = [np.zeros(0, np.int64)], [np.zeros(0, np.int32)]
-    for some in _chunks(list(number), length):
+    for some in _chunks(beginnings, length):
         of, run = _runs(some)
         size.append(np.bincount(of, minlength=len(some)))
         found.append(run)
@@ -92,6 +94,13 @@ def join(parts: Sequence[Wordings]) -> Wordings:
     return Wordings(
         np.concatenate([part.text for part in parts]), first.start, first.runs, first.length, first.num_runs
     )
+
+
+def _name(cell: str) -> tuple[str, bytes]:
+    """Return what tells a text from others: its normalized beginning, and a hash of the rest where there is one."""
+    whole = normalize_text(cell)
+    rest = whole[MOST_CHARACTERS:]
+    return whole[:MOST_CHARACTERS], blake2b(rest.encode("utf-8", "surrogatepass")).digest() if rest else b""
 
 
 def _chunks(texts: list[str], length: np.ndarray) -> Iterator[list[str]]:
