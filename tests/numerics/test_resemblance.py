@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
+from typing import Any
 
 import numpy as np
 import pytest
@@ -146,7 +148,7 @@ def test_texts_of_any_characters(one: str, other: str) -> None:
 
 
 def test_a_text_of_ten_megabytes_and_nothing_at_all() -> None:
-    """Long texts of one beginning are near copies, not one; empty texts are equal to one another and to nothing else."""
+    """Long texts of one beginning are near copies, not one; empty texts equal one another and nothing else."""
     words = vocabulary(500)
     long = " ".join(np.random.default_rng(0).choice(words, 1_600_000))
     assert len(long) > 10_000_000
@@ -181,6 +183,31 @@ def test_heaps_are_searched_quickly_and_completely() -> None:
     assert np.bincount(row, minlength=len(rows)).tolist() == [10] * 1500 + [1] * 1500 + [0] * 1650
     assert set(place[row >= 1500].tolist()) == {60}
     assert time.process_time() - started < 30
+
+
+def test_memory_is_bounded_by_what_is_returned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All 100 texts of the bank are near each of 200 queries, 150 rows each: 3 million pairs; 3 a query are wanted."""
+    monkeypatch.setattr(resemblance, "CHUNK", 1 << 16)
+    rng, words, first_few = np.random.default_rng(0), vocabulary(2000), resemblance._first_few
+    texts = edited([" ".join(rng.choice(words, 30))] * 300, rng, words, 1)
+    rows = wordings([as_texts(texts), as_texts(texts[:100] * 150)])
+    queries, bank, kept = rows[100:300], rows[300:], []
+
+    def watched(query: np.ndarray, *rest: Any) -> tuple[np.ndarray, np.ndarray]:
+        kept.append(len(query))
+        return first_few(query, *rest)
+
+    monkeypatch.setattr(resemblance, "_first_few", watched)
+    tracemalloc.start()
+    row, _ = near_pairs(queries, bank, NEAR_WORDING, most=3)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert np.bincount(row).tolist() == [3] * 200
+    assert peak < 16_000_000, "the pairs of rows alone would take 48 million bytes"
+    assert len(kept) > 5 and sum(kept[:-1]) > 19_000 and kept[-1] <= 200 * 3, "pieces are cut before they are joined"
+    some = near_pairs(queries[:20], bank, NEAR_WORDING, most=310)
+    everything = near_pairs(queries[:20], bank, NEAR_WORDING, most=len(bank))
+    assert set(zip(*some, strict=True)) < set(zip(*everything, strict=True)) and len(some[0]) == 20 * 310
 
 
 def test_the_same_contract_as_for_vectors() -> None:

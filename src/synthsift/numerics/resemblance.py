@@ -50,15 +50,15 @@ def near_pairs(queries: Wordings, bank: Wordings, limit: float, *, most: int) ->
     """
     asked, kept = np.unique(queries.text), np.unique(bank.text)
     both = np.intersect1d(asked, kept)
-    pairs = [(both, both), *_near(queries, asked, kept, limit)]
-    query, other = (np.concatenate(column) for column in zip(*pairs, strict=True))
+    held = np.minimum(np.bincount(bank.text, minlength=len(bank.start) - 1), most)
+    # All pairs with one query come together, so each piece is cut before the next one is searched.
+    pairs = [(both, both), *(_first_few(*found, held, most) for found in _near(queries, asked, kept, limit))]
+    query, other = _first_few(*(np.concatenate(column) for column in zip(*pairs, strict=True)), held, most)
     # From pairs of texts to pairs of rows: first the rows of the bank, then those of the queries.
-    pair, place = _members(other, bank.text)
+    pair, place = _members(other, bank.text, most)
     query = query[pair]
-    order = np.argsort(query, kind="stable")
-    query, place = query[order], place[order]
     few = np.arange(len(query)) - np.searchsorted(query, query) < most
-    pair, row = _members(query[few], queries.text)
+    pair, row = _members(query[few], queries.text, len(queries))
     return row, place[few][pair]
 
 
@@ -216,8 +216,21 @@ def _spans(first: np.ndarray, size: np.ndarray) -> np.ndarray:
     return np.arange(ends[-1] if len(ends) else 0) + np.repeat(first - ends + size, size)
 
 
-def _members(texts: np.ndarray, of: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return all pairs (k,), (k,) of a place in `texts` and a row with that text, of rows `of` (n,)."""
+def _first_few(query: np.ndarray, other: np.ndarray, held: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pairs of texts in the order of queries, of each the first that hold `most` rows of the bank.
+
+    Text i holds ``held[i]`` rows of the bank, `most` at most; so fewer than twice as many are kept for one query.
+    """
+    order = np.argsort(query, kind="stable")
+    query, other = query[order], other[order]
+    before = np.cumsum(held[other]) - held[other]
+    few = before - before[np.searchsorted(query, query)] < most
+    return query[few], other[few]
+
+
+def _members(texts: np.ndarray, of: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return pairs (k,), (k,) of a place in `texts` and each of the first `most` rows with that text, of `of` (n,)."""
     order = np.argsort(of, kind="stable")
     first, last = (np.searchsorted(of[order], texts, side=side) for side in ("left", "right"))
-    return np.repeat(np.arange(len(texts)), last - first), order[_spans(first, last - first)]
+    size = np.minimum(last - first, most)
+    return np.repeat(np.arange(len(texts)), size), order[_spans(first, size)]
