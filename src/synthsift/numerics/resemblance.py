@@ -4,8 +4,8 @@ A pair within the limit has rare runs in common: if all runs are ordered by rari
 them, the first q that they share stand among the first |A| - a + q of each (prefix filter: Bayardo, Ma, Srikant 2007,
 "Scaling up all pairs similarity search"; Xiao and others 2008, "Efficient similarity joins for near duplicate
 detection"). So a sparse product of the beginnings, where few texts meet, finds the candidates; those that cannot share
-enough any more are left out, and the others are counted in full. Nothing is lost by it, except beside runs that stand
-in more than `COMMON` of the texts: these are not looked up.
+enough any more are left out, and the others are counted in full. Nothing is lost by it, except pairs whose beginnings
+share only runs that stand in the beginnings of more than `COMMON` texts of the bank: these are not looked up.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from synthsift.numerics.shingles import NAMES, Wordings
 SHORT = 40  # characters of normalized text, about 8 words
 STRICTER = 0.5  # of the limit, for pairs with a short text
 FIRST = 16  # runs that a near pair shares at the beginnings; fewer leave more candidates, more take longer
-COMMON = 2000  # texts with a run from which on it is not looked up, to bound time where many texts share a phrase
+COMMON = 2000  # beginnings of the bank with a run; one in more is not looked up, to bound time beside common phrases
 CHUNK = 1 << 22  # products of the search, or runs that are counted, at a time, to bound memory
 ALL_PAIRS = 1_000_000  # of texts, up to which the search may look at all of them
 SAMPLES = 12  # numberings of the runs by which `resembles_other` first looks for mates
