@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from synthsift.numerics import resemblance, shingles
 from synthsift.numerics.closeness import NEAR_WORDING, close_pairs, has_close, space_of_copies, usual_wording
 from synthsift.numerics.fingerprints import normalize_text
-from synthsift.numerics.resemblance import SHORT, STRICTER, has_near, near_pairs, resembles_other
+from synthsift.numerics.resemblance import SHORT, STRICTER, _first_runs, has_near, near_pairs, resembles_other
 from synthsift.numerics.shingles import MOST_CHARACTERS, RUN, Wordings, join, wordings
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -100,10 +100,15 @@ def test_the_search_finds_what_all_pairs_find(seed: int, num: int, limit: float)
 def test_many_chunks_give_what_one_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = a_corpus(0, 200)
     whole = near_pairs(*(wordings([as_texts(texts)]),) * 2, NEAR_WORDING, most=200)
+    rows = wordings([as_texts(texts)])
+    near, firsts = resembles_other(rows, rows, NEAR_WORDING), _first_runs(rows, rows.text, 1)
     monkeypatch.setattr(shingles, "CHUNK", 300)
     monkeypatch.setattr(resemblance, "CHUNK", 100)
     parts = near_pairs(*(wordings([as_texts(texts)]),) * 2, NEAR_WORDING, most=200)
     assert set(zip(*whole, strict=True)) == set(zip(*parts, strict=True)) and len(whole[0]) > 200
+    monkeypatch.setattr(resemblance, "ALL_PAIRS", 0)  # mates first
+    assert np.array_equal(_first_runs(rows, rows.text, 1), firsts)
+    assert np.array_equal(resembles_other(rows, rows, NEAR_WORDING), near) and near.any() and not near.all()
 
 
 def test_runs_are_those_of_the_text_rare_ones_first() -> None:

@@ -26,7 +26,8 @@ FIRST = 16  # runs that a near pair shares at the beginnings; fewer leave more c
 COMMON = 2000  # beginnings of the bank with a run; one in more is not looked up, to bound time beside common phrases
 CHUNK = 1 << 22  # products of the search, or runs that are counted, at a time, to bound memory
 ALL_PAIRS = 1_000_000  # of texts, up to which the search may look at all of them
-SAMPLES = 12  # numberings of the runs by which `resembles_other` first looks for mates
+SAMPLES = 12  # numberings of the runs by which `resembles_other` first looks for mates, at most
+WORTH = 0.01  # of the texts still without a mate: a numbering that finds fewer is the last one
 
 
 def near_pairs(queries: Wordings, bank: Wordings, limit: float, *, most: int) -> tuple[np.ndarray, np.ndarray]:
@@ -89,6 +90,9 @@ def resembles_other(queries: Wordings, bank: Wordings, limit: float) -> np.ndarr
             left = np.flatnonzero(~near)
             own, other = _mates(queries, asked[left], kept, number)
             near[left[own[_is_near(queries, asked[left][own], other, limit)]]] = True
+            # A round finds about half of those in heaps or more: where it finds few, few are left in heaps.
+            if near[left].sum() < WORTH * len(left):
+                break
         for query, _ in _near(queries, asked[~near], kept, limit):
             near[np.searchsorted(asked, query)] = True
     return near[np.searchsorted(asked, queries.text)]
@@ -175,10 +179,13 @@ def _first_runs(rows: Wordings, texts: np.ndarray, number: int) -> np.ndarray:
     size = rows.start[texts + 1] - rows.start[texts]
     least = mix(texts.astype(np.uint64))  # a text without runs has no mate
     filled = np.flatnonzero(size)
-    if len(filled):
-        runs = rows.runs[_spans(rows.start[texts[filled]], size[filled])].astype(np.uint64)
+    work = np.cumsum(size[filled])
+    cuts = [0, *(np.flatnonzero(np.diff(work // CHUNK)) + 1).tolist(), len(filled)]
+    for first, last in pairwise(cuts if len(filled) else []):
+        some = filled[first:last]
+        runs = rows.runs[_spans(rows.start[texts[some]], size[some])].astype(np.uint64)
         hashed = mix(runs + np.uint64(NAMES * (number + 1)))
-        least[filled] = np.minimum.reduceat(hashed, np.cumsum(size[filled]) - size[filled])
+        least[some] = np.minimum.reduceat(hashed, np.cumsum(size[some]) - size[some])
     return least
 
 
