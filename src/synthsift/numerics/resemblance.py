@@ -54,7 +54,8 @@ def near_pairs(queries: Wordings, bank: Wordings, limit: float, *, most: int) ->
     held = np.minimum(np.bincount(bank.text, minlength=len(bank.start) - 1), most)
     # All pairs with one query come together, so each piece is cut before the next one is searched.
     pairs = [(both, both), *(_first_few(*found, held, most) for found in _near(queries, asked, kept, limit))]
-    query, other = _first_few(*(np.concatenate(column) for column in zip(*pairs, strict=True)), held, most)
+    query, other = (np.concatenate(column) for column in zip(*pairs, strict=True))
+    query, other = _first_few(query, other, held, most)
     # From pairs of texts to pairs of rows: first the rows of the bank, then those of the queries.
     pair, place = _members(other, bank.text, most)
     query = query[pair]
