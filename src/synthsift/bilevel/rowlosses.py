@@ -69,10 +69,10 @@ class CrossEntropy:
             If labels or logits are something else.
         """
         x, y = batch
+        if not self.calibrated:
+            return self(model, batch)  # class probabilities are labels, too
         logits = model(x)
         y = class_labels(y, logits)
-        if not self.calibrated:
-            return nn.functional.cross_entropy(logits, y, reduction="none")
         scaled = logits / best_temperature(logits.detach(), y)
         if self.free_priors:
             scaled = scaled + best_biases(scaled.detach(), y).to(scaled.dtype)

@@ -121,7 +121,7 @@ BALANCED_LOSS = "the log-loss counts every class alike, as the metric does, howe
 
 #: Where training does so, too: who trains on the weights alone would get another model.
 BALANCED_TRAINING = (
-    "All models were trained with every class of the same total weight; `export` writes weights that have it"
+    "All models were trained with every class of the same total weight; the command export writes weights that have it"
 )
 
 
