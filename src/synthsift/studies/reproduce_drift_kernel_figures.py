@@ -182,15 +182,15 @@ def _chance() -> str:
 
 
 def _infinite(rounds: Loops, loop: KernelLoop) -> str:
-    """What chi2 of the first round is at most in the population, that of one mode by convexity, and what samples show."""
+    """What chi2 of the first round is at most in the population (that of one mode, by convexity), and in samples."""
     keep = math.exp(-loop.t0)
     aim, made = (keep * v + 1 - keep for v in (WIDTH**2, WIDTH**2 + BANDWIDTH**2))
     exact = chi2_gaussian(np.zeros(DIM), made * np.eye(DIM), np.zeros(DIM), aim * np.eye(DIM))
     seen = sorted(found[0].chi2_draws for found in rounds.values())
     return (
-        f"Round 1 doubles the variance of every mode: its population chi2 is infinite to real data and at most {exact:.2g} "
-        f"(that of one mode) to them noised to t0; the loops' samples show {seen[0]:.2g} to {seen[-1]:.2g}. What was plotted as chi2 can "
-        "only be such estimates."
+        "Round 1 doubles the variance of every mode: its population chi2 is infinite to real data and at most "
+        f"{exact:.2g} (that of one mode) to them noised to t0; the loops' samples show {seen[0]:.2g} to {seen[-1]:.2g}. "
+        "What was plotted as chi2 can only be such estimates."
     )
 
 
