@@ -189,7 +189,7 @@ def _infinite(rounds: Loops, loop: KernelLoop) -> str:
     seen = sorted(found[0].chi2_draws for found in rounds.values())
     return (
         "Round 1 doubles the variance of every mode: its population chi2 is infinite to real data and at most "
-        f"{exact:.2g} (that of one mode) to them noised to t0; the loops' samples show {seen[0]:.2g} to {seen[-1]:.2g}. "
+        f"{exact:.2g} (of one mode) to them noised to t0; the loops' samples show {seen[0]:.2g} to {seen[-1]:.2g}. "
         "What was plotted as chi2 can only be such estimates."
     )
 
