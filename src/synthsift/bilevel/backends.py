@@ -116,7 +116,7 @@ class JVP:
             try:
                 found = derivative()
                 break
-            except (RuntimeError, NotImplementedError) as error:
+            except RuntimeError as error:  # NotImplementedError is one
                 if not self._math and "attention" in str(error):
                     self._math = True
                     self.notices.say(ATTENTION)
