@@ -26,7 +26,7 @@ def reproduce(
         str | None, option("cuda: only drift's picture loop, at published size; resumes in --out.", HOW)
     ] = None,
     rows: Annotated[
-        int | None, option("Rows a round of drift's kernel loop, published 100,000; cost grows squared. [2000]", HOW)
+        int | None, option("Rows a round of drift's kernel loop, published 100,000; time grows squared. [2000]", HOW)
     ] = None,
     quiet: flags.Quiet = False,
     debug: flags.Debug = False,
