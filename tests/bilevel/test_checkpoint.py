@@ -195,6 +195,12 @@ def test_parts_that_do_not_fit_are_named_with_the_file(tmp_path: Path) -> None:
         load(tmp_path / "s", model=nn.Sequential(nn.Linear(5, 9)))
     with pytest.raises(DataError, match="s: the state belongs to another training"):
         load(tmp_path / "s", reweighter=Other(rows=50).reweighter)
+    apart = Other(rows=50)  # its model and optimizer would take their parts
+    before = [p.detach().clone() for p in apart.model.parameters()]
+    with pytest.raises(DataError, match="another training"):
+        load(tmp_path / "s", **apart.parts())
+    now = list(apart.model.parameters())
+    assert all(torch.equal(a, b) for a, b in zip(before, now, strict=True)) and not apart.optimizer.state
     for state in ({"a": 1}, [1], None):
         with pytest.raises(DataError, match="no state of a Reweighter of this version"):
             first.reweighter.load_state_dict(state)  # type: ignore[arg-type]

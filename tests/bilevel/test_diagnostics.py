@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from types import SimpleNamespace
 
+import math
 import numpy as np
 import pytest
 import torch
@@ -170,6 +171,11 @@ def test_a_ratio_that_falls_when_all_is_learned_is_not_held_against_the_weights(
     assert "unsure" not in in_words(history)
 
 
+def noise_of(rows: float) -> Noise:
+    """Of which a ratio of 1 takes so many of 1,990 rows."""
+    return Noise(1.0, rows, 0.0, 800, 128, 0.01, 1990, 128)
+
+
 def test_no_more_rows_are_asked_for_than_there_are() -> None:
     noise = replace(WEAK, signal=0.01)
     words = Course.of(history_of(*[noise] * 4)).sentence(400)
@@ -188,6 +194,10 @@ def test_no_more_rows_are_asked_for_than_there_are() -> None:
                 assert n <= there[0] and m <= there[1] and signal / (30 / n + 5 / m) == pytest.approx(1, rel=0.2)
                 assert found == cheapest or n + 3 * m >= cheapest[0] + 3 * cheapest[1]
                 assert ("all 800 rows" in one.advice()) == (n == 800)
+    assert noise_of(1955.0).advice() == "For a ratio of 1 take about 1,955 rows and 1 trusted row a step"  # not 2,000
+    assert noise_of(1944.0).advice() == "For a ratio of 1 take about 1,900 rows and 1 trusted row a step"
+    endless = Noise(1.0, 5.0, 200.0, 800, 64, 0.01, math.inf, 200)  # the trusted rows' noise alone is the signal
+    assert endless.reachable() is None and "inf" not in endless.sentence()
     hidden = Course.of(history_of(*[HIDDEN] * 4)).sentence(400)
     assert "no signal showed" in hidden and "these are all there are, so only more data" in hidden
     more = Course.of(history_of(*[replace(HIDDEN, rows_there=9000)] * 4)).sentence(400)

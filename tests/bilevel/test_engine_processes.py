@@ -93,3 +93,14 @@ def test_a_process_that_waits_in_vain_says_what_it_may_be(monkeypatch: pytest.Mo
         said = str(caught.value)
         assert said.startswith("process 0 of 2 waited for the others in vain (Timed out waiting 20000ms for recv).")
         assert "called loss() or step() more or less often than the others" in said and "stack" not in said
+
+
+@pytest.mark.parametrize("alone", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("unsupported data type")])
+def test_an_error_of_one_process_is_not_laid_on_the_others(alone: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise alone
+
+    monkeypatch.setattr("torch.distributed.all_reduce", fail)
+    with pytest.raises(type(alone)) as caught:
+        Left().sum(torch.zeros(2))
+    assert caught.value is alone

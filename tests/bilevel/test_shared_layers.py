@@ -309,6 +309,35 @@ def test_models_of_transformers(kind: str) -> None:
     assert used.fallback is None and not used.notices.said
 
 
+@pytest.mark.parametrize("kind", ["an axis of 1", "both"])
+def test_a_first_batch_of_one_row_does_not_decide_for_all(kind: str) -> None:
+    """With one row, what answers once for all and what answers for each look alike."""
+    of, (x, y) = encoder(SPREAD[kind])
+    direction, used = directions(of), Ghost()
+    for size in (1, 1, N, N, 1):
+        batch = (x[:size], y[:size])
+        assert error(used(of, of.parameters(), direction, batch), by_rows(of, batch, direction)) < 1e-10
+    assert used.fallback is None and used.copies and used.verified
+
+
+class Centered(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        h = super().forward(x)
+        return h - h.mean(dim=0, keepdim=True) if len(h) > 1 else h
+
+
+def test_rows_that_answer_to_one_another_are_found_after_a_batch_of_one_row() -> None:
+    torch.manual_seed(0)
+    of = RowLosses(Centered(5, 3).double(), CrossEntropy(False))
+    x, y = torch.randn(N, 5, dtype=torch.float64), torch.arange(N) % 3
+    direction, used = directions(of), Ghost()
+    for size in (1, N, 1):
+        batch = (x[:size], y[:size])
+        assert error(used(of, of.parameters(), direction, batch), by_rows(of, batch, direction)) < 1e-10
+        assert (used.fallback is None) == (size == 1 and not used.notices.said)
+    assert any(MIXED in said for said in used.notices.said)
+
+
 def test_few_rows_of_batches_of_every_kind() -> None:
     from collections import UserDict
 

@@ -79,7 +79,8 @@ def load(path: Path | str, **parts: Any) -> dict[str, Any]:
     Raises
     ------
     DataError
-        If the file is absent, damaged, of another version, or lacks a part, or an object does not take its part.
+        If the file is absent, damaged, of another version, or lacks a part, or an object does not take its part; then
+        all objects are left as they were.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -95,12 +96,16 @@ def load(path: Path | str, **parts: Any) -> dict[str, Any]:
     missing = sorted(parts.keys() - state.keys())
     if missing:
         raise DataError(f"{path} holds {', '.join(sorted(state))} and not {', '.join(missing)}; save these, too")
+    before: dict[str, Any] = {}
     for name, part in parts.items():
         try:
+            before[name] = _copied(part)
             part.load_state_dict(state[name])
         except DataError as error:
+            _put_back(parts, before)
             raise DataError(f"{path}: {error}") from error
         except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+            _put_back(parts, before)
             reason = " ".join(str(error).split())[:300]
             raise DataError(
                 f"{path} holds a {name} that does not fit the one given ({reason}); make it as it was when it was saved"
@@ -125,6 +130,21 @@ def set_random_state(state: dict[str, Any]) -> None:
 
 def _state_of(part: Any) -> Any:
     return part.state_dict() if hasattr(part, "state_dict") else part
+
+
+def _copied(part: Any) -> Any:
+    """A state that the object will not change, in the memory of the CPU; None of an object that tells of none."""
+    if not hasattr(part, "state_dict"):
+        return None
+    tensors: dict[str, Tensor] = {}
+    tree = _planted(part.state_dict(), tensors, "state")
+    return _grown(tree, tensors)
+
+
+def _put_back(parts: Mapping[str, Any], states: Mapping[str, Any]) -> None:
+    for name, state in states.items():
+        if state is not None:
+            parts[name].load_state_dict(state)
 
 
 def _planted(value: Any, tensors: dict[str, Tensor], name: str) -> Any:

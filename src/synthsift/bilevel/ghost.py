@@ -92,10 +92,11 @@ def agree(found: Tensor, gradients: Parameters, direction: Parameters, dtypes: s
 
 
 def few_rows(batch: Any, count: int) -> Any:
-    """Return the first rows of a batch of `count`; what has another length is left as it is."""
+    """Return the first rows of a batch of `count`, a single one twice; what has another length is left as it is."""
     if isinstance(batch, Mapping) and not isinstance(batch, dict):  # as tokenizers return them
         return type(batch)({name: few_rows(value, count) for name, value in batch.items()})  # type: ignore[call-arg]
-    return tree_map(lambda v: v[:FEW] if isinstance(v, Tensor) and v.ndim and len(v) == count else v, batch)
+    cut = [0, 0] if count == 1 else slice(FEW)  # one row alone does not show what answers once for all
+    return tree_map(lambda v: v[cut] if isinstance(v, Tensor) and v.ndim and len(v) == count else v, batch)
 
 
 def rows_of(batch: Any) -> int | None:
@@ -117,7 +118,7 @@ def find_copies(of: RowLosses, batch: Any, count: int | None) -> Copies | str:
     without: Copies | str = next(iter(owners.values())) if owners else Copies()
     if count is None:
         return without
-    few, start, rows = few_rows(batch, count), random_state(), min(FEW, count)
+    few, start, rows = few_rows(batch, count), random_state(), min(FEW, max(count, 2))
     buffers = [(buffer, buffer.clone()) for buffer in of.model.buffers()]  # a forward may count, or keep averages
 
     def passed(copies: Copies) -> tuple[Tensor, State, Tape]:
@@ -159,7 +160,7 @@ def why_rows_differ(of: RowLosses, direction: Parameters, batch: Any, count: int
     """
     few, state = few_rows(batch, count), random_state()
     try:
-        return same_random_numbers(state, lambda: _why_they_differ(of, direction, few, min(FEW, count), copies))
+        return same_random_numbers(state, lambda: _why_they_differ(of, direction, few, min(FEW, max(count, 2)), copies))
     except (IndexError, KeyError, ValueError, RuntimeError):  # a batch that cannot be cut (a graph, say) is taken whole
         return same_random_numbers(state, lambda: _why_they_differ(of, direction, batch, count, copies))
 
@@ -202,6 +203,7 @@ class Ghost:
     notices: Notices = field(default_factory=Notices, repr=False)
     fallback: JVP | FiniteDifference | None = field(default=None, init=False, repr=False)
     verified: bool = field(default=False, init=False, repr=False)
+    on_one_row: bool = field(default=False, init=False, repr=False)  # which cannot tell whether rows answer to another
     copies: Copies | None = field(default=None, init=False, repr=False)  # None: not looked for yet
 
     @property
@@ -216,6 +218,8 @@ class Ghost:
 
     def gives_up(self, of: RowLosses, batch: Any, count: int | None) -> bool:
         """Look at the model, and on the first batch at what it does once for all rows; True for forward mode."""
+        if self.on_one_row and count != 1:
+            self.verified = self.on_one_row = False
         reason = why_not(of)
         if reason is None and self.copies is None:
             found = find_copies(of, batch, count)
@@ -254,7 +258,7 @@ class Ghost:
                 "step's loss has another term"
             )
         reason = why_rows_differ(of, direction, batch, len(found), self.copies or Copies())
-        self.verified = reason is None
+        self.verified, self.on_one_row = reason is None, len(found) == 1
         return reason
 
     def __call__(

@@ -99,7 +99,7 @@ class Noise:
             n, m = most_n, _rows_for(self.trusted, allowed - self.rows / most_n)
         elif m > most_m:
             n, m = _rows_for(self.rows, allowed - self.trusted / most_m), most_m
-        return (n, m) if n <= most_n and m <= most_m else None
+        return (n, m) if n <= most_n and m <= most_m and math.isfinite(n + m) else None
 
     def numbers(self) -> dict[str, float]:
         """Return what the history keeps: ratios, the largest share, N and M as they are and as they should be."""
@@ -167,9 +167,11 @@ class Noise:
             return "These are all there are, so only more data could lower the noise"
         if is_hidden:
             return "use larger batches, or more telling features"
+        rows = "any number of" if math.isinf(self.rows_there) else f"all {self.rows_there:,.0f}"
+        trusted = "any number of" if math.isinf(self.trusted_there) else f"{self.trusted_there:,.0f}"
         return (
-            f"Even all {self.rows_there:,.0f} rows and {self.trusted_there:,.0f} trusted rows that there are would not "
-            f"give a ratio of {WANTED:g}, though they would raise it"
+            f"Even {rows} rows and {trusted} trusted rows that there are would not give a ratio of {WANTED:g}, though "
+            "they would raise it"
         )
 
 
@@ -199,4 +201,5 @@ def _told(count: float, there: float, what: str) -> str:
     """A number of rows in words."""
     if count >= there:
         return f"all {there:,.0f} {what}s"
-    return f"{in_digits(count)} {what}{'s' * (count != 1)}"
+    digits = in_digits(count) if float(f"{count:.2g}") <= there else f"{count:,.0f}"  # never more than there are
+    return f"{digits} {what}{'s' * (count != 1)}"

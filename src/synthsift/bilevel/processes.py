@@ -12,6 +12,8 @@ from torch import Tensor
 
 from synthsift.records import DataError
 
+OF_OTHERS = re.compile(r"gloo|timed out|timeout|connection|socket|peer", re.IGNORECASE)  # gloo's errors have no type
+
 
 class Processes:
     """The process group that a training runs in.
@@ -79,11 +81,14 @@ class Processes:
         Raises
         ------
         DataError
-            If the others do not: torch tells of a closed connection or of a timeout.
+            If the others do not: torch tells of a closed connection or of a timeout. What is an error of this process
+            alone (memory that is full, a type that a backend does not know) comes as it is.
         """
         try:
             call()
         except RuntimeError as error:
+            if not isinstance(error, dist.DistError) and not OF_OTHERS.search(str(error)):
+                raise
             raise DataError(
                 f"process {self.rank} of {self.count} waited for the others in vain ({_first_line(error)}). Either one "
                 "has ended (look at its own error), or it called loss() or step() more or less often than the others: "

@@ -9,19 +9,19 @@ import torch
 from torch import Tensor
 
 Result = TypeVar("Result")
-State = tuple[Tensor, Tensor | None]  # of the CPU and of the current GPU
+State = tuple[Tensor, ...]  # of the CPU, then of each GPU
 
 
 def random_state() -> State:
-    """Return where the generators are."""
-    return torch.get_rng_state(), torch.cuda.get_rng_state() if torch.cuda.is_available() else None
+    """Return where the generators are; those of GPUs only once something runs there, so that nothing is started."""
+    return torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else ())
 
 
 def set_random_state(state: State) -> None:
     """Put the generators where they were."""
     torch.set_rng_state(state[0])
-    if state[1] is not None:
-        torch.cuda.set_rng_state(state[1])
+    if len(state) > 1:
+        torch.cuda.set_rng_state_all(state[1:])
 
 
 def same_random_numbers(state: State | None, call: Callable[[], Result]) -> Result:

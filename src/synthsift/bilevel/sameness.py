@@ -20,6 +20,7 @@ from synthsift.bilevel.live import spread_out
 from synthsift.records import DataError
 
 if TYPE_CHECKING:
+    from synthsift.bilevel.processes import Processes
     from synthsift.bilevel.reweighter import Reweighter
 
 LOOKED_AT = 256  # trusted rows whose content is compared; a source may decode pictures
@@ -55,7 +56,7 @@ def share(reweighter: Reweighter) -> None:
         return
     told = {name: _number([text.encode()]) for name, text in made_of(reweighter).items()}
     told["values of features"] = _number(_bytes(selector.features))
-    told["content of trusted rows"] = _content(reweighter)
+    told["content of trusted rows"] = _content(reweighter, processes)
     told["seeds"] = _number(_bytes(reweighter.generator.get_state()))
     numbers = torch.tensor(list(told.values()), device=selector.device)
     differ = processes.differ(numbers).tolist()
@@ -108,12 +109,13 @@ def _number(parts: Iterable[bytes]) -> int:
     return int.from_bytes(found.digest(), "big")
 
 
-def _content(reweighter: Reweighter) -> int:
-    """Checksum of trusted rows from all over the set; 0 where two looks at them differ, as under augmentation."""
+def _content(reweighter: Reweighter, processes: Processes) -> int:
+    """Checksum of trusted rows from all over the set; 0 where two looks of any process differ, as under augmentation."""
     places = spread_out(reweighter.trusted.count, LOOKED_AT)
     with torch.random.fork_rng(devices=[]):
         first, second = (_number(_bytes(reweighter.trusted.fetch(places))) for _ in range(2))
-    return first if first == second else 0
+    differ = processes.max(torch.tensor(float(first != second), device=reweighter.selector.device))
+    return 0 if differ else first
 
 
 def _bytes(value: Any) -> Iterable[bytes]:
