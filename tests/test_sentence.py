@@ -81,9 +81,9 @@ SENTENCES = {
     "unproven": NOT_SHOWN + "75 % of the synthetic rows with TrustedMargin filter: "
     "+0.1 [-0.8, 1.0] points accuracy over real data alone (unproven; 25 paired splits). All of it unweighted: "
     "-0.2 [-1.1, 0.7].",
-    "behind": NOT_SHOWN + "75 % of the synthetic rows with TrustedMargin filter: "
-    "-1.3 [-2.6, 0.1] points accuracy over real data alone (unproven; 25 paired splits). It was chosen by log-loss, "
-    "where it is ahead of real data alone. All of it unweighted: -0.2 [-1.1, 0.7].",
+    "behind": NOT_SHOWN.replace("bet is", "bet by log-loss is") + "75 % of the synthetic rows with TrustedMargin "
+    "filter, which shows no gain: -1.3 [-2.6, 0.1] points accuracy over real data alone (unproven; 25 paired splits). "
+    "All of it unweighted: -0.2 [-1.1, 0.7].",
     "copies": "Do not use this synthetic data: every row of it copies a real row, so it holds nothing new. All of it "
     "unweighted: -0.2 [-1.1, 0.7] points accuracy against real data alone (25 paired splits).",
     "everything": "Use 75 % of the synthetic rows with TrustedMargin filter: +2.4 [1.2, 3.6] points accuracy over real "

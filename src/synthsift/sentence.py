@@ -82,21 +82,20 @@ def _sentence(verdict: Verdict, real_times: float, num_real: int, words: str) ->
     times = f" and real rows x{real_times:g}" if real_times != 1 else ""
     share = f"{100 * verdict.keep_fraction:.0f} %"
     way = f"{share} of the synthetic rows with {words}{times}"
+    loss = "class-balanced log-loss" if verdict.metric in BY_CLASS else "log-loss"
     opening = f"Use {way}"
     if not verdict.use:
+        is_loss = verdict.gain.mean <= 0  # ahead of real data alone by what chose it, not by what is reported
         way = f"all of the synthetic rows with {words}{times}" if share == "100 %" else way
         opening = (
             "The synthetic rows are not shown to help: stay with the real ones unless something else speaks for adding "
-            f"them. The best bet is {way}"
+            f"them. The best bet {f'by {loss} ' * is_loss}is {way}{', which shows no gain' * is_loss}"
         )
-    loss = "class-balanced log-loss" if verdict.metric in BY_CLASS else "log-loss"
     likely = f"likely: better in {loss}, not proven in {METRIC_WORDS[verdict.metric]}"
     sure = likely if verdict.evidence == "likely" else verdict.evidence
     gain = f"{verdict.gain} {metric} over real data alone ({sure}; {basis})."
     calm = ""
-    if not verdict.use and verdict.gain.mean < 0:
-        calm = f" It was chosen by {loss}, where it is ahead of real data alone."
     unsure = (verdict.gain.high - verdict.gain.low) / 2
     if not verdict.use and 2 * unsure > UNDECIDED:
-        calm += f" {num_real:,} real rows can show no gain below about {unsure:.0f} points."
+        calm = f" {num_real:,} real rows can show no gain below about {unsure:.0f} points."
     return f"{opening}: {gain}{calm}" + ("" if verdict.policy == "Everything" else f" {unweighted}.")

@@ -148,7 +148,7 @@ def find_copies(of: RowLosses, batch: Any, count: int | None) -> Copies | str:
                     buffer.copy_(was)
     tolerance = max(AGREES.get(dtype, 5e-2) for dtype in {losses.dtype, *(p.dtype for p in of.trainable.values())})
     is_same = copied.shape == losses.shape and bool((copied - losses).abs().max() <= tolerance * losses.abs().max())
-    draws_alike = all(a is b or torch.equal(a, b) for a, b in zip(after, after_copies, strict=True))  # type: ignore[arg-type]
+    draws_alike = all(a is b or torch.equal(a, b) for a, b in zip(after, after_copies, strict=True))
     return copies if is_same and draws_alike else without
 
 

@@ -110,7 +110,7 @@ def _number(parts: Iterable[bytes]) -> int:
 
 
 def _content(reweighter: Reweighter, processes: Processes) -> int:
-    """Checksum of trusted rows from all over the set; 0 where two looks of any process differ, as under augmentation."""
+    """Checksum of trusted rows from all over the set; 0 where two looks differ on any process (augmentation)."""
     places = spread_out(reweighter.trusted.count, LOOKED_AT)
     with torch.random.fork_rng(devices=[]):
         first, second = (_number(_bytes(reweighter.trusted.fetch(places))) for _ in range(2))
