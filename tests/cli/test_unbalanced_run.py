@@ -29,7 +29,9 @@ def test_a_run_says_it(tmp_path: Path) -> None:
     for told in said:
         assert done.code == 0 and told in " ".join((done.out + done.err).split())
         assert told in page and told in markdown.out
+    assert "before every class was given the same total" in page and "every class was given" in markdown.out
     exported = synthsift("export", tmp_path / "run", "--out", tmp_path / "export")
+    assert ("rows of the best bet" in exported.err) == (summary["verdict"]["use"] is False)
     rows = pd.concat([pd.read_csv(file) for file in (tmp_path / "export").glob("*.csv")])
     total = rows.groupby("y")["weight"].sum()
     assert "every class has the same total" in exported.err and total[0] == pytest.approx(total[1])

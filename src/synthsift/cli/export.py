@@ -53,6 +53,8 @@ def execute_export(run: Path, out: Path) -> int:
         told = _write_files(columns, begun, out)
     if by_class:
         told.append("weights: every class has the same total, as in the run, whose metric counts classes alike")
+    if summary["verdict"].get("use") is False and summary["verdict"].get("policy") != "RealOnly":
+        told.append("these are the rows of the best bet; the verdict recommends none of the synthetic ones:")
     sys.stderr.write("".join(f"{printable(line)}\n" for line in told))  # a name may hold what a terminal acts on
     sys.stdout.write(f"{printable(sentence)}\n")
     return 0

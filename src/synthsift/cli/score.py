@@ -127,7 +127,7 @@ def execute_score(run: Path, rows: NewRows, out: Path, *, overwrite: bool = Fals
     torch.set_num_threads(1)
     if out.suffix.lower() != ".parquet":
         raise DataError(f"--out {out} does not end in .parquet, the only format that is written; name a .parquet file")
-    verdict = read_summary(run)["verdict"]  # refuses a run that is not finished
+    summary = read_summary(run)  # refuses a run that is not finished
     if out.exists() and not overwrite:
         raise DataError(f"{out} is there already; name another file, or say --overwrite")
     if out.is_dir() or not Path(os.path.realpath(out)).parent.is_dir():
@@ -154,18 +154,23 @@ def execute_score(run: Path, rows: NewRows, out: Path, *, overwrite: bool = Fals
                 f"{name} is no source of the run ({', '.join(known)}): its rows were weighed as of an unknown source.\n"
             )
             sys.stderr.write(printable(seen))
-        for line in _warnings(weigh, verdict):
+        for line in _warnings(weigh, summary):
             sys.stderr.write(f"{line}\n")
         sys.stdout.write(f"{told.count:,} rows -> {out}\n")
     return 0
 
 
-def _warnings(weigh: RowWeigher, verdict: Mapping[str, Any]) -> list[str]:
-    """Say where the weights tell no rows apart, and where the run found that these sources do harm."""
+def _warnings(weigh: RowWeigher, summary: Mapping[str, Any]) -> list[str]:
+    """Say where the weights tell no rows apart, what they lack, and where the run found that these sources do harm."""
     lines = []
     if weigh.says_nothing:
         lines.append("The run's meta-network found nothing to go by: all rows get the same weight.")
-    if verdict.get("reason") == "harmful":
+    if summary.get("balanced_training") is True:
+        lines.append(
+            "The run gave every class the same total weight, because its metric counts classes alike; these weights are "
+            "those before: scale them so, with the real rows', before you train."
+        )
+    if summary["verdict"].get("reason") == "harmful":
         lines.append("The run advises against using its synthetic sources: its verdict is that they are harmful.")
     return lines
 

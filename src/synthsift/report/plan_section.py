@@ -38,7 +38,7 @@ def collect_plan(record: Any, verdict: Mapping[str, Any]) -> dict[str, Any] | No
 
 
 def beside_verdict(plan: Mapping[str, Any], verdict: Mapping[str, Any]) -> str:
-    """Say in a sentence or two why the plan differs from what the run measured; "" where they agree.
+    """Say in a few sentences why the plan differs from what the run measured; "" where they agree in the same metric.
 
     Parameters
     ----------
@@ -47,6 +47,15 @@ def beside_verdict(plan: Mapping[str, Any], verdict: Mapping[str, Any]) -> str:
     verdict : dict
         Of summary.json, with the measured gain of the same rows at weight 1.
     """
+    differ, other = _difference(plan, verdict), _metric(verdict)
+    if other in ("", "accuracy"):
+        return differ
+    about = f"The plan is about accuracy, the verdict about {wording.title(other)}: the two do not weigh classes alike."
+    return f"{about} {differ}".strip()
+
+
+def _difference(plan: Mapping[str, Any], verdict: Mapping[str, Any]) -> str:
+    """The sentence for two directions that differ."""
     planned, measured = plan.get("direction"), _measured(verdict)
     if planned not in PLANNED or not isinstance(measured, Mapping):
         return ""
@@ -66,6 +75,12 @@ def beside_verdict(plan: Mapping[str, Any], verdict: Mapping[str, Any]) -> str:
             "which does not take all synthetic rows at full weight, and this plan does."
         )
     return ""
+
+
+def _metric(verdict: Mapping[str, Any]) -> str:
+    """The name of the metric that the verdict is in; "" where it is not known."""
+    gain = verdict.get("gain")
+    return str(gain.get("metric") or "") if isinstance(gain, Mapping) else ""
 
 
 def _measured(verdict: Mapping[str, Any]) -> Any:
