@@ -83,7 +83,7 @@ TWO = ("--real", "real.npy", "gen0.npy")
         ((*TWO, "--horizon", "0"), ["horizon = 0"]),
         ((*TWO, "--false-alarms", "1"), ["rate = 1"]),
         ((*TWO, "--horizon", "1000000000"), ["relabellings", "Shorten the horizon"]),
-        ((*TWO, "--out", "no/where/run"), ["does not exist"]),
+        ((*TWO, "--out", "gen0.npy/below/run"), ["gen0.npy is a file", "cannot be made"]),
         (("--real", "few.npy", "gen0.npy"), ["49 rows", "75"]),
         (("--real", "constant.npy", "gen0.npy"), ["constant"]),
         (("gen0.npy",), ["neither --real nor --state"]),
@@ -112,7 +112,8 @@ def test_bad_input_is_told_and_nothing_is_written(
 def state(files: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A state with one generation."""
     monkeypatch.chdir(files)
-    assert synthsift("drift", *TWO, "--state", "s", "--out", "run", "--no-gallery").code == 0
+    assert synthsift("drift", *TWO, "--state", "s", "--out", "new/run", "--no-gallery").code == 0
+    (files / "new" / "run").rename(files / "run")
     return files / "s"
 
 

@@ -90,13 +90,14 @@ def test_folders_are_guarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     (tmp_path / "foreign" / "thesis.txt").write_text("mine")
     (tmp_path / "hidden" / "rounds").mkdir(parents=True)
     (tmp_path / "hidden" / "rounds" / "notes.txt").write_text("mine")
-    assert synthsift("simulate", *SHORT, "--out", "used").code == 0
+    assert synthsift("simulate", *SHORT, "--out", "new/used").code == 0
+    (tmp_path / "new" / "used").rename(tmp_path / "used")
     before = snapshot(tmp_path)
     for out, word in (
         ("file", "is a file"),
         ("foreign", "thesis.txt"),
         ("hidden", "notes.txt"),
-        ("no/where", "does not exist"),
+        ("file/below/run", "file is a file"),
     ):
         for more in ((), ("--overwrite",)):
             ended = synthsift("simulate", *SHORT, "--out", out, *more)

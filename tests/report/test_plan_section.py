@@ -168,7 +168,8 @@ def test_a_plan_that_differs_from_the_verdict_says_why(direction: Any, verdict: 
 def test_a_plan_of_accuracy_beside_a_verdict_in_another_metric() -> None:
     verdict = {**measured(-3.0, -5.0, -1.0), "gain": {"metric": "balanced_accuracy"}}
     told = beside_verdict({**PLAN, "direction": "down"}, verdict)
-    assert told.startswith("The plan is about accuracy, the verdict about balanced accuracy: ") and "expects" not in told
+    assert told.startswith("The plan is about accuracy, the verdict about balanced accuracy: ")
+    assert "expects" not in told
     assert "expects that all synthetic rows together help" in beside_verdict({**PLAN, "direction": "up"}, verdict)
     verdict["gain"] = {"metric": "accuracy"}
     assert beside_verdict({**PLAN, "direction": "down"}, verdict) == ""

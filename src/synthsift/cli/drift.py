@@ -19,6 +19,7 @@ from synthsift.cli.drift_mixes import announced_fraction, choose_accumulate, cho
 from synthsift.cli.drift_record import describe_stream
 from synthsift.cli.drift_turns import check_writable, own_turn
 from synthsift.cli.drift_types import fractional_columns, truncated_columns
+from synthsift.cli.whole_folder import check_above
 from synthsift.data.generations import Rows, Shape, read_generations, read_real
 from synthsift.data.paths import existing_file, source_name
 from synthsift.drift.arguments import LEAST_ROWS
@@ -106,10 +107,11 @@ def _check_flags(settings: DriftSettings) -> None:
             "neither --real nor --state is given. Name the real rows with --real, or with --state the file that an "
             "earlier command wrote"
         )
-    for name, place in (("--state", settings.state), ("--out", settings.out)):
-        if place is not None and place.parent != place and not Path(os.path.realpath(place)).parent.is_dir():
-            raise DataError(f"the folder of {name} {place} does not exist; make it first")
+    if settings.out is not None:
+        check_above(settings.out)
     if settings.state is not None:
+        if settings.state.parent != settings.state and not Path(os.path.realpath(settings.state)).parent.is_dir():
+            raise DataError(f"the folder of --state {settings.state} does not exist; make it first")
         check_writable(settings.state)
         drop_stale(os.path.realpath(settings.state))
     if settings.real is None:

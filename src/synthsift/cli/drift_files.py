@@ -47,7 +47,7 @@ def stream_id(stream: Stream) -> str:
 
 def write_out(path: Path, record: Mapping[str, Any]) -> None:
     """Write all files; the record first, as the page is made from it."""
-    path.mkdir(exist_ok=True)
+    path.mkdir(parents=True, exist_ok=True)
     for name in FILES:
         drop_stale(path / name)
     write_json(path / RECORD, record)

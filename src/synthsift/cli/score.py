@@ -167,8 +167,8 @@ def _warnings(weigh: RowWeigher, summary: Mapping[str, Any]) -> list[str]:
         lines.append("The run's meta-network found nothing to go by: all rows get the same weight.")
     if summary.get("balanced_training") is True:
         lines.append(
-            "The run gave every class the same total weight, because its metric counts classes alike; these weights are "
-            "those before: scale them so, with the real rows', before you train."
+            "The run gave every class the same total weight when it trained, as its metric counts classes alike. These "
+            "weights do not have that yet: scale them, with those of the real rows, class by class before training."
         )
     if summary["verdict"].get("reason") == "harmful":
         lines.append("The run advises against using its synthetic sources: its verdict is that they are harmful.")

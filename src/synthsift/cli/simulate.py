@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -14,6 +13,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from synthsift.cli.console import Console
+from synthsift.cli.whole_folder import check_above
 from synthsift.drift.loops import GaussianLoop
 from synthsift.records import DataError
 from synthsift.seeds import Seeds
@@ -127,8 +127,7 @@ def _open(out: Path, settings: Mapping[str, Any], *, overwrite: bool) -> None:
         if overwrite:
             for path in [*(out / ROUNDS).glob("*.safetensors"), *(out / name for name in FILES if name != ROUNDS)]:
                 path.unlink(missing_ok=True)
-    elif not Path(os.path.realpath(out.expanduser())).parent.is_dir():
-        raise DataError(f"the folder of --out {out} does not exist; make it first")
+    check_above(out)
     (out / ROUNDS if settings["kind"] == "diffusion" else out).mkdir(parents=True, exist_ok=True)
     write_json(out / SETTINGS, settings)
 

@@ -76,3 +76,19 @@ def _is_running(process: int) -> bool:
     except PermissionError:
         pass
     return True
+
+
+def check_above(out: Path) -> None:
+    """Refuse an --out that cannot be made, before the work and not after it.
+
+    Raises
+    ------
+    DataError
+        If something above it is no folder, or a folder above it that is missing may not be made.
+    """
+    place = Path(os.path.realpath(out.expanduser()))
+    above = next(path for path in place.parents if path.exists())
+    if not above.is_dir():
+        raise DataError(f"{above} is a file, so --out {out} cannot be made. Choose another --out")
+    if not place.exists() and not os.access(above, os.W_OK | os.X_OK):
+        raise DataError(f"{above} may not be written into, so --out {out} cannot be made. Choose another --out")

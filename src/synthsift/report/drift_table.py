@@ -70,10 +70,12 @@ def minus(text: str) -> str:
 
 
 def small(value: Any) -> str:
-    """Return a number with three significant digits, as in 0.0123 or 1.2e-05."""
+    """Return a number with three significant digits, as in 0.0123, 1.2e-05 or 1,570; beyond a billion in powers."""
     if not wording.is_number(value):
         return wording.UNKNOWN
-    return f"{value:.3g}".replace("-", wording.MINUS)
+    rounded = float(f"{value:.3g}")
+    digits = f"{rounded:,.0f}" if 1000 <= abs(rounded) < 1e9 else f"{value:.3g}"
+    return digits.replace("-", wording.MINUS)
 
 
 def change_text(change: Mapping[str, Any]) -> str:
