@@ -312,7 +312,7 @@ def test_weights_that_say_nothing_and_harmful_sources_are_told(folder: Path, tmp
     assert ended.code == 0 and len(ended.err.splitlines()) == 2 and "advises against using" in ended.err, ended.err
     file.write_text(json.dumps({**record, "balanced_training": True}))
     ended = score(tmp_path, tmp_path / "b.parquet", f"good={folder / 'good.csv'}", run="power")
-    assert ended.code == 0 and len(ended.err.splitlines()) == 2 and "every class the same total weight" in ended.err
+    assert ended.code == 0 and len(ended.err.splitlines()) == 2 and "every class at the same total weight" in ended.err
 
 
 def test_a_run_without_learned_weights_cannot_weigh(folder: Path, tmp_path: Path) -> None:

@@ -166,10 +166,7 @@ def _warnings(weigh: RowWeigher, summary: Mapping[str, Any]) -> list[str]:
     if weigh.says_nothing:
         lines.append("The run's meta-network found nothing to go by: all rows get the same weight.")
     if summary.get("balanced_training") is True:
-        lines.append(
-            "The run gave every class the same total weight when it trained, as its metric counts classes alike. These "
-            "weights do not have that yet: scale them, with those of the real rows, class by class before training."
-        )
+        lines.append("Models of the run had every class at the same total weight; scale these weights so, too.")
     if summary["verdict"].get("reason") == "harmful":
         lines.append("The run advises against using its synthetic sources: its verdict is that they are harmful.")
     return lines
