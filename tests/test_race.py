@@ -105,5 +105,5 @@ def test_estimates_add_up() -> None:
     expected = Estimate(shared=10.0, policy=2.0, learned=3.0, num_folds=5)
     assert expected.repetition(["RealOnly", "Everything"]) == 14.0
     assert expected.repetition(["RealOnly", "LearnedWeights"]) == 17.0
-    assert expected.least(["RealOnly", "Everything"]) == pytest.approx(14.0 * 1.3)
+    assert expected.whole(["RealOnly", "Everything"]) == pytest.approx(14.0 * 1.3)
     assert replace(expected, shared=0.0).repetition([]) == 0.0

@@ -60,20 +60,20 @@ class Console:
             f"{study.embedding.shape[1]} inputs."
         )
         expected = estimate(study)
-        full, budget = expected.repetition(study.policies) * study.num_seeds, f"{settings.budget_minutes:g} min"
+        full, budget = expected.whole(study.policies, study.num_seeds), f"{settings.budget_minutes:g} min"
         told = f"about {_duration(min(full, study.budget_seconds))}"
         if full > study.budget_seconds:
             told += f" (all repetitions would take {_duration(full)}; the budget is {budget})"
         splits = expected.num_folds * study.num_seeds
         self.say(f"Comparing {len(study.policies)} policies on up to {splits} paired splits: {told}.")
-        least = expected.least(PROTECTED)
+        least = expected.whole(PROTECTED)
         if least > study.budget_seconds:
             self.say(
                 f"RealOnly and Everything alone need about {_duration(least)}; --budget {settings.budget_minutes:g} "
                 f"(min) is too small. Going on with {expected.num_folds} splits of these two, if need be beyond the "
                 "budget."
             )
-        elif expected.least(study.policies) > study.budget_seconds:
+        elif expected.whole(study.policies) > study.budget_seconds:
             others = ", ".join(trial_order(study.policies)[len(PROTECTED) :])
             self.say(
                 f"The budget of {budget} may not carry all of them: RealOnly and Everything come first, then in this "

@@ -47,9 +47,9 @@ class Estimate:
         learned = self.learned if any("Learned" in name for name in names) else 0.0
         return self.shared + len(names) * self.policy + learned
 
-    def least(self, names: Collection[str]) -> float:
-        """Return the seconds of one repetition and of the final fits."""
-        return self.repetition(names) * (1 + FINAL_SPLITS / self.num_folds)
+    def whole(self, names: Collection[str], num_seeds: int = 1) -> float:
+        """Return the seconds of so many repetitions and of the final fits."""
+        return self.repetition(names) * (num_seeds + FINAL_SPLITS / self.num_folds)
 
 
 def estimate(study: Study) -> Estimate:
