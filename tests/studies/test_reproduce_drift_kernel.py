@@ -61,7 +61,9 @@ def test_a_wider_kernel_has_a_larger_error(rounds: list[KernelRound], monkeypatc
 
 
 def test_figures_say_what_holds_and_that_chi2_is_infinite() -> None:
-    samples, bounds, heat = rebuild_kernels(Seeds(0), quick=True, rows=100)
+    said: list[str] = []
+    samples, bounds, heat = rebuild_kernels(Seeds(0), quick=True, rows=100, tell=said.append)
+    assert len(said) == 9 and said[-1] == "kernel loop: 9 of 9 rounds of 100 rows"
     assert bounds.columns["fraction"] == [0.1] * 3 + [0.5] * 3 + [0.9] * 3 and "in 9 of 9 rounds" in bounds.note
     assert (
         "infinite to real data and at most 8.4e+04" in bounds.note

@@ -60,7 +60,7 @@ def execute_reproduce(
         found = iter([rebuild_published(seeds, data, device, folder / ROUNDS, quick=quick)])
     else:
         rebuild: Rebuild = importlib.import_module(STUDIES[name]).rebuild
-        found = rebuild(seeds, quick=quick, data=data, **({} if rows is None else {"rows": rows}))
+        found = rebuild(seeds, quick=quick, data=data, **({} if rows is None else {"rows": rows, "tell": console.say}))
     for rebuilt in found:
         write_rebuilt(rebuilt, folder)
         finished.append(rebuilt)

@@ -11,7 +11,7 @@ ours is that of an independent calculation. The recursion on images is rebuilt a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,7 +41,12 @@ STOP, TRUNCATED_ROUNDS = 0.2, 12
 
 
 def rebuild(
-    seeds: Seeds, *, quick: bool = False, data: Path | None = None, rows: int | None = None
+    seeds: Seeds,
+    *,
+    quick: bool = False,
+    data: Path | None = None,
+    rows: int | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Iterator[Rebuilt]:
     """Rebuild every figure, cheap ones first.
 
@@ -56,6 +61,8 @@ def rebuild(
         text is left out, and the last figure's note says so.
     rows : int, optional
         Rows of each round of the loop with kernel scores.
+    tell : callable, optional
+        Given a line after each of these rounds.
 
     Raises
     ------
@@ -72,7 +79,7 @@ def rebuild(
     yield rebuild_growth(seeds, quick=quick)
     yield rebuild_chi2()
     yield rebuild_filter(seeds, quick=quick)
-    yield from rebuild_kernels(seeds, quick=quick, rows=rows)
+    yield from rebuild_kernels(seeds, quick=quick, rows=rows, tell=tell)
     pictures = rebuild_pictures(seeds, quick=quick)
     if text is None:
         yield replace(pictures, note=f"{pictures.note} The loop of text is left out: give --data FOLDER with {FILE}.")

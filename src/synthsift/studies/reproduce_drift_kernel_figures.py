@@ -7,7 +7,7 @@ in each figure's note.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -41,7 +41,9 @@ QUICK = KernelLoop(200, 3, 60, 100, 40, 300)
 Loops = dict[float, list[KernelRound]]
 
 
-def rebuild_kernels(seeds: Seeds, *, quick: bool = False, rows: int | None = None) -> Iterator[Rebuilt]:
+def rebuild_kernels(
+    seeds: Seeds, *, quick: bool = False, rows: int | None = None, tell: Callable[[str], None] | None = None
+) -> Iterator[Rebuilt]:
     """Rebuild the published figures of the mixture: samples by round, divergences against their bounds, heat map.
 
     Parameters
@@ -52,6 +54,8 @@ def rebuild_kernels(seeds: Seeds, *, quick: bool = False, rows: int | None = Non
         Few rows, steps and rounds.
     rows : int, optional
         Rows of each training mix; the cost grows with their square.
+    tell : callable, optional
+        Given a line after each round.
 
     Raises
     ------
@@ -60,7 +64,13 @@ def rebuild_kernels(seeds: Seeds, *, quick: bool = False, rows: int | None = Non
     """
     loop = QUICK if quick else KernelLoop()
     loop = loop if rows is None else replace(loop, num_rows=rows)
-    rounds = {alpha: list(run_kernels(alpha, loop, seeds.child("kernel scores", alpha))) for alpha in FRACTIONS}
+    rounds: Loops = {alpha: [] for alpha in FRACTIONS}
+    for alpha, found in rounds.items():
+        for one in run_kernels(alpha, loop, seeds.child("kernel scores", alpha)):
+            found.append(one)
+            if tell is not None:
+                done = sum(map(len, rounds.values()))
+                tell(f"kernel loop: {done} of {len(rounds) * loop.num_rounds} rounds of {loop.num_rows:,} rows")
     yield _samples(rounds, loop, seeds)
     yield _bounds(rounds, loop)
     yield _heat(rounds)
