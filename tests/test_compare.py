@@ -18,7 +18,7 @@ from synthsift.numerics.metrics import metric_value
 from synthsift.race import PROTECTED, Race
 from synthsift.records import DataError, Examples, Features, Mixture, Weigher, Weights
 from synthsift.seeds import Seeds
-from synthsift.splits import NUM_FOLDS, all_copies, distinct_repetitions, find_leaks, make_folds, pooled
+from synthsift.splits import NUM_FOLDS, all_copies, distinct_repetitions, find_leaks, make_folds, name_originals, pooled
 from synthsift.training.learners import Rows
 
 SMALL = {"num_real": 40, "num_valid": 12, "num_synth": 60, "dim": 4, "num_classes": 2}
@@ -251,6 +251,35 @@ def test_copies_of_judged_rows_never_train(shift: float, kind: type) -> None:
         assert len(trained) > len(mixture.ids) - len(judged) - 20
 
 
+def test_synthetic_rows_of_a_judged_group_never_train() -> None:
+    mixture, spy = in_groups(6), Spy()
+    made = np.where(np.arange(len(mixture.synth)) % 2, "", "g4")
+    made[:3] = "another"  # no real row has it
+    mixture = replace(mixture, synth=replace(mixture.synth, group=made))
+    real = dict(zip(mixture.ids[: len(mixture.y) - len(made)], pooled(mixture).group, strict=True))  # type: ignore
+    for trained, judged in trained_and_judged(make_study(mixture, {"Spy": spy}), spy):
+        gone = mixture.synth.ids[made == "g4"] if "g4" in {real[name] for name in judged} else []
+        assert trained == set(mixture.ids) - judged - set(gone)
+    same = mixture.family[np.flatnonzero(pooled(mixture).group == "g4")[0]]  # type: ignore[operator]
+    assert np.array_equal(mixture.family[mixture.is_synth], np.where(made == "g4", same, -1))
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.8 * NEAR_COPY])
+def test_copies_become_children_of_their_originals(shift: float) -> None:
+    mixture = planted_copies(small(), shift)
+    named = name_originals(mixture, find_leaks(mixture, vectors(mixture)))
+    assert named.synth.parent is not None
+    assert named.synth.parent.tolist() == [f"real:{k}" if k < 20 else "" for k in range(len(named.synth))]
+    assert np.array_equal(named.family[named.is_synth][:20], named.family[:20]) and (named.family[72:] == -1).all()
+    said = np.full(len(mixture.synth), "", dtype=object)
+    said[3], said[4], said[30] = "real:30", "gone", "real:31"  # what is said counts, unless nobody has that name
+    told = replace(mixture, synth=replace(mixture.synth, parent=said.astype(str)))
+    parent = name_originals(told, find_leaks(told, vectors(told))).synth.parent
+    assert parent is not None and parent[[2, 3, 4, 30, 31]].tolist() == ["real:2", "real:30", "real:4", "real:31", ""]
+    apart = planted_copies(small(), 5 * NEAR_COPY)
+    assert name_originals(apart, find_leaks(apart, vectors(apart))) is apart
+
+
 def test_rows_that_are_merely_close_may_train() -> None:
     mixture = planted_copies(small(), 5 * NEAR_COPY)
     leaks = find_leaks(mixture, vectors(mixture))
@@ -260,12 +289,13 @@ def test_rows_that_are_merely_close_may_train() -> None:
 def test_synthetic_rows_that_are_all_copies_are_known() -> None:
     """Exact and jittered ones; a single row of its own makes the difference."""
     mixture = copies(Seeds(0), **SMALL).mixture
-    assert all_copies(mixture, vectors(mixture))
+    assert all_copies(mixture, find_leaks(mixture, vectors(mixture)))
     moved = vectors(mixture)
     moved[-1] += 1.0
-    assert not all_copies(mixture, moved)
-    assert not all_copies(small(), vectors(small()))
-    assert not all_copies(replace(mixture, synth=mixture.synth[:0]), moved[: len(moved) - len(mixture.synth)])
+    assert not all_copies(mixture, find_leaks(mixture, moved))
+    assert not all_copies(small(), find_leaks(small(), vectors(small())))
+    none = replace(mixture, synth=mixture.synth[:0])
+    assert not all_copies(none, find_leaks(none, moved[: len(moved) - len(mixture.synth)]))
 
 
 def test_all_copies_of_a_large_cluster_are_found() -> None:

@@ -20,7 +20,7 @@ from synthsift.judged_fold import Split, final_split, fit_all, make_split
 from synthsift.numerics.metrics import metric_value
 from synthsift.race import PROTECTED, Race, Trial
 from synthsift.records import Comparison, DataError, Describe, Examples, Mixture, Weigher, Weights
-from synthsift.splits import find_leaks, make_folds, pooled
+from synthsift.splits import Leaks, find_leaks, make_folds, pooled
 from synthsift.training.learners import Learner, Model
 
 if TYPE_CHECKING:
@@ -79,6 +79,8 @@ class Study:
         What gains will be told in: it says how rows count in the log-loss that the race goes by (`loss_weights`).
     inputs : Images or ndarray (n, ...), optional
         What the learner sees of all rows, where that is not the embedding of the features: pixels, for instance.
+    leaks : Leaks, optional
+        Found in `mixture` before; looked for anew if not given.
     """
 
     policies: Mapping[str, Weigher]
@@ -92,6 +94,11 @@ class Study:
     workers: int = 1
     metric: str = "accuracy"
     inputs: Any = None
+    leaks: Leaks | None = None
+
+    def known_leaks(self) -> Leaks:
+        """Return what gives judged rows away."""
+        return find_leaks(self.mixture, self.embedding) if self.leaks is None else self.leaks
 
 
 Progress = Callable[[str, int, int, float], None]
@@ -129,7 +136,7 @@ def compare(
     pool = pooled(study.mixture)
     if len(pool) < 10:
         raise DataError(f"there are {len(pool)} real rows; a comparison by folds needs at least 10. Add real rows")
-    leaks = find_leaks(study.mixture, study.embedding)
+    leaks = study.known_leaks()
     store = store or MemoryStore()
     race = Race(study, pool, list(study.policies))
     folds = []

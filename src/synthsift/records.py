@@ -220,12 +220,11 @@ def _concat_images(parts: Sequence[Images]) -> Images:
 
 
 def _family_names(part: Examples) -> np.ndarray:
-    """The group of each row, its id where it has none, "" for synthetic rows."""
-    own = np.char.add("row:", part.ids.astype(str))
-    named = (
-        own if part.group is None else np.where(part.group == "", own, np.char.add("group:", part.group.astype(str)))
-    )
-    return np.where(part.source == REAL, named, "")
+    """The group of each row; where it has none the id of a real row, "" of a synthetic one."""
+    own = np.where(part.source == REAL, np.char.add("row:", part.ids.astype(str)), "")
+    if part.group is None:
+        return own
+    return np.where(part.group == "", own, np.char.add("group:", part.group.astype(str)))
 
 
 @dataclass(frozen=True)
@@ -282,15 +281,19 @@ class Mixture:
     def family(self) -> np.ndarray:
         """Rows (n,) that must not be split between training and judging share a number; -1: belongs to nobody.
 
-        Real rows of one group are a family, any other real row is its own; a synthetic row belongs to its parent's.
+        Real rows of one group are a family, any other real row is its own; a synthetic row belongs to its parent's, or
+        where no parent is known to that of the real rows of its group.
         """
         names = np.concatenate([_family_names(part) for part in self.parts])
+        names[self.is_synth & ~np.isin(names, names[~self.is_synth])] = ""
         known = names != ""
         family = np.full(len(names), -1)
         family[known] = np.unique(names[known], return_inverse=True)[1]
         own = {i: f for i, f in zip(self.ids[~self.is_synth].tolist(), family[~self.is_synth].tolist(), strict=True)}
         if self.synth.parent is not None and len(self.synth):
-            family[self.is_synth] = [own.get(name, -1) for name in self.synth.parent.tolist()]
+            of_group = family[self.is_synth].tolist()
+            found = zip(self.synth.parent.tolist(), of_group, strict=True)
+            family[self.is_synth] = [own.get(name, group) for name, group in found]
         return family
 
     @property

@@ -1,7 +1,7 @@
 """Which real rows are judged when, and which other rows give them away and may not train then.
 
-Training and validation rows are pooled and judged in folds; parents, and exact or near copies of judged rows leave the
-training part of their split.
+Training and validation rows are pooled and judged in folds; children, group members, and exact or near copies of judged
+rows leave the training part of their split.
 """
 
 from __future__ import annotations
@@ -77,6 +77,8 @@ class Leaks:
     ----------
     row, judged : ndarray (k,)
         Pairs: place among all rows of the mixture, place in the pool.
+    group : ndarray (n,)
+        Group of every row of the mixture, "" for none: while a pooled row of it is judged, none of its rows trains.
     num_copies, num_parents : int
         Pairs found by content and by the parent column.
     coarse : bool
@@ -85,6 +87,7 @@ class Leaks:
 
     row: np.ndarray
     judged: np.ndarray
+    group: np.ndarray
     num_copies: int
     num_parents: int
     coarse: bool
@@ -94,6 +97,8 @@ class Leaks:
         keep = np.ones(num_rows, dtype=bool)
         keep[: len(is_judged)] = ~is_judged
         keep[self.row[is_judged[self.judged]]] = False
+        groups = self.group[: len(is_judged)][is_judged]
+        keep[np.isin(self.group, groups[groups != ""])] = False
         return keep
 
 
@@ -130,13 +135,31 @@ def find_leaks(mixture: Mixture, embedding: np.ndarray) -> Leaks:
         if pairs:
             made, real = np.array(pairs).T
             row, judged = np.concatenate([row, made]), np.concatenate([judged, real])
-    return Leaks(row, judged, num_copies, num_parents, spacing.coarse)
+    group = np.concatenate([np.full(len(p), "") if p.group is None else p.group.astype(str) for p in mixture.parts])
+    return Leaks(row, judged, group, num_copies, num_parents, spacing.coarse)
 
 
-def all_copies(mixture: Mixture, embedding: np.ndarray) -> bool:
-    """Return whether every synthetic row equals, or almost equals, a real row, as `find_leaks` finds copies."""
+def name_originals(mixture: Mixture, leaks: Leaks) -> Mixture:
+    """Return the mixture with copies as children: a synthetic copy that names no parent gets a real row it copies.
+
+    So that copies are kept apart from their originals not only in the splits, but wherever a training part judges its
+    own rows: regularization, sources, trusted rows, features.
+    """
+    num_pool, synth = len(mixture.real) + len(mixture.valid), mixture.synth
+    row, judged = leaks.row[: leaks.num_copies], leaks.judged[: leaks.num_copies]
+    copies, first = np.unique(row[row >= num_pool], return_index=True)
+    if not len(copies):
+        return mixture
+    parent = np.full(len(synth), "", dtype=object) if synth.parent is None else synth.parent.astype(object)
+    orphan = ~np.isin(parent[copies - num_pool].astype(str), mixture.ids[:num_pool].astype(str))
+    originals = mixture.ids[judged[row >= num_pool][first]]
+    parent[copies[orphan] - num_pool] = originals[orphan]
+    return replace(mixture, synth=replace(synth, parent=parent.astype(str)))
+
+
+def all_copies(mixture: Mixture, leaks: Leaks) -> bool:
+    """Return whether every synthetic row equals, or almost equals, a real row, as `find_leaks` has found copies."""
     num_pool = len(mixture.real) + len(mixture.valid)
-    leaks = find_leaks(mixture, embedding)
     copies = np.unique(leaks.row[: leaks.num_copies])
     return len(mixture.synth) > 0 and int((copies >= num_pool).sum()) == len(mixture.synth)
 

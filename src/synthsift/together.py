@@ -17,7 +17,7 @@ from synthsift.crew import Arrays, Crew, Job, cut, parts_of, speed_up
 from synthsift.judged_fold import Split, final_split, fit_all, make_split
 from synthsift.race import Race
 from synthsift.records import Weigher, Weights
-from synthsift.splits import find_leaks, make_folds, pooled
+from synthsift.splits import make_folds, pooled
 from synthsift.training.learners import Model
 
 
@@ -174,7 +174,8 @@ def serve(study: Study, crew: Crew, test_inputs: Any) -> int:
     test_inputs : ndarray (m, d) or Images, optional
         What the learner sees of the test rows.
     """
-    pool, leaks = pooled(study.mixture), find_leaks(study.mixture, study.embedding)
+    pool = pooled(study.mixture)
+    leaks = study.known_leaks()
     study = replace(study, workers=min(study.workers, crew.threads))
     whole = final_split(study)
 

@@ -7,7 +7,7 @@ import pytest
 
 from reference import nearest_by_loops, neighbor_utility, shapley_by_orders
 from synthsift.numerics import neighbors
-from synthsift.numerics.neighbors import ascending, knn_shapley, nearest, squared_distances
+from synthsift.numerics.neighbors import ascending, knn_shapley, nearest, related_pairs, squared_distances
 
 
 def test_squared_distances_agree_with_the_definition_and_are_never_negative() -> None:
@@ -77,14 +77,43 @@ def test_a_skipped_row_is_valued_by_the_other_judges(chunk: int, monkeypatch: py
         slow = shapley_by_orders(len(left), neighbor_utility(x[left], y[left], x[judge], y[judge], 2))
         for row, value in zip(left, slow, strict=True):
             values[row].append(value)
-    fast = knn_shapley(x, y, x[:4], y[:4], 2, skip=(judges, skipped))
+    fast = knn_shapley(x, y, x[:4], y[:4], 2, skip=lambda rows: of_slice(judges, skipped, rows))
     np.testing.assert_allclose(fast, [np.mean(seen) for seen in values], atol=1e-12)
 
 
 def test_a_row_that_no_judge_may_value_is_worth_nothing() -> None:
     x, y = np.array([[0.0], [1.0], [2.0]]), np.array([0, 0, 1])
-    value = knn_shapley(x, y, x[:2], y[:2], 1, skip=(np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1])))
+    pairs = np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1])
+    value = knn_shapley(x, y, x[:2], y[:2], 1, skip=lambda rows: of_slice(*pairs, rows))
     assert value.tolist() == [0.0, 0.0, 0.0]
+
+
+def test_a_judge_whose_relatives_are_all_rows_judges_none() -> None:
+    x, y = np.array([[0.0], [1.0], [2.0]]), np.array([0, 0, 1])
+    pairs = np.array([0, 0, 0]), np.arange(3)
+    value = knn_shapley(x, y, x[:2], y[:2], 1, skip=lambda rows: of_slice(*pairs, rows))
+    np.testing.assert_array_equal(value, knn_shapley(x, y, x[1:2], y[1:2], 1))
+
+
+def of_slice(judges: np.ndarray, related: np.ndarray, rows: slice) -> tuple[np.ndarray, np.ndarray]:
+    """The pairs of some judges, as `related_pairs` gives them."""
+    mine = (judges >= rows.start) & (judges < rows.stop)
+    return judges[mine] - rows.start, related[mine]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_related_pairs_are_rows_themselves_and_relatives(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    family, own = rng.integers(-1, 5, 30), rng.permutation(60)[:30]
+    bank_own = rng.permutation(60)[:20]
+    of = dict(zip(own.tolist(), family.tolist(), strict=True))  # a row has one family, wherever it stands
+    bank_family = np.array([of.get(row, rng.integers(-1, 5)) for row in bank_own.tolist()])
+    find = related_pairs(family, own, bank_family, bank_own)
+    for rows in (slice(0, 7), slice(7, 99), np.array([2, 3, 19])):
+        mine = np.arange(30)[rows]
+        same = (family[mine, None] == bank_family) & (family[mine, None] >= 0) | (own[mine, None] == bank_own)
+        found = list(zip(*(pair.tolist() for pair in find(rows)), strict=True))
+        assert sorted(found) == list(map(tuple, np.argwhere(same).tolist())) and len(set(found)) == len(found)
 
 
 def test_a_row_of_the_wrong_label_is_worth_less_than_none() -> None:

@@ -93,3 +93,16 @@ def test_separable_classes_have_a_finite_optimum() -> None:
     inner = np.abs(z[:, 0]) < 0.1  # without one of these two the boundary moves onto it
     assert np.isfinite(theta).all() and np.all((prob.argmax(axis=1) == y)[~inner])
     np.testing.assert_allclose(prob.sum(axis=1), 1.0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("rows", "seed"), [(60_000, 0), (60_000, 1), (20_000, 2)])
+def test_columns_that_depend_on_one_another_are_no_error(rows: int, seed: int) -> None:
+    """Sums over many rows round by more than a weak ridge holds, and without it the Hessian is singular."""
+    rng = np.random.default_rng(seed)
+    z = rng.standard_normal((rows, 3))
+    z[:, 2] = z[:, 0] + z[:, 1]
+    y = (z[:, 0] + rng.standard_normal(rows) > 0).astype(int)
+    z, ones = np.c_[z, np.ones(rows)], np.ones(rows)
+    theta, _ = newton.fit_newton(z, y, ones, 2, 4.0**6, None)
+    right, _ = newton.fit_newton(z[:, [0, 1, 3]], y, ones, 2, 4.0**6, None)
+    np.testing.assert_allclose(z[:50] @ theta, z[:50, [0, 1, 3]] @ right, atol=1e-3)  # stops at a relative 1e-4

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
+
+Pairs = tuple[np.ndarray, np.ndarray]
 
 CHUNK_BYTES = 64 * 2**20  # of one block of distances
 
@@ -27,8 +30,10 @@ def chunks(n: int, m: int) -> Iterator[slice]:
 
 def related_pairs(
     family: np.ndarray, own: np.ndarray, bank_family: np.ndarray, bank_own: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the pairs (row, bank row) that are the same row or of one family, sorted by row.
+) -> Callable[[Any], Pairs]:
+    """Return what finds the pairs (row, bank row) that are the same row or of one family, for some rows at a time.
+
+    All pairs at once may be too many for memory: a large group has the square of its size.
 
     Parameters
     ----------
@@ -39,23 +44,35 @@ def related_pairs(
 
     Returns
     -------
-    rows, bank_rows : ndarray (p,), (p,)
-        Places in the two lists.
+    callable
+        Given rows (a slice, or places in ascending order), returns places among them and in the bank, (p,), (p,),
+        each pair once.
     """
-    pairs = [_equal_pairs(family, bank_family), _equal_pairs(own, bank_own)]
-    code = np.unique(np.concatenate([rows * len(bank_own) + bank for rows, bank in pairs]))
-    return code // max(len(bank_own), 1), code % max(len(bank_own), 1)
+    alone = np.where(family < 0, own, -1)  # a row of a family is there as one of its relatives
+    relatives, selves = _Index(bank_family), _Index(np.where(bank_family < 0, bank_own, -1))
+
+    def pairs(rows: Any) -> Pairs:
+        found = relatives.pairs(family[rows]), selves.pairs(alone[rows])
+        return np.concatenate([found[0][0], found[1][0]]), np.concatenate([found[0][1], found[1][1]])
+
+    return pairs
 
 
-def _equal_pairs(values: np.ndarray, bank: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Places of equal, non-negative values."""
-    order = np.argsort(bank, kind="stable")
-    first = np.searchsorted(bank[order], values, side="left")
-    count = np.searchsorted(bank[order], values, side="right") - first
-    count[values < 0] = 0
-    rows = np.repeat(np.arange(len(values)), count)
-    within = np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count)
-    return rows, order[np.repeat(first, count) + within]
+class _Index:
+    """Places of equal, non-negative values in a bank."""
+
+    def __init__(self, bank: np.ndarray) -> None:
+        self.order = np.argsort(bank, kind="stable")
+        self.sorted = bank[self.order]
+
+    def pairs(self, values: np.ndarray) -> Pairs:
+        """Return places in `values` and in the bank."""
+        first = np.searchsorted(self.sorted, values, side="left")
+        count = np.searchsorted(self.sorted, values, side="right") - first
+        count[values < 0] = 0
+        rows = np.repeat(np.arange(len(values)), count)
+        within = np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count)
+        return rows, self.order[np.repeat(first, count) + within]
 
 
 def nearest(
@@ -103,7 +120,7 @@ def knn_shapley(
     judge_y: np.ndarray,
     k: int,
     *,
-    skip: tuple[np.ndarray, np.ndarray] | None = None,
+    skip: Callable[[slice], Pairs] | None = None,
 ) -> np.ndarray:
     """Exact Shapley value of every training row for the k-nearest-neighbor accuracy on the judging rows.
 
@@ -118,9 +135,10 @@ def knn_shapley(
     train_x, train_y : ndarray (n, d), (n,)
     judge_x, judge_y : ndarray (m, d), (m,)
     k : int
-    skip : tuple of ndarray (p,), (p,) of int, optional
-        Pairs (judging row, training row) that are the same or related; such a row takes no part before that judge, and
-        its value is the mean over the other judges. Each judge must be left at least one row.
+    skip : callable, optional
+        Given a slice of the judges, returns pairs (place in the slice, training row) that are the same or related, as
+        what `related_pairs` returns does: such a row takes no part before that judge, and its value is the mean over
+        the other judges.
 
     Returns
     -------
@@ -131,17 +149,18 @@ def knn_shapley(
     Jia et al. 2019, "Efficient task-specific data valuation for nearest neighbor algorithms", theorem 1.
     """
     n = len(train_x)
-    judges, related = (np.zeros(0, dtype=np.int64),) * 2 if skip is None else skip
-    total = np.zeros(n)
-    counted = len(judge_x) - np.bincount(related, minlength=n)
-    num_left = n - np.bincount(judges, minlength=len(judge_x))
+    total, counted = np.zeros(n), np.full(n, len(judge_x))
     rank = np.arange(1, n)
     factor = np.minimum(k, rank) / (k * rank)
     for rows in chunks(len(judge_x), n):
         block = squared_distances(judge_x[rows], train_x)
-        mine = (judges >= rows.start) & (judges < rows.start + len(block))
-        block[judges[mine] - rows.start, related[mine]] = np.inf  # sorted behind the rows that take part
-        for label, left, order in zip(judge_y[rows], num_left[rows], ascending(block), strict=True):
+        judges, related = (np.zeros(0, dtype=np.int64),) * 2 if skip is None else skip(rows)
+        block[judges, related] = np.inf  # sorted behind the rows that take part
+        counted -= np.bincount(related, minlength=n)
+        num_left = n - np.bincount(judges, minlength=len(block))
+        for label, left, order in zip(judge_y[rows], num_left, ascending(block), strict=True):
+            if left == 0:  # all rows are relatives of this judge
+                continue
             order = order[:left]
             hits = train_y[order] == label
             values = np.empty(left)

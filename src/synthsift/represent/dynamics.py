@@ -7,11 +7,12 @@ the probe of its own fold, which saw neither the row nor its family; a new row b
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from synthsift.numerics.neighbors import chunks, related_pairs
+from synthsift.numerics.neighbors import Pairs, chunks, related_pairs
 from synthsift.records import Mixture
 from synthsift.represent.probes import NUM_PROBES, Probes, family_split, softmax, train_probes
 from synthsift.seeds import Seeds
@@ -65,26 +66,25 @@ class Dynamics:
         return np.mean([self.by_probe(k, x, y) for k in range(self.probes.num_probes)], axis=0)
 
     def by_probe(
-        self, k: int, x: np.ndarray, y: np.ndarray, related: tuple[np.ndarray, np.ndarray] | None = None
+        self, k: int, x: np.ndarray, y: np.ndarray, related: Callable[[slice], Pairs] | None = None
     ) -> np.ndarray:
-        """Return the columns (n, 7) as probe `k` sees them; `related` are pairs (row, reference) that do not count."""
+        """Return the columns (n, 7) as probe `k` sees them; `related` finds (row, reference) that do not count."""
         activations = self.probes.penultimate(x, k)
         return np.concatenate([self._likeness(k, activations, related), self._difficulty(k, x, y)], axis=1)
 
-    def _likeness(self, k: int, activations: np.ndarray, related: tuple[np.ndarray, np.ndarray] | None) -> np.ndarray:
+    def _likeness(self, k: int, activations: np.ndarray, related: Callable[[slice], Pairs] | None) -> np.ndarray:
         """Top-3 cosines (n, 4) to references, and the cosine to their mean, in the penultimate space of probe `k`."""
         bank = self.probes.penultimate(self.references, k)
         mine, theirs = _unit(activations), _unit(bank)
         out = np.zeros((len(mine), TOP + 1))
         total = bank.sum(axis=0)
-        skip_row, skip_bank = (np.zeros(0, dtype=np.int64),) * 2 if related is None else related
         for rows in chunks(len(mine), len(theirs)):
             cosine = mine[rows] @ theirs.T
-            a, b = np.searchsorted(skip_row, [rows.start, rows.start + len(cosine)])
-            cosine[skip_row[a:b] - rows.start, skip_bank[a:b]] = -np.inf
+            mine_too, known = (np.zeros(0, dtype=np.int64),) * 2 if related is None else related(rows)
+            cosine[mine_too, known] = -np.inf
             out[rows, :TOP] = largest(cosine)
             middle = np.broadcast_to(total, (len(cosine), bank.shape[1])).copy()
-            np.subtract.at(middle, skip_row[a:b] - rows.start, bank[skip_bank[a:b]])  # a mean without the row itself
+            np.subtract.at(middle, mine_too, bank[known])  # a mean without the row itself
             out[rows, TOP] = np.einsum("ij,ij->i", mine[rows], _unit(middle))
         return out
 

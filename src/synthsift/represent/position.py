@@ -7,12 +7,13 @@ Rows of the mixture are described as if they were new: neither they nor their fa
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from synthsift.numerics.neighbors import chunks, related_pairs
+from synthsift.numerics.neighbors import Pairs, chunks, related_pairs
 from synthsift.records import Mixture
 from synthsift.represent.dynamics import largest
 from synthsift.seeds import Seeds
@@ -27,8 +28,6 @@ NAMES = (
     *("mixed_agreement", "median_percentile"),
     *("knn_agreement", "own_class_distance", "class_gap", "center_distance"),
 )
-
-Pairs = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -95,8 +94,7 @@ class Position:
 
     def describe(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Return the columns (n, 14) of new rows."""
-        none = np.zeros(0, dtype=np.int64)
-        return self._scaled(self._measure(x - self.middle, y, (none, none), None))
+        return self._scaled(self._measure(x - self.middle, y, _nobody, None))
 
     def _scaled(self, values: np.ndarray) -> np.ndarray:
         """Put distances into units of the usual ones; what could not be measured counts as three of these."""
@@ -108,13 +106,15 @@ class Position:
         values[:, column("center_distance")] = center / spread
         return values
 
-    def _measure(self, z: np.ndarray, y: np.ndarray, related: Pairs, shares: list[_Share] | None) -> np.ndarray:
+    def _measure(
+        self, z: np.ndarray, y: np.ndarray, related: Callable[[Any], Pairs], shares: list[_Share] | None
+    ) -> np.ndarray:
         """Return the columns before scaling; distances that do not exist are NaN, class_gap is the other class's."""
         out = np.zeros((len(z), len(NAMES)))
         norm = np.sqrt(np.maximum(np.einsum("ij,ij->i", self.bank, self.bank), 1e-24))
         for label, rows in _by_class(y, len(self.bank)):
             mine = z[rows]
-            out[rows] = self._of_class(label, mine @ self.bank.T, mine, norm, _pairs_of(related, rows))
+            out[rows] = self._of_class(label, mine @ self.bank.T, mine, norm, related(rows))
         self._centers(out, z, y, shares)
         self._percentile(out, z, y)
         return out
@@ -227,14 +227,10 @@ def _by_class(y: np.ndarray, width: int) -> Iterator[tuple[int, np.ndarray]]:
             yield int(label), rows[block]
 
 
-def _pairs_of(related: Pairs, rows: np.ndarray) -> Pairs:
-    """The pairs of the given rows, which are in ascending order, as (place in `rows`, bank row)."""
-    if not len(related[0]):
-        return related
-    first, last = np.searchsorted(related[0], rows, side="left"), np.searchsorted(related[0], rows, side="right")
-    count = last - first
-    mine = np.repeat(first, count) + np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
-    return np.repeat(np.arange(len(rows)), count), related[1][mine]
+def _nobody(rows: np.ndarray) -> Pairs:
+    """New rows have no relatives."""
+    none = np.zeros(0, dtype=np.int64)
+    return none, none
 
 
 def _root(squared: np.ndarray) -> np.ndarray:

@@ -53,8 +53,8 @@ class NeighborValue:
         most = min(MAX_JUDGES, max(MAX_STORED, MAX_PAIRS // len(x)))
         if len(judges) > most:
             judges = np.sort(seeds.numpy("judges").choice(judges, most, replace=False))
-        rows, bank = related_pairs(mixture.family, np.arange(len(y)), mixture.family[judges], judges)
-        exact = knn_shapley(x, y, x[judges], y[judges], NEIGHBORS, skip=(bank, rows)) * len(x)
+        related = related_pairs(mixture.family[judges], judges, mixture.family, np.arange(len(y)))
+        exact = knn_shapley(x, y, x[judges], y[judges], NEIGHBORS, skip=related) * len(x)
         kept = judges
         if len(judges) > MAX_STORED:
             kept = np.sort(seeds.numpy("stored").choice(judges, MAX_STORED, replace=False))

@@ -19,7 +19,7 @@ from synthsift.represent.encoding import Encoded, encode
 from synthsift.represent.table import FeatureTable
 from synthsift.seeds import Seeds
 from synthsift.sentence import with_weights
-from synthsift.splits import all_copies, distinct_repetitions, pooled
+from synthsift.splits import all_copies, distinct_repetitions, find_leaks, name_originals, pooled
 from synthsift.studies.policies import pick_policies, with_diagnostics, words_of
 from synthsift.together import Together
 from synthsift.training.learners import Learner, Model
@@ -84,6 +84,8 @@ def prepare(loaded: Loaded, plan: Plan) -> tuple[Encoded, Study]:
             )
     encoded = encode(loaded, plan.pca, plan.encoder)
     embedding = encoded.rows
+    leaks = find_leaks(mixture, embedding)
+    mixture = name_originals(mixture, leaks)
     study = Study(
         policies=pick_policies(plan.policies, plan.inner, mixture),
         mixture=mixture,
@@ -96,6 +98,7 @@ def prepare(loaded: Loaded, plan: Plan) -> tuple[Encoded, Study]:
         workers=max(1, min(2, os.cpu_count() or 1)),
         metric=choose_metric(plan.metric, pooled(mixture).y),
         inputs=inputs,
+        leaks=leaks,
     )
     return encoded, study
 
@@ -147,7 +150,7 @@ def conclude(
     """Decide, fit the final models, open the test set once; other processes share the fits that are only tested."""
     metric = study.metric
     verdict = decide(comparison, metric, verdict_seeds(comparison))
-    if all_copies(study.mixture, study.embedding):
+    if all_copies(study.mixture, study.known_leaks()):
         verdict = only_copies(verdict)
     study = replace(study, policies=with_diagnostics(dict(study.policies)))
     wanted = [name for name in study.policies if name in comparison.probabilities]  # the budget carries no others

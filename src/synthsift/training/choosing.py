@@ -21,6 +21,7 @@ from synthsift.training.logistic import LinearModel, fit_logistic
 # The path: a factor of 4 moves the log-loss of a well-scaled problem by far less than the noise of choosing.
 STRENGTHS = tuple(float(4.0**k) for k in range(-7, 7))
 NUM_FOLDS = 3
+FEW_RELATED = 0.2  # share of real rows with relatives that leave-one-out may do without; the rest chooses as well
 CHOICE_TOLERANCE = 1e-3  # enough to rank strengths; the final fit uses that of `fit_logistic`
 
 
@@ -59,8 +60,8 @@ def fit_chosen(
     """Choose C by the log-loss of held-out real rows inside the training part, then fit on all of it.
 
     Synthetic rows always train and never judge. Small models are judged by closed-form leave-one-out predictions
-    (`newton`), larger ones by 3 folds, very large ones by one holdout of a third. The path is walked from a usual
-    strength towards lower loss until it rises, so about four strengths are tried.
+    (`newton`), unless too many rows have relatives; larger ones by 3 folds, very large ones by one holdout of a third.
+    The path is walked from a usual strength towards lower loss until it rises, so about four strengths are tried.
 
     Parameters
     ----------
@@ -91,14 +92,37 @@ def fit_chosen(
     search = strength is None and len(real) >= 6
     judging = np.ones(len(y)) if judging is None else judging
     size = (x.shape[1] + 1) * (present - 1)
-    related = family is not None and len(np.unique(family[family >= 0])) < np.count_nonzero(family >= 0)
-    if size <= 200 and len(y) * size**2 <= 4e8 and not related:
-        return _choose_by_leave_one_out(x, y, weight, real, judging, num_classes, start, search)
-    fold = family_folds(y, real, family if related else None, NUM_FOLDS, seeds)
+    in_family = _has_relatives(family) if family is not None else np.zeros(len(y), dtype=bool)
+    if size <= 200 and len(y) * size**2 <= 4e8 and in_family[real].sum() <= FEW_RELATED * len(real):
+        kept = np.where(in_family, 0.0, judging) if in_family.any() else judging
+        found = _choose_by_leave_one_out(x, y, weight, real, kept, num_classes, start, search)
+        return _without_relatives(found, x, y, weight, real, in_family) if in_family[real].any() else found
+    fold = family_folds(y, real, family if in_family.any() else None, NUM_FOLDS, seeds)
     num_folds = NUM_FOLDS if x.size * num_classes < 1e6 else 1
     is_judge = np.zeros(len(y), dtype=bool)
     is_judge[real] = True
     return _choose_by_folds(x, y, weight, fold, is_judge, judging, num_folds, num_classes, start, search)
+
+
+def _has_relatives(family: np.ndarray) -> np.ndarray:
+    """Rows (n,) that are not the only one of their family."""
+    _, place, count = np.unique(family, return_inverse=True, return_counts=True)
+    return (family >= 0) & (count[place] > 1)
+
+
+def _without_relatives(
+    found: CrossFit, x: np.ndarray, y: np.ndarray, weight: np.ndarray, real: np.ndarray, in_family: np.ndarray
+) -> CrossFit:
+    """Predict the few real rows with relatives by one more model, without any row of a family of several."""
+
+    def predict_unseen() -> np.ndarray:
+        model, rest = found.model, ~in_family
+        other = fit_logistic(x[rest], y[rest], weight[rest], len(model.intercept), model.strength)
+        out = found.out_of_fold.copy()
+        out[in_family[real]] = other.predict_proba(x[real[in_family[real]]])
+        return out
+
+    return CrossFit(found.model, predict_unseen)
 
 
 def family_folds(

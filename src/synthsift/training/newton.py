@@ -12,9 +12,10 @@ penalty ||W||^2 equals tr(V' V K) with K = I - 11'/c, so the model is the one of
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 MAX_STEPS = 40
+BLOCK = 4096  # rows whose curvature is summed in single precision
 INTERCEPT_RIDGE = 1e-6  # times the total weight: keeps the Hessian positive definite when a class is separable
 LAST_STEP = 1e-4  # Newton decrement, relative to the loss, after which one more step is the last
 
@@ -51,7 +52,7 @@ def fit_newton(
     -------
     theta : ndarray (d + 1, c - 1)
     hessian : ndarray ((d + 1)(c - 1), (d + 1)(c - 1))
-        At theta; parameter (j, a) has index a (d + 1) + j.
+        At the step before theta; parameter (j, a) has index a (d + 1) + j.
     """
     p, q = z.shape[1], num_classes - 1
     theta = np.zeros((p, q)) if start is None else start
@@ -73,9 +74,12 @@ def fit_newton(
         prob = probabilities(z @ theta)[:, :q]
         gradient = z.T @ (weight[:, None] * (prob - onehot)) + ridge[:, None] * (theta @ coupling)
         hessian = _hessian(single, weight.astype(np.float32), prob.astype(np.float32), ridge, coupling)
-        step = (
-            cho_solve(cho_factor(hessian, check_finite=False), gradient.T.ravel(), check_finite=False).reshape(q, p).T
-        )
+        try:
+            factor = cho_factor(hessian, check_finite=False)
+        except LinAlgError:  # columns that depend on one another, and a ridge below the rounding of the sums
+            hessian = _hessian(z, weight, prob, ridge, coupling)
+            factor = cho_factor(hessian, check_finite=False)
+        step = cho_solve(factor, gradient.T.ravel(), check_finite=False).reshape(q, p).T
         decrement = float(np.sum(step * gradient))
         if decrement <= LAST_STEP * abs(current):  # the next decrement would be about its square
             theta = theta - step
@@ -92,14 +96,18 @@ def _hessian(
 ) -> np.ndarray:
     """Second derivative of the penalized loss, block (a, b) = z' diag(w p_a (d_ab - p_b)) z + K_ab ridge.
 
-    Summed in single precision: the Hessian only directs the steps, the gradient decides where they end.
+    Given single precision, a block of rows at a time is summed in it: the Hessian only directs the steps, the gradient
+    decides where they end.
     """
     p, q = z.shape[1], prob.shape[1]
+    blocks = [slice(k, k + BLOCK) for k in range(0, len(z), BLOCK)]
     hessian = np.empty((q, p, q, p))
     for a in range(q):
         for b in range(a, q):
             curve = weight * prob[:, a] * ((a == b) - prob[:, b])
-            block = (z.T @ (curve[:, None] * z)).astype(np.float64)
+            block = np.zeros((p, p))
+            for rows in blocks:
+                block += z[rows].T @ (curve[rows, None] * z[rows])
             block[np.diag_indices(p)] += coupling[a, b] * ridge
             hessian[a, :, b, :] = block
             hessian[b, :, a, :] = block
