@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from synthsift.data.worlds import WORLDS, copies, harmful_labels, permute_real_labels, same_law, shifted_covariates
-from synthsift.numerics.neighbors import knn_shapley
+from synthsift.numerics.neighbors import knn_shapley, related_pairs
 from synthsift.records import REAL, DataError, Examples, Features, Mixture
 from synthsift.represent import dynamics, position, trusted, value
 from synthsift.represent.table import NAMES, Description, FeatureTable, RowDescriber
@@ -331,12 +331,12 @@ def test_the_value_of_a_new_row_is_its_shapley_value_when_it_joins() -> None:
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((60, 4)).astype(np.float32), rng.integers(3, size=60)
     kept = np.arange(0, 60, 3)
+    themselves = related_pairs(np.full(20, -1), kept, np.full(61, -1), np.arange(61))  # no judge takes part before itself
     made = value.Game(x, y, kept).state()
     new_x, new_y = rng.standard_normal((5, 4)).astype(np.float32), rng.integers(3, size=5)
     for i in range(5):
         joined_x, joined_y = np.concatenate([x, new_x[i : i + 1]]), np.append(y, new_y[i])
-        pairs = (np.arange(len(kept)), kept)  # a judge does not take part before itself
-        right = knn_shapley(joined_x, joined_y, x[kept], y[kept], value.NEIGHBORS, skip=pairs)[-1] * 60
+        right = knn_shapley(joined_x, joined_y, x[kept], y[kept], value.NEIGHBORS, skip=themselves)[-1] * 60
         found = made.describe(new_x[i : i + 1], new_y[i : i + 1])[0, 0]
         assert found == pytest.approx(right, abs=1e-4)
 

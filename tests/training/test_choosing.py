@@ -104,8 +104,9 @@ def test_a_few_relatives_leave_the_judging_to_the_others(monkeypatch: pytest.Mon
     copied, error = mean_and_error(honest.out_of_fold[:20], y[:20])
     assert copied > fresh - 4 * error > mean_and_error(leaky.model.predict_proba(x[:20]), y[:20])[0]
     same = choose(x, y, is_real, strength=honest.model.strength)
-    assert np.array_equal(honest.out_of_fold[20:], same.out_of_fold[20:])
-    assert np.array_equal(honest.model.coef, same.model.coef)
+    # found on a path and found at once: both stop within a step of the optimum
+    np.testing.assert_allclose(honest.out_of_fold[20:], same.out_of_fold[20:], atol=2e-3)
+    np.testing.assert_allclose(honest.model.coef, same.model.coef, atol=2e-3)
 
 
 def test_only_families_that_have_relatives_change_anything() -> None:
