@@ -331,7 +331,7 @@ def test_the_value_of_a_new_row_is_its_shapley_value_when_it_joins() -> None:
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((60, 4)).astype(np.float32), rng.integers(3, size=60)
     kept = np.arange(0, 60, 3)
-    themselves = related_pairs(np.full(20, -1), kept, np.full(61, -1), np.arange(61))  # no judge takes part before itself
+    themselves = related_pairs(np.full(20, -1), kept, np.full(61, -1), np.arange(61))  # none plays before itself
     made = value.Game(x, y, kept).state()
     new_x, new_y = rng.standard_normal((5, 4)).astype(np.float32), rng.integers(3, size=5)
     for i in range(5):
