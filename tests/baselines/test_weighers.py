@@ -15,9 +15,10 @@ from synthsift.baselines.sources import BestSources
 from synthsift.bilevel.learned import LearnedWeights
 from synthsift.data.worlds import WORLDS, World, harmful_labels, one_good_source, same_law
 from synthsift.numerics.metrics import metric_value
-from synthsift.records import Features, Mixture, Outcome, Weigher, Weights
+from synthsift.records import Examples, Features, Mixture, Outcome, Weigher, Weights
 from synthsift.represent.table import FeatureTable
 from synthsift.seeds import Seeds
+from synthsift.splits import find_leaks, make_folds, name_originals, pooled, restrict
 from synthsift.studies.policies import policy_names
 
 SMALL = {"num_real": 40, "num_valid": 20, "num_synth": 90, "dim": 5}
@@ -201,7 +202,7 @@ def test_a_broken_source_does_not_spoil_the_judgment_of_a_sound_one(sound: str, 
         synth, is_broken = world.mixture.synth, np.arange(300) % 2 == 1
         names = np.where(is_broken, broken, sound).astype(object)
         made = replace(synth, y=np.where(is_broken, (synth.y + 1) % 3, synth.y), source=names)
-        assert kept_sources(replace(world, mixture=replace(world.mixture, synth=made)), seed) == {sound}
+        assert kept_beside_copies(replace(world, mixture=replace(world.mixture, synth=made)), seed) == {sound}
 
 
 def test_sources_that_all_help_are_joined() -> None:
@@ -211,5 +212,35 @@ def test_sources_that_all_help_are_joined() -> None:
         world = same_law(Seeds(seed), num_real=40, num_valid=20, num_synth=500, dim=8)
         names = np.array([f"source{k % 5}" for k in range(500)], dtype=object)
         split = replace(world, mixture=replace(world.mixture, synth=replace(world.mixture.synth, source=names)))
-        joined.append(len(kept_sources(split, seed)))
+        joined.append(len(kept_beside_copies(split, seed)))
     assert np.mean(joined) > 2
+
+
+def kept_beside_copies(seed: int, *, named: bool) -> set[str]:
+    """What BestSources keeps of rows of the real law and of copies of the real rows, moved next to nothing."""
+    fresh = same_law(Seeds(seed), num_real=60, num_valid=20, num_synth=160, dim=30)
+    pool = np.concatenate([fresh.mixture.real.x, fresh.mixture.valid.x])
+    made = fresh.mixture.synth
+    copied = pool[np.arange(160) % 80] + 1e-4 * np.random.default_rng(seed).standard_normal((160, pool.shape[1]))
+    label = np.concatenate([fresh.mixture.real.y, fresh.mixture.valid.y])[np.arange(160) % 80]
+    ids = np.array([f"copy:{k}" for k in range(160)])
+    synth = Examples(
+        np.concatenate([made.x, copied]),
+        np.concatenate([made.y, label]),
+        np.concatenate([made.ids, ids]),
+        np.repeat(["fresh", "memorized"], 160),
+    )
+    mixture = replace(fresh.mixture, synth=synth)
+    x = np.concatenate([pool, synth.x])
+    leaks = find_leaks(mixture, x)
+    keep = leaks.keep(len(x), make_folds(pooled(mixture), 0) == 0)
+    mixture = restrict(name_originals(mixture, leaks) if named else mixture, keep)
+    features = Features(np.zeros((keep.sum(), 1)), ("none",), mixture.ids, x[keep])
+    weights = BestSources()(mixture, features, Seeds(seed)).values
+    return set(mixture.source[(weights > 0) & mixture.is_synth].tolist())
+
+
+def test_a_source_of_copies_is_not_the_best_for_being_one() -> None:
+    """A model that trained on copies of the rows that judge it seems perfect, unless they are known as copies."""
+    assert [kept_beside_copies(seed, named=False) for seed in range(4)] == [{"memorized"}] * 4
+    assert sum("fresh" in kept_beside_copies(seed, named=True) for seed in range(4)) >= 3
