@@ -18,7 +18,7 @@ from synthsift.numerics.metrics import metric_value
 from synthsift.race import PROTECTED, Race
 from synthsift.records import DataError, Examples, Features, Mixture, Weigher, Weights
 from synthsift.seeds import Seeds
-from synthsift.splits import NUM_FOLDS, all_copies, distinct_repetitions, find_leaks, make_folds, name_originals, pooled
+from synthsift.splits import NUM_FOLDS, all_copies, distinct_repetitions, find_leaks, make_folds, name_relatives, pooled
 from synthsift.training.learners import Rows
 
 SMALL = {"num_real": 40, "num_valid": 12, "num_synth": 60, "dim": 4, "num_classes": 2}
@@ -253,7 +253,7 @@ def test_copies_of_judged_rows_never_train(shift: float, kind: type) -> None:
 
 def test_synthetic_rows_of_a_judged_group_never_train() -> None:
     mixture, spy = in_groups(6), Spy()
-    made = np.where(np.arange(len(mixture.synth)) % 2, "", "g4")
+    made = np.where(np.arange(len(mixture.synth)) % 2, "", "g4").astype(object)
     made[:3] = "another"  # no real row has it
     mixture = replace(mixture, synth=replace(mixture.synth, group=made))
     real = dict(zip(mixture.ids[: len(mixture.y) - len(made)], pooled(mixture).group, strict=True))  # type: ignore
@@ -261,23 +261,43 @@ def test_synthetic_rows_of_a_judged_group_never_train() -> None:
         gone = mixture.synth.ids[made == "g4"] if "g4" in {real[name] for name in judged} else []
         assert trained == set(mixture.ids) - judged - set(gone)
     same = mixture.family[np.flatnonzero(pooled(mixture).group == "g4")[0]]  # type: ignore[operator]
-    assert np.array_equal(mixture.family[mixture.is_synth], np.where(made == "g4", same, -1))
+    family = mixture.family[mixture.is_synth]
+    assert (family[made == "g4"] == same).all() and (family[made == ""] == -1).all()
+    assert len(set(family[made == "another"].tolist())) == 1
+
+
+def named_relatives(mixture: Mixture) -> Mixture:
+    return name_relatives(mixture, find_leaks(mixture, vectors(mixture)), vectors(mixture))
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.8 * NEAR_COPY])
 def test_copies_become_children_of_their_originals(shift: float) -> None:
     mixture = planted_copies(small(), shift)
-    named = name_originals(mixture, find_leaks(mixture, vectors(mixture)))
+    named = named_relatives(mixture)
     assert named.synth.parent is not None
     assert named.synth.parent.tolist() == [f"real:{k}" if k < 20 else "" for k in range(len(named.synth))]
     assert np.array_equal(named.family[named.is_synth][:20], named.family[:20]) and (named.family[72:] == -1).all()
     said = np.full(len(mixture.synth), "", dtype=object)
     said[3], said[4], said[30] = "real:30", "gone", "real:31"  # what is said counts, unless nobody has that name
     told = replace(mixture, synth=replace(mixture.synth, parent=said.astype(str)))
-    parent = name_originals(told, find_leaks(told, vectors(told))).synth.parent
+    parent = named_relatives(told).synth.parent
     assert parent is not None and parent[[2, 3, 4, 30, 31]].tolist() == ["real:2", "real:30", "real:4", "real:31", ""]
     apart = planted_copies(small(), 5 * NEAR_COPY)
-    assert name_originals(apart, find_leaks(apart, vectors(apart))) is apart
+    assert named_relatives(apart) is apart
+
+
+def test_synthetic_twins_are_a_family() -> None:
+    mixture = small()
+    mixture.synth.x[[5, 9, 30]] = mixture.synth.x[5]
+    mixture.synth.x[[6, 40]] = mixture.synth.x[6]
+    named = named_relatives(mixture)
+    family, num_pool = named.family, 52
+    assert len(set(family[num_pool + np.array([5, 9, 30])])) == len(set(family[num_pool + np.array([6, 40])])) == 1
+    assert (family >= 0).sum() == num_pool + 5 and len(np.unique(family)) == num_pool + 3
+    assert len(np.unique(family[:num_pool])) == num_pool
+    grouped = replace(mixture, synth=replace(mixture.synth, group=np.full(len(mixture.synth), "mine")))
+    again = named_relatives(grouped)
+    assert again is grouped and len(np.unique(again.family[num_pool:])) == 1, "groups that are given are kept"
 
 
 def test_rows_that_are_merely_close_may_train() -> None:

@@ -281,11 +281,10 @@ class Mixture:
     def family(self) -> np.ndarray:
         """Rows (n,) that must not be split between training and judging share a number; -1: belongs to nobody.
 
-        Real rows of one group are a family, any other real row is its own; a synthetic row belongs to its parent's, or
-        where no parent is known to that of the real rows of its group.
+        Rows of one group are a family, any other real row is its own; a synthetic row belongs to its parent's, where
+        that is known, and not to its group's.
         """
         names = np.concatenate([_family_names(part) for part in self.parts])
-        names[self.is_synth & ~np.isin(names, names[~self.is_synth])] = ""
         known = names != ""
         family = np.full(len(names), -1)
         family[known] = np.unique(names[known], return_inverse=True)[1]

@@ -11,12 +11,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from synthsift.numerics.closeness import COARSE, close_pairs, space_of_copies
+from synthsift.numerics.fingerprints import fingerprint_rows
 from synthsift.numerics.resampling import group_folds, members, stratified_folds
 from synthsift.records import DataError, Examples, Images, Mixture
 from synthsift.seeds import Seeds
 
 NUM_FOLDS = 5  # fewer where there are fewer groups: `fold_count`
 MAX_COPIES = 1000  # of one row that are looked for, to bound memory
+TWINS = "\x00twins "  # begins the names of groups that are made; no file has such a name
 
 
 def pooled(mixture: Mixture) -> Examples:
@@ -139,22 +141,29 @@ def find_leaks(mixture: Mixture, embedding: np.ndarray) -> Leaks:
     return Leaks(row, judged, group, num_copies, num_parents, spacing.coarse)
 
 
-def name_originals(mixture: Mixture, leaks: Leaks) -> Mixture:
-    """Return the mixture with copies as children: a synthetic copy that names no parent gets a real row it copies.
+def name_relatives(mixture: Mixture, leaks: Leaks, embedding: np.ndarray) -> Mixture:
+    """Return the mixture with copies as children, and with synthetic twins in groups of their own.
 
-    So that copies are kept apart from their originals not only in the splits, but wherever a training part judges its
-    own rows: regularization, sources, trusted rows, features.
+    A synthetic copy that names no parent gets a real row it copies; synthetic rows that are equal in `embedding` (n, d)
+    and name neither parent nor group get one group. So copies are kept apart from their originals and twins from one
+    another not only in the splits, but wherever a training part judges its own rows: regularization, sources, trusted
+    rows, features.
     """
     num_pool, synth = len(mixture.real) + len(mixture.valid), mixture.synth
     row, judged = leaks.row[: leaks.num_copies], leaks.judged[: leaks.num_copies]
     copies, first = np.unique(row[row >= num_pool], return_index=True)
-    if not len(copies):
-        return mixture
     parent = np.full(len(synth), "", dtype=object) if synth.parent is None else synth.parent.astype(object)
-    orphan = ~np.isin(parent[copies - num_pool].astype(str), mixture.ids[:num_pool].astype(str))
-    originals = mixture.ids[judged[row >= num_pool][first]]
-    parent[copies[orphan] - num_pool] = originals[orphan]
-    return replace(mixture, synth=replace(synth, parent=parent.astype(str)))
+    known = np.isin(parent.astype(str), mixture.ids[:num_pool].astype(str))
+    found, originals = np.full(len(synth), "", dtype=object), mixture.ids[judged[row >= num_pool][first]]
+    found[copies - num_pool] = originals
+    parent = np.where(~known & (found != ""), found, parent)
+    group = np.full(len(synth), "", dtype=object) if synth.group is None else synth.group.astype(object)
+    _, twin, count = np.unique(fingerprint_rows(list(embedding[num_pool:].T)), return_inverse=True, return_counts=True)
+    alone = ~known & (found == "") & (group == "") & (count[twin] > 1) & (not leaks.coarse)
+    group[alone] = [f"{TWINS}{number}" for number in twin[alone].tolist()]
+    if not (found != "").any() and not alone.any():
+        return mixture
+    return replace(mixture, synth=replace(synth, parent=parent.astype(str), group=group.astype(str)))
 
 
 def all_copies(mixture: Mixture, leaks: Leaks) -> bool:

@@ -18,7 +18,7 @@ from synthsift.numerics.metrics import metric_value
 from synthsift.records import Examples, Features, Mixture, Outcome, Weigher, Weights
 from synthsift.represent.table import FeatureTable
 from synthsift.seeds import Seeds
-from synthsift.splits import find_leaks, make_folds, name_originals, pooled, restrict
+from synthsift.splits import find_leaks, make_folds, name_relatives, pooled, restrict
 from synthsift.studies.policies import policy_names
 
 SMALL = {"num_real": 40, "num_valid": 20, "num_synth": 90, "dim": 5}
@@ -202,7 +202,7 @@ def test_a_broken_source_does_not_spoil_the_judgment_of_a_sound_one(sound: str, 
         synth, is_broken = world.mixture.synth, np.arange(300) % 2 == 1
         names = np.where(is_broken, broken, sound).astype(object)
         made = replace(synth, y=np.where(is_broken, (synth.y + 1) % 3, synth.y), source=names)
-        assert kept_beside_copies(replace(world, mixture=replace(world.mixture, synth=made)), seed) == {sound}
+        assert kept_sources(replace(world, mixture=replace(world.mixture, synth=made)), seed) == {sound}
 
 
 def test_sources_that_all_help_are_joined() -> None:
@@ -212,7 +212,7 @@ def test_sources_that_all_help_are_joined() -> None:
         world = same_law(Seeds(seed), num_real=40, num_valid=20, num_synth=500, dim=8)
         names = np.array([f"source{k % 5}" for k in range(500)], dtype=object)
         split = replace(world, mixture=replace(world.mixture, synth=replace(world.mixture.synth, source=names)))
-        joined.append(len(kept_beside_copies(split, seed)))
+        joined.append(len(kept_sources(split, seed)))
     assert np.mean(joined) > 2
 
 
@@ -234,7 +234,7 @@ def kept_beside_copies(seed: int, *, named: bool) -> set[str]:
     x = np.concatenate([pool, synth.x])
     leaks = find_leaks(mixture, x)
     keep = leaks.keep(len(x), make_folds(pooled(mixture), 0) == 0)
-    mixture = restrict(name_originals(mixture, leaks) if named else mixture, keep)
+    mixture = restrict(name_relatives(mixture, leaks, x) if named else mixture, keep)
     features = Features(np.zeros((keep.sum(), 1)), ("none",), mixture.ids, x[keep])
     weights = BestSources()(mixture, features, Seeds(seed)).values
     return set(mixture.source[(weights > 0) & mixture.is_synth].tolist())

@@ -19,7 +19,7 @@ from synthsift.represent.encoding import Encoded, encode
 from synthsift.represent.table import FeatureTable
 from synthsift.seeds import Seeds
 from synthsift.sentence import with_weights
-from synthsift.splits import all_copies, distinct_repetitions, find_leaks, name_originals, pooled
+from synthsift.splits import all_copies, distinct_repetitions, find_leaks, name_relatives, pooled
 from synthsift.studies.policies import pick_policies, with_diagnostics, words_of
 from synthsift.together import Together
 from synthsift.training.learners import Learner, Model
@@ -85,7 +85,7 @@ def prepare(loaded: Loaded, plan: Plan) -> tuple[Encoded, Study]:
     encoded = encode(loaded, plan.pca, plan.encoder)
     embedding = encoded.rows
     leaks = find_leaks(mixture, embedding)
-    mixture = name_originals(mixture, leaks)
+    mixture = name_relatives(mixture, leaks, embedding)
     study = Study(
         policies=pick_policies(plan.policies, plan.inner, mixture),
         mixture=mixture,
