@@ -16,6 +16,7 @@ from synthsift.records import DataError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+READ_BYTES = 2**20  # of a column chunk at a time
 _SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 _INDEX = "__index_level_"  # how pandas stores the index of a frame; row numbers are no feature
 
@@ -60,7 +61,9 @@ def opened_parquet(path: Path) -> Iterator[pa.parquet.ParquetFile]:
     try:
         with opened(path) as stream:
             source = io.BytesIO(stream.read()) if is_gzipped(path) else stream
-            yield parquet.ParquetFile(source, page_checksum_verification=True)
+            # Without these two, a column of a whole row group is in memory before its first rows are handed out.
+            part = {"pre_buffer": False, "buffer_size": READ_BYTES}
+            yield parquet.ParquetFile(source, page_checksum_verification=True, **part)
     except pa.ArrowMemoryError as error:
         raise MemoryError(str(error)) from error
     except (pa.ArrowException, OSError) as error:
