@@ -42,7 +42,7 @@ PLANTED = (
     "one_good_source",
     "digits_flawed",
 )
-CODES = [f"SS{code}" for code in (*range(130, 133), *range(140, 154))]
+CODES = [f"SS{code}" for code in (*range(130, 133), *range(140, 155))]
 CLEAN_TEXTS = "clean texts"
 TOPICS = ("sports", "finance", "health", "travel")
 PARTS = {"real": 300, "valid": 60, "synthetic": 400, "test": TEST_ROWS}  # rows of a world of texts

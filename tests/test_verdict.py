@@ -34,6 +34,7 @@ from synthsift.verdict import (
     one_row,
     only_copies,
     paired_interval,
+    seen_before,
     trained_share,
 )
 
@@ -491,6 +492,14 @@ def test_copies_are_not_recommended_whatever_they_gain() -> None:
     assert (copies.policy, copies.use, copies.evidence, copies.reason) == ("RealOnly", False, "unproven", "copies")
     assert copies.gain == Interval(0.0, 0.0, 0.0) and copies.everything == found.everything
     assert copies.gain_over_everything.low == -found.everything.high < 0
+
+
+def test_gains_on_rows_that_the_generator_knew_are_no_evidence() -> None:
+    found = decide(planted(0.0, 0.1), "accuracy", Seeds(0))
+    assert found.use
+    seen = seen_before(found)
+    assert (seen.policy, seen.use, seen.evidence, seen.reason) == (found.policy, False, "unproven", "seen")
+    assert seen.gain == found.gain
 
 
 def test_no_difference_is_useless() -> None:

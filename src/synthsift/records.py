@@ -575,7 +575,8 @@ class Verdict:
         Whether synthetic rows are recommended: the best bet uses them and the evidence is not "unproven".
     evidence : {"proven", "likely", "unproven"}
     reason : str
-        Where the best bet is RealOnly: "harmful", "useless", "copies" or "too little real data"; else "".
+        Where the best bet is RealOnly: "harmful", "useless", "copies" or "too little real data"; else "", or "seen"
+        where a generator that it uses was fitted on the judged rows.
     gain, gain_over_everything : Interval
         Of the best bet, measured on rows that had no part in choosing it.
     everything : Interval

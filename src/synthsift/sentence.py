@@ -85,17 +85,30 @@ def _sentence(verdict: Verdict, real_times: float, num_real: int, words: str) ->
     loss = "class-balanced log-loss" if verdict.metric in BY_CLASS else "log-loss"
     opening = f"Use {way}"
     if not verdict.use:
-        is_loss = verdict.gain.mean <= 0  # ahead of real data alone by what chose it, not by what is reported
         way = f"all of the synthetic rows with {words}{times}" if share == "100 %" else way
-        opening = (
-            "The synthetic rows are not shown to help: stay with the real ones unless something else speaks for adding "
-            f"them. The best bet {f'by {loss} ' * is_loss}is {way}{', which shows no gain' * is_loss}"
-        )
+        opening = f"{_advice(verdict)} The best bet is {way}"
+        if verdict.gain.mean <= 0:  # ahead of real data alone by what chose it, not by what is reported
+            opening = f"{_advice(verdict)} The best bet by {loss} is {way}, which shows no gain"
     likely = f"likely: better in {loss}, not proven in {METRIC_WORDS[verdict.metric]}"
-    sure = likely if verdict.evidence == "likely" else verdict.evidence
+    sure = likely if verdict.evidence == "likely" else "optimistic" if verdict.reason == "seen" else verdict.evidence
     gain = f"{verdict.gain} {metric} over real data alone ({sure}; {basis})."
     calm = ""
     unsure = (verdict.gain.high - verdict.gain.low) / 2
-    if not verdict.use and 2 * unsure > UNDECIDED:
+    if not verdict.use and verdict.reason != "seen" and 2 * unsure > UNDECIDED:
         calm = f" {num_real:,} real rows can show no gain below about {unsure:.0f} points."
     return f"{opening}: {gain}{calm}" + ("" if verdict.policy == "Everything" else f" {unweighted}.")
+
+
+def _advice(verdict: Verdict) -> str:
+    """What to do where the best bet has synthetic rows, and none are recommended."""
+    if verdict.everything.high < 0:
+        return "Do not use this synthetic data as it is: as a whole it is harmful, and no use of it was shown to help."
+    if verdict.reason == "seen":
+        return (
+            "The synthetic rows are not shown to help: their generator was fitted on the very rows that judge them "
+            "(SS154), so that gains are optimistic."
+        )
+    return (
+        "The synthetic rows are not shown to help: stay with the real ones unless something else speaks for adding "
+        "them."
+    )

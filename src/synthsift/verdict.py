@@ -286,6 +286,11 @@ def only_copies(verdict: Verdict) -> Verdict:
     return replace(found, gain=Interval(0.0, 0.0, 0.0), gain_over_everything=_turned(verdict.everything))
 
 
+def seen_before(verdict: Verdict) -> Verdict:
+    """Return the verdict on rows of a generator that was fitted on the judged rows: no gain on them is evidence."""
+    return replace(verdict, use=False, evidence="unproven", reason="seen")
+
+
 def _turned(gain: Interval) -> Interval:
     """Return the gain of the one over the other as that of the other over the one."""
     return Interval(-gain.mean, -gain.high, -gain.low)

@@ -11,7 +11,7 @@ import pytest
 from planted import as_table, changed, clean, found, texts, with_rows
 
 from synthsift.check.contents import worst
-from synthsift.records import Loaded, Severity
+from synthsift.records import Examples, Loaded, Severity
 
 
 def copied(loaded: Loaded, part: str, into: str, num: int, apart: float = 0.0) -> Loaded:
@@ -84,6 +84,18 @@ def kinds(part: str, *changes: tuple[slice, str]) -> Loaded:
     for rows, kind in changes:
         code[rows] = table.categories[-1].index(kind)
     return changed(loaded, part, x=replace(table, values=(*table.values[:-1], code)))
+
+
+def refitted(*, parents: bool = False) -> Loaded:
+    """Synthetic rows are normal draws around every class of the real and validation rows, which a generator learned."""
+    mixture = clean().mixture
+    rows = np.concatenate([mixture.real.x, mixture.valid.x])
+    y, rng = np.concatenate([mixture.real.y, mixture.valid.y]), np.random.default_rng(0)
+    made, names = np.arange(900) % 3, np.concatenate([mixture.real.ids, mixture.valid.ids])
+    x = np.stack([rng.multivariate_normal(rows[y == k].mean(axis=0), np.cov(rows[y == k].T)) for k in made])
+    parent = np.array([names[y == k][0] for k in made]) if parents else None
+    ids = np.array([f"made:{k}" for k in range(900)])
+    return replace(clean(), mixture=replace(mixture, synth=Examples(x, made, ids, np.full(900, "made"), parent)))
 
 
 NOTHING: dict[str, str] = {}
@@ -169,6 +181,7 @@ CASES: dict[str, tuple[Make, str, Make]] = {
         "share of the real rows: synthetic: kind 'w' (33 %).",
         lambda: kinds("synth", (slice(None), "v")),  # a single value is SS146
     ),
+    "SS154": (refitted, "would be for a generator that has not seen them: made: 0.", lambda: refitted(parents=True)),
 }
 
 

@@ -14,6 +14,7 @@ from synthsift.check.copies import (
     test_copies,
     validation_copies,
 )
+from synthsift.check.fitted import fitted_on_judged
 from synthsift.check.models import contradicted_labels, obvious_sources
 from synthsift.check.texts import named_labels
 from synthsift.records import Finding, Loaded
@@ -52,6 +53,7 @@ def check(loaded: Loaded, seeds: Seeds, *, saw: str = "unknown", encoded: Encode
         found += [
             obvious_sources(mixture, encoded.rows, parts, seeds),
             contradicted_labels(mixture, encoded.rows, seeds),
+            fitted_on_judged(mixture, encoded.rows),
         ]
         found += [named_labels(mixture, seeds), new_levels(mixture), lacking_levels(mixture)]
     return worst_first(finding for finding in found if finding is not None)

@@ -185,6 +185,8 @@ def _meaning(verdict: Mapping[str, Any]) -> str:
     """What the grade of evidence says; for real data alone "proven" speaks of harm."""
     if verdict["policy"] == "RealOnly" and verdict.get("evidence") == "proven":
         return HARMFUL
+    if verdict.get("reason") == "seen":
+        return "a generator that was fitted on the judged rows gains on them, whatever it is worth on others"
     return EVIDENCE.get(str(verdict.get("evidence")), "")
 
 

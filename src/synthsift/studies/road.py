@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from synthsift.check.fitted import fitted_sources
 from synthsift.compare import Study, final_fits, judge_test
 from synthsift.numerics.metrics import is_unbalanced
 from synthsift.records import Comparison, DataError, Features, Images, Loaded, Verdict, Weights, concat_x
@@ -23,7 +24,7 @@ from synthsift.splits import all_copies, distinct_repetitions, find_leaks, name_
 from synthsift.studies.policies import pick_policies, with_diagnostics, words_of
 from synthsift.together import Together
 from synthsift.training.learners import Learner, Model
-from synthsift.verdict import decide, only_copies, verdict_seeds
+from synthsift.verdict import decide, only_copies, seen_before, verdict_seeds
 
 LEARNED = "LearnedWeights"
 
@@ -163,6 +164,10 @@ def conclude(
         test, (weights, models) = [], final_fits(study, names)
     words, times = words_of(study.policies[verdict.policy])
     synth = weights[verdict.policy].values[study.mixture.is_synth]
+    if not set(study.mixture.synth.source[synth > 0].tolist()).isdisjoint(
+        fitted_sources(study.mixture, study.embedding)
+    ):
+        verdict = seen_before(verdict)
     return Concluded(
         verdict=with_weights(verdict, synth, times, comparison, words),
         weights={name: weights[name] for name in (verdict.policy, LEARNED) if name in weights},
