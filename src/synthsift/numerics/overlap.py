@@ -8,6 +8,8 @@ import numpy as np
 from scipy.stats import chi2
 
 FEWEST = 5  # rows of a class on either side, below which it says nothing
+ROWS_EACH = 5  # real rows for each direction
+SMALLEST = 1e-4  # spread of a direction, relative to the largest: below it stand rounding and constant columns
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ def nearness(x: np.ndarray, y: np.ndarray, synth_x: np.ndarray, synth_y: np.ndar
     The mean of n independent rows varies around the law's by C/n; the m rows of a generator add at least C/m. So the
     sum over classes of |d|^2 / (1/n + 1/m) has at least the expectation sum tr(C_c), and is taken for a multiple of a
     chi-squared variable with its variance, 2 sum tr(C_c^2). Covariances are those of the real rows; tr(S^2) is above
-    tr(C^2) on average, which makes the p-value larger. The smaller p-value of both comparisons counts, twice.
+    tr(C^2) on average, which makes the p-value larger. The smaller p-value of both comparisons counts, twice. It is
+    done in the leading directions of the spread within classes, each scaled to spread 1, so that many have a say.
 
     Parameters
     ----------
@@ -47,10 +50,29 @@ def nearness(x: np.ndarray, y: np.ndarray, synth_x: np.ndarray, synth_y: np.ndar
     Nearness
         Ratio 1 and p-value 1 where there are too few rows.
     """
+    if min(len(x), len(synth_x)) < FEWEST:
+        return Nearness(1.0, 1.0)
+    turn = _leading_directions(x.astype(float), y)
+    if not turn.size:  # all rows of a class are the same
+        return Nearness(1.0, 1.0)
     one = np.zeros(len(y), dtype=np.int64), np.zeros(len(synth_y), dtype=np.int64)
-    found = [_compare(x, labels, synth_x, made) for labels, made in (one, (y, synth_y))]
+    found = [_compare(x @ turn, labels, synth_x @ turn, made) for labels, made in (one, (y, synth_y))]
     least = min(found, key=lambda near: near.p_value)
     return Nearness(least.ratio, min(2 * least.p_value, 1.0))
+
+
+def _leading_directions(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Directions (d, k) along which rows spread most around the mean of their class, divided by that spread."""
+    centered = x.copy()
+    for label in np.unique(y):
+        centered[y == label] -= x[y == label].mean(axis=0)
+    if x.shape[1] < len(x):  # a decomposition of columns by columns, however many rows there are
+        square, turn = np.linalg.eigh(centered.T @ centered)
+        size, turn = np.sqrt(np.maximum(square[::-1], 0)), turn.T[::-1]
+    else:
+        _, size, turn = np.linalg.svd(centered, full_matrices=False)
+    kept = (size > SMALLEST * size[0]) & (np.arange(len(size)) < max(len(x) // ROWS_EACH, 1))
+    return (turn[kept] / size[kept, None]).T * np.sqrt(len(x))
 
 
 def _compare(x: np.ndarray, y: np.ndarray, synth_x: np.ndarray, synth_y: np.ndarray) -> Nearness:
@@ -59,9 +81,7 @@ def _compare(x: np.ndarray, y: np.ndarray, synth_x: np.ndarray, synth_y: np.ndar
         mine, made = x[y == label].astype(float), synth_x[synth_y == label]
         if min(len(mine), len(made)) < FEWEST:
             continue
-        centered = mine - mine.mean(axis=0)
-        small = centered.T @ centered if centered.shape[1] <= len(centered) else centered @ centered.T
-        small /= len(mine) - 1
+        small = np.cov(mine.T, ddof=1).reshape(mine.shape[1], -1)
         difference = made.mean(axis=0) - mine.mean(axis=0)
         distance += float(difference @ difference) / (1 / len(mine) + 1 / len(made))
         trace += float(np.trace(small))
