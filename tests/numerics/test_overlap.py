@@ -17,17 +17,19 @@ def draw(num: int, rng: np.random.Generator, shape: np.ndarray, centers: np.ndar
 
 
 @pytest.mark.parametrize("heavy", [False, True])
-def test_independent_samples_are_seldom_near(heavy: bool) -> None:
+@pytest.mark.parametrize("wide", [False, True])
+def test_independent_samples_are_seldom_near(heavy: bool, wide: bool) -> None:
     rng, p_values = np.random.default_rng(int(heavy)), []
-    for _ in range(800):
-        dim, num_classes = int(rng.integers(2, 30)), int(rng.integers(2, 5))
+    trials = 120 if wide else 500
+    for _ in range(trials):
+        dim, num_classes = int(rng.integers(100, 120)) if wide else int(rng.integers(2, 30)), int(rng.integers(2, 5))
         shape = rng.standard_normal((dim, dim)) * np.geomspace(1, rng.uniform(0.02, 1), dim)
         centers = rng.standard_normal((num_classes, dim)) @ shape * 0.5
         real = draw(int(rng.integers(40, 400)), rng, shape, centers, heavy=heavy)
         made = draw(int(rng.integers(40, 2000)), rng, shape, centers, heavy=heavy)
         p_values.append(nearness(*real, *made).p_value)
-    for level in (0.1, 0.01):  # at most the level, up to three standard errors of 800 trials
-        assert np.mean(np.array(p_values) < level) <= level + 3 * np.sqrt(level / 800), level
+    for level in (0.1, 0.01):  # at most the level, up to three standard errors
+        assert np.mean(np.array(p_values) < level) <= level + 3 * np.sqrt(level / trials), level
 
 
 @pytest.mark.parametrize("kind", ["normal", "bootstrap", "interpolated"])

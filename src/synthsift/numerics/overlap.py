@@ -36,7 +36,7 @@ def nearness(x: np.ndarray, y: np.ndarray, synth_x: np.ndarray, synth_y: np.ndar
     sum over classes of |d|^2 / (1/n + 1/m) has at least the expectation sum tr(C_c), and is taken for a multiple of a
     chi-squared variable with its variance, 2 sum tr(C_c^2). Covariances are those of the real rows; tr(S^2) is above
     tr(C^2) on average, which makes the p-value larger. The smaller p-value of both comparisons counts, twice. It is
-    done in the leading directions of the spread within classes, each scaled to spread 1, so that many have a say.
+    done in uncorrelated directions of spread 1, so that many have a say.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def nearness(x: np.ndarray, y: np.ndarray, synth_x: np.ndarray, synth_y: np.ndar
     """
     if min(len(x), len(synth_x)) < FEWEST:
         return Nearness(1.0, 1.0)
-    turn = _leading_directions(x.astype(float), y)
+    turn = _directions(x.astype(float), y, synth_x, synth_y)
     if not turn.size:  # all rows of a class are the same
         return Nearness(1.0, 1.0)
     one = np.zeros(len(y), dtype=np.int64), np.zeros(len(synth_y), dtype=np.int64)
@@ -61,18 +61,36 @@ def nearness(x: np.ndarray, y: np.ndarray, synth_x: np.ndarray, synth_y: np.ndar
     return Nearness(least.ratio, min(2 * least.p_value, 1.0))
 
 
-def _leading_directions(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Directions (d, k) along which rows spread most around the mean of their class, divided by that spread."""
+def _directions(x: np.ndarray, y: np.ndarray, synth_x: np.ndarray, synth_y: np.ndarray) -> np.ndarray:
+    """Directions (d, k) in which real rows have spread 1 around the mean of their class, uncorrelated.
+
+    Where there are too many for the real rows, those along which the synthetic ones spread most: chosen by the real
+    rows themselves, they would be those where these happen to spread more than their law does.
+    """
+    most, turn = max(len(x) // ROWS_EACH, 1), np.eye(x.shape[1])
+    if x.shape[1] > most:
+        size, turn = _spread(_around_means(synth_x.astype(float), synth_y))
+        turn = turn[:, : min(most, int(np.sum(size > SMALLEST * size[0])))]
+    size, axes = _spread(_around_means(x @ turn, y))
+    kept = size > SMALLEST * size[0]
+    return turn @ (axes[:, kept] / size[kept]) * np.sqrt(len(x))
+
+
+def _around_means(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Rows around the mean of their class."""
     centered = x.copy()
     for label in np.unique(y):
         centered[y == label] -= x[y == label].mean(axis=0)
-    if x.shape[1] < len(x):  # a decomposition of columns by columns, however many rows there are
+    return centered
+
+
+def _spread(centered: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Singular values, largest first, and right singular vectors as columns; cheap for many rows."""
+    if centered.shape[1] < len(centered):
         square, turn = np.linalg.eigh(centered.T @ centered)
-        size, turn = np.sqrt(np.maximum(square[::-1], 0)), turn.T[::-1]
-    else:
-        _, size, turn = np.linalg.svd(centered, full_matrices=False)
-    kept = (size > SMALLEST * size[0]) & (np.arange(len(size)) < max(len(x) // ROWS_EACH, 1))
-    return (turn[kept] / size[kept, None]).T * np.sqrt(len(x))
+        return np.sqrt(np.maximum(square[::-1], 0)), turn[:, ::-1]
+    _, size, turn = np.linalg.svd(centered, full_matrices=False)
+    return size, turn.T
 
 
 def _compare(x: np.ndarray, y: np.ndarray, synth_x: np.ndarray, synth_y: np.ndarray) -> Nearness:
