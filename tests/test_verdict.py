@@ -35,6 +35,7 @@ from synthsift.verdict import (
     only_copies,
     paired_interval,
     seen_before,
+    small_sample,
     trained_share,
 )
 
@@ -424,6 +425,27 @@ def test_bias_corrected_by_hand() -> None:
         assert interval.mean == pytest.approx(np.mean(values))
         half = 1.96 * verdict.WIDEN_CHOSEN * np.hypot(np.std(values, ddof=1) * np.sqrt(0.368), row)
         assert interval.high - interval.mean == pytest.approx(half, rel=1e-4)
+
+
+def test_the_factor_on_the_spread_is_that_of_the_policy_chosen_on_all_rows() -> None:
+    """Not of one that only some draws choose: here its hits differ in the rare class, those of the chosen do not."""
+    rng = np.random.default_rng(0)
+    y = (np.arange(80) < 6).astype(int)
+    half = two_class(y, np.full(80, 0.5))
+    comparison = compared(y, {"RealOnly": half, "Everything": half, "P2": half})
+    loss, hits = np.zeros((80, 3)), np.zeros((80, 3))
+    loss[:, 1:] = rng.normal(0.5, 1.0, (80, 2))
+    hits[:, 1] = np.where(y == 0, rng.choice([-1.0, 1.0], 80), 0.0)
+    hits[:, 2] = np.where(y == 1, rng.choice([-1.0, 1.0], 80), 0.0)
+    paired, counts = paired_of(loss, hits), counts_of(80, 200)
+    factor = [small_sample(comparison, paired, "balanced_accuracy", policy) for policy in (1, 2)]
+    assert factor[1] > 1.1 * factor[0]
+    half_width = []
+    for policy in (1, 2):
+        found = bias_corrected(comparison, paired, "balanced_accuracy", counts, policy)
+        assert set(found.chosen) == {1, 2}
+        half_width.append(found.loss.high - found.loss.mean)  # no `one_row` in the log-loss
+    assert half_width[1] / half_width[0] == pytest.approx(factor[1] / factor[0])
 
 
 def test_rare_rows_are_left_out_as_often_as_others() -> None:

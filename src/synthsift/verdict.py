@@ -179,11 +179,11 @@ def bias_corrected(comparison: Comparison, paired: Paired, metric: str, counts: 
     choose = Chooser.of(paired.loss, comparison.group)
     chosen = np.array([choose(counts[b]) for b in usable])
     gains, losses, beyond = np.empty(len(usable)), np.empty(len(usable)), np.empty(len(usable))
-    for policy in np.unique(chosen):
-        rows = np.flatnonzero(chosen == policy)
+    for drawn in np.unique(chosen):
+        rows = np.flatnonzero(chosen == drawn)
         left = out[np.array(usable)[rows]]
-        gains[rows] = metric_gains(comparison, paired, metric, left, policy)
-        losses[rows] = metric_gains(comparison, paired, "log_loss", left, policy)
+        gains[rows] = metric_gains(comparison, paired, metric, left, drawn)
+        losses[rows] = metric_gains(comparison, paired, "log_loss", left, drawn)
         beyond[rows] = gains[rows] - metric_gains(comparison, paired, metric, left, everything)
 
     def interval(values: np.ndarray, of: str) -> Interval:
