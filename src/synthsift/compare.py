@@ -21,7 +21,7 @@ from synthsift.numerics.metrics import metric_value
 from synthsift.race import PROTECTED, Race, Trial
 from synthsift.records import Comparison, DataError, Describe, Examples, Mixture, Weigher, Weights
 from synthsift.splits import Leaks, find_leaks, make_folds, pooled
-from synthsift.training.learners import Learner, Model
+from synthsift.training.learners import Learner, Model, check_finite
 
 if TYPE_CHECKING:
     from synthsift.together import Together
@@ -128,7 +128,8 @@ def compare(
     Raises
     ------
     DataError
-        If a protected policy is missing, or there are fewer than 10 pooled real rows, or a single group.
+        If a protected policy is missing, there are fewer than 10 pooled real rows or a single group, or a learner fails
+        or predicts what is not finite.
     """
     missing = [name for name in PROTECTED if name not in study.policies]
     if missing:
@@ -195,6 +196,7 @@ def judge_split(
             return None
         began = time.perf_counter()
         prob = split.fit(split.weigh(name)).predict_proba(x).astype(np.float32)
+        check_finite(prob, f"{type(split.study.learner).__name__} of policy {name}")
         seconds = time.perf_counter() - began + describe_seconds
         cell = {"probabilities": prob, "seconds": np.array([seconds])}
         store.put_cell(name, seed, fold, cell)
