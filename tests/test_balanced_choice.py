@@ -10,11 +10,12 @@ import pytest
 
 from comparisons import compared, two_class
 from synthsift.numerics.metrics import BY_CLASS, METRICS, loss_weights, row_losses
+from synthsift.paired import Paired
 from synthsift.race import Race
 from synthsift.records import Comparison
 from synthsift.seeds import Seeds
 from synthsift.studies.gains import policy_rows
-from synthsift.verdict import Paired, decide
+from synthsift.verdict import decide
 
 RARE = 0.1
 

@@ -7,9 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.stats import norm
-from sklearn.metrics import balanced_accuracy_score, f1_score, log_loss, roc_auc_score
 
-from comparisons import compared, two_class
+from comparisons import compared, random_comparison, two_class
 from synthsift import verdict
 from synthsift.baselines.scored import TrustedMargin
 from synthsift.baselines.simple import Everything, RealOnly
@@ -18,6 +17,7 @@ from synthsift.data.worlds import World, harmful_labels, same_law
 from synthsift.numerics.choice import LEAVE_REAL, NEAR, Chooser, near_best, recommend
 from synthsift.numerics.intervals import few_units
 from synthsift.numerics.resampling import bootstrap_counts
+from synthsift.paired import Paired, metric_gains
 from synthsift.records import Comparison, Interval
 from synthsift.represent.table import FeatureTable
 from synthsift.seeds import Seeds
@@ -25,12 +25,10 @@ from synthsift.sentence import METRIC_WORDS, with_weights
 from synthsift.training.learners import Logistic
 from synthsift.verdict import (
     WIDEN_FIXED,
-    Paired,
     at_full_size,
     bias_corrected,
     decide,
     independent_rows,
-    metric_gains,
     one_row,
     only_copies,
     paired_interval,
@@ -104,53 +102,6 @@ def test_counts_stand_for_repeated_rows() -> None:
 
 
 # --------------------------------------------------------------------------------------------------- paired differences
-
-
-def random_comparison(num: int = 120, classes: int = 3, seeds: int = 3) -> Comparison:
-    rng = np.random.default_rng(1)
-    y = rng.choice(classes, num, p=np.array([0.6, 0.3, 0.1])[:classes] / np.sum([0.6, 0.3, 0.1][:classes]))
-
-    def prob(lift: float, repetitions: int) -> np.ndarray:
-        logits = rng.standard_normal((repetitions, num, classes)) + lift * np.eye(classes)[y]
-        return np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
-
-    return compared(y, {"RealOnly": prob(1, seeds), "Everything": prob(1.5, seeds), "P2": prob(2, 1)}, classes=classes)
-
-
-def direct(metric: str, y: np.ndarray, prob: np.ndarray) -> float:
-    """The metric by scikit-learn."""
-    said = prob.argmax(axis=1)
-    if metric == "accuracy":
-        return float(np.mean(said == y))
-    if metric == "balanced_accuracy":
-        return float(balanced_accuracy_score(y, said))
-    if metric == "macro_f1":
-        return float(f1_score(y, said, average="macro"))
-    if metric == "log_loss":
-        return -float(log_loss(y, prob, labels=range(prob.shape[1])))
-    if prob.shape[1] == 2:
-        return float(roc_auc_score(y, prob[:, 1]))
-    return float(roc_auc_score(y, prob, multi_class="ovr"))
-
-
-@pytest.mark.parametrize("classes", [2, 3])
-@pytest.mark.parametrize("metric", list(METRIC_WORDS))
-def test_metric_gains_against_direct_computation(metric: str, classes: int) -> None:
-    """For whole data and for drawn rows; a policy that was stopped is compared on the repetitions it has."""
-    comparison = random_comparison(classes=classes)
-    paired = Paired.of(comparison, "accuracy")
-    assert paired.names == ("RealOnly", "Everything", "P2")
-    counts = np.concatenate([np.ones((1, 120), dtype=int), counts_of(120, 1)])
-    for policy, name in enumerate(paired.names):
-        prob = comparison.probabilities[name]
-        found = metric_gains(comparison, paired, metric, counts, policy)
-        for count, gain in zip(counts, found, strict=True):
-            rows = np.repeat(np.arange(120), count)
-            y = comparison.y[rows]
-            base = comparison.probabilities["RealOnly"][: len(prob)]
-            pairs = zip(prob, base, strict=True)
-            right = np.mean([direct(metric, y, p[rows]) - direct(metric, y, q[rows]) for p, q in pairs])
-            assert gain == pytest.approx(100 * right, abs=1e-9)
 
 
 def test_choosing_counts_groups_as_often_as_they_are_independent() -> None:
