@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from synthsift.numerics.metrics import loss_weights, row_losses
+from synthsift.numerics.resampling import error_of_mean, members
 from synthsift.records import Comparison, Examples
 from synthsift.splits import fold_count
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from synthsift.compare import Progress, Study
 
 PROTECTED = ("RealOnly", "Everything")  # never stopped by racing: every sentence compares with them
-CLEAR_LOSS = 3.0  # standard errors behind the best at which racing stops a policy
+CLEAR_LOSS = 3.0  # standard errors, over rows or whole groups, behind the best at which racing stops a policy
 FINAL_SPLITS = 1.5  # the final fits, on all rows, cost about as much as so many splits
 PLANNED = 0.9  # share of the budget that is planned for; the rest is for what comes out longer
 UNTRIED = "left out untrained to keep to the budget"
@@ -190,8 +191,9 @@ class Race:
         return self.spent() + self.per_repetition() + self.final() <= PLANNED * self.study.budget_seconds
 
     def stop_losers(self, repetition: int) -> None:
-        """Stop policies whose log-loss is clearly behind the best, by the paired difference over rows."""
+        """Stop policies whose log-loss is clearly behind the best, by the paired difference over rows or groups."""
         y, done = self.pool.y, repetition + 1
+        member = None if self.pool.group is None else members(self.pool.group)
         loss = {
             name: self.weights * np.mean([row_losses(p, y) for p in self.prob[name][:done]], axis=0)
             for name in self.active
@@ -199,7 +201,7 @@ class Race:
         best = min(loss, key=lambda name: float(loss[name].mean()))
         for name in list(self.active):
             behind = loss[name] - loss[best]
-            error = behind.std(ddof=1) / np.sqrt(len(behind))
+            error = error_of_mean(behind, member)
             if name not in PROTECTED and behind.mean() > CLEAR_LOSS * error > 0:
                 self.active.remove(name)
                 self.stopped[name] = f"log-loss clearly behind that of {best} after {done * self.num_folds} splits"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from synthsift.numerics.intervals import few_units
+
 
 def stratified_folds(y: np.ndarray, num_folds: int, rng: np.random.Generator) -> np.ndarray:
     """Assign every row to one of `num_folds` folds (n,): within a class, as even as can be."""
@@ -54,6 +56,22 @@ def members(group: np.ndarray) -> np.ndarray:
     """Return the number (n,) of each row's group, from 0; "" is a group of its own."""
     names = np.where(group == "", np.char.add("\0row", np.arange(len(group)).astype(str)), group)
     return np.unique(names, return_inverse=True)[1]
+
+
+def error_of_mean(values: np.ndarray, member: np.ndarray | None = None) -> float:
+    """Return the standard error of the mean of `values` (n,), of rows or of whole groups that were drawn.
+
+    Parameters
+    ----------
+    values : ndarray (n,)
+    member : ndarray (n,) of int, optional
+        The number of each row's group (`members`). Rows of a group are not independent, so its sum is what varies, and
+        few groups tell it badly: `numerics.intervals.few_units` is in the error then.
+    """
+    if member is None:
+        return float(values.std(ddof=1) / np.sqrt(len(values)))
+    sums = np.bincount(member, weights=values - values.mean())
+    return few_units(len(sums)) * float(np.sqrt(sums @ sums)) / len(values)
 
 
 def bootstrap_counts(
