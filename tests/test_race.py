@@ -110,6 +110,11 @@ def test_estimates_add_up() -> None:
     assert expected.repetition(["RealOnly", "LearnedWeights"]) == 17.0
     assert expected.whole(["RealOnly", "Everything"]) == pytest.approx(14.0 * 1.3)
     assert replace(expected, shared=0.0).repetition([]) == 0.0
+    few = replace(expected, refitted=("LearnedWeights",))
+    names = ["RealOnly", "Everything", "Subset", "LearnedWeights"]
+    assert few.whole(names, 2) == pytest.approx(2 * 21.0 + 0.3 * (10.0 + 2 * 2.0 + 3.0))
+    assert few.whole(["RealOnly", "Everything"]) == pytest.approx(14.0 + 0.3 * 12.0)
+    assert expected.whole(names, 2) == pytest.approx(2.3 * 21.0)
 
 
 def test_a_policy_is_not_stopped_for_rows_of_a_group_that_agree() -> None:
@@ -121,7 +126,9 @@ def test_a_policy_is_not_stopped_for_rows_of_a_group_that_agree() -> None:
         prob = {"RealOnly": two_class(y, np.full(1000, 0.48)), "P2": two_class(y, own)}
         for way in stops:
             pool: Any = SimpleNamespace(y=y, group=group if way == "groups" else None)
-            study: Any = SimpleNamespace(metric="accuracy", budget_seconds=np.inf, workers=1, num_seeds=1)
+            study: Any = SimpleNamespace(
+                metric="accuracy", budget_seconds=np.inf, workers=1, num_seeds=1, refitted=None
+            )
             race = Race(study, pool, list(prob), prob=dict(prob))
             race.stop_losers(0)
             stops[way] += "P2" not in race.active
@@ -132,7 +139,7 @@ def test_a_policy_that_is_clearly_behind_in_every_group_is_stopped() -> None:
     y, group = np.zeros(1000, dtype=int), np.repeat(np.arange(20), 50).astype(str)
     prob = {name: two_class(y, np.full(1000, own)) for name, own in (("RealOnly", 0.6), ("P2", 0.4), ("P3", 0.6))}
     prob["P2"] = two_class(y, np.random.default_rng(0).uniform(0.3, 0.5, 1000))
-    study: Any = SimpleNamespace(metric="accuracy", budget_seconds=np.inf, workers=1, num_seeds=1)
+    study: Any = SimpleNamespace(metric="accuracy", budget_seconds=np.inf, workers=1, num_seeds=1, refitted=None)
     pool: Any = SimpleNamespace(y=y, group=group)
     race = Race(study, pool, list(prob), prob=prob)
     race.stop_losers(0)

@@ -81,6 +81,9 @@ class Study:
         What the learner sees of all rows, where that is not the embedding of the features: pixels, for instance.
     leaks : Leaks, optional
         Found in `mixture` before; looked for anew if not given.
+    refitted : tuple of str, optional
+        The policies that are fitted on all rows at the end beside the verdict's, for which the budget keeps time; all
+        by default, as where there are test rows.
     """
 
     policies: Mapping[str, Weigher]
@@ -94,6 +97,7 @@ class Study:
     workers: int = 1
     metric: str = "accuracy"
     inputs: Any = None
+    refitted: tuple[str, ...] | None = None
     leaks: Leaks | None = None
 
     def known_leaks(self) -> Leaks:
@@ -188,8 +192,8 @@ def judge_split(
     x = (split.study.embedding if split.study.inputs is None else split.study.inputs)[split.judged]
     started = time.perf_counter()
     shared = split.features  # noqa: F841 - described once, before threads share it
-    # nobody else works meanwhile, so it costs the budget of all workers
-    describe_seconds = split.study.workers * (time.perf_counter() - started) / len(open_names)
+    # Nobody else works meanwhile, so it costs the budget of all workers; those in the store have had their share.
+    describe_seconds = split.study.workers * (time.perf_counter() - started) / len(names)
 
     def finish(name: str) -> tuple[str, dict[str, np.ndarray]] | None:
         if trial and not trial.starts(name):
@@ -197,8 +201,8 @@ def judge_split(
         began = time.perf_counter()
         prob = split.fit(split.weigh(name)).predict_proba(x).astype(np.float32)
         check_finite(prob, f"{type(split.study.learner).__name__} of policy {name}")
-        seconds = time.perf_counter() - began + describe_seconds
-        cell = {"probabilities": prob, "seconds": np.array([seconds])}
+        seconds = np.array([time.perf_counter() - began + describe_seconds])
+        cell = {"probabilities": prob, "seconds": seconds, "describing": np.array([describe_seconds])}
         store.put_cell(name, seed, fold, cell)
         if trial:
             trial.ends(name, float(cell["seconds"][0]))

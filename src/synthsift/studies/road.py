@@ -104,6 +104,7 @@ def prepare(loaded: Loaded, plan: Plan) -> tuple[Encoded, Study]:
         metric=metric,
         inputs=inputs,
         leaks=leaks,
+        refitted=None if loaded.test is not None else (LEARNED,),
     )
     return encoded, study
 
