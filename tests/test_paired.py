@@ -7,6 +7,7 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score, log_loss, roc_auc_score
 
 from comparisons import compared, random_comparison, two_class
+from synthsift.numerics import resampling
 from synthsift.numerics.resampling import bootstrap_counts
 from synthsift.paired import Paired, check_metric, metric_gains
 from synthsift.records import DataError
@@ -87,3 +88,16 @@ def test_where_a_draw_can_leave_out_two_classes_the_verdict_is_finite(classes: l
     prob = {name: two_class(y, one) for name, one in zip(("RealOnly", "Everything"), own, strict=True)}
     found = decide(compared(y, prob, member), "auc", Seeds(0))
     assert np.isfinite([found.gain.low, found.gain.high, found.everything.low, found.everything.high]).all()
+
+
+@pytest.mark.parametrize("metric", list(METRIC_WORDS))
+def test_gains_do_not_depend_on_the_parts_they_are_computed_in(metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    comparison = random_comparison()
+    paired = Paired.of(comparison, metric)
+    for counts in (bootstrap_counts(120, 30, np.random.default_rng(0)), np.eye(30, 120) == 0):
+        whole = metric_gains(comparison, paired, metric, counts, 2)
+        wide = metric_gains(comparison, paired, metric, counts.astype(np.float64, order="F"), 2)
+        assert np.array_equal(whole, wide)
+        with monkeypatch.context() as context:
+            context.setattr(resampling, "PART", 500)
+            np.testing.assert_allclose(metric_gains(comparison, paired, metric, counts, 2), whole, rtol=1e-12)

@@ -14,7 +14,7 @@ from synthsift.baselines.scored import TrustedMargin
 from synthsift.baselines.simple import Everything, RealOnly
 from synthsift.compare import Study, compare
 from synthsift.data.worlds import World, harmful_labels, same_law
-from synthsift.numerics.choice import LEAVE_REAL, NEAR, Chooser, near_best, recommend
+from synthsift.numerics.choice import recommend
 from synthsift.numerics.intervals import few_units
 from synthsift.numerics.resampling import bootstrap_counts
 from synthsift.paired import Paired, metric_gains
@@ -47,77 +47,7 @@ def counts_of(num: int, draws: int = 200, seed: int = 0, group: np.ndarray | Non
     return bootstrap_counts(num, draws, np.random.default_rng(seed), group)
 
 
-# --------------------------------------------------------------------------------------------------------- the choice
-
-
-def gains_like(means: list[float], spread: float, num: int = 100) -> np.ndarray:
-    """Gains (n, p) with exactly these means; column k has standard error `spread` / sqrt(n), RealOnly has none."""
-    rng = np.random.default_rng(0)
-    noise = rng.standard_normal((num, len(means)))
-    noise = np.linalg.qr(noise - noise.mean(axis=0))[0] * np.sqrt(num)  # uncorrelated, mean 0, variance 1
-    noise -= noise.mean(axis=0)
-    noise[:, 0] = 0
-    return np.array(means) + spread * noise
-
-
-@pytest.mark.parametrize(("gap", "place"), [(0.9 * LEAVE_REAL, 0), (1.1 * LEAVE_REAL, 1)])
-def test_real_only_is_left_for_more_than_noise(gap: float, place: int) -> None:
-    loss = gains_like([0.0, gap * 0.1], spread=1.0)  # the standard error over 100 rows is .1
-    assert recommend(loss, np.ones(100)) == place
-    assert recommend(loss, np.full(100, 4)) == 1  # every row four times: half the standard error
-
-
-def test_the_simplest_policy_that_is_not_clearly_worse_than_the_best() -> None:
-    """The difference of two policies has a standard error of .1 * sqrt(2) here."""
-    close, clear = 0.65 - 0.95 * NEAR * 0.1 * 2**0.5, 0.65 - 1.05 * NEAR * 0.1 * 2**0.5
-    assert recommend(gains_like([0, close, close, 0.65], 1.0), np.ones(100)) == 1
-    assert recommend(gains_like([0, clear, close, 0.65], 1.0), np.ones(100)) == 2
-    assert near_best(gains_like([0, clear, close, 0.65], 1.0), np.ones(100)).tolist() == [False, False, True, True]
-    assert recommend(gains_like([0, clear, clear, 0.65], 1.0), np.ones(100)) == 3
-    assert recommend(gains_like([0, 0.65, clear, close], 1.0), np.ones(100)) == 1
-
-
-def test_real_only_is_no_simplest_policy() -> None:
-    """Once it is left it does not come back, however noisy the others are among themselves."""
-    loss = gains_like([0, 0.12, 0.15], 1.0)
-    assert recommend(loss, np.ones(100)) == 1
-
-
-def test_nobody_better_means_real_only() -> None:
-    assert recommend(gains_like([0, -0.1, -0.5], 0.2), np.ones(100)) == 0
-    assert near_best(gains_like([0, -0.1, -0.5], 0.2), np.ones(100)).tolist() == [True, False, False]
-
-
-def test_a_policy_behind_real_only_is_never_recommended() -> None:
-    """The simplest that cannot be told from the best may be behind RealOnly, where the best is hardly ahead of it."""
-    loss = gains_like([0, -0.02, 0.02, 0.1], 1.0)
-    assert near_best(loss, np.ones(100)).tolist() == [False, False, True, True] and recommend(loss, np.ones(100)) == 2
-    assert recommend(np.zeros((20, 3)), np.ones(20)) == 0
-
-
-def test_counts_stand_for_repeated_rows() -> None:
-    loss = gains_like([0, 0.12, 0.15, 0.1], 1.0)
-    for counts in counts_of(100, 20):
-        assert recommend(loss, counts) == recommend(np.repeat(loss, counts, axis=0), np.ones(100))
-
-
 # --------------------------------------------------------------------------------------------------- paired differences
-
-
-def test_choosing_counts_groups_as_often_as_they_are_independent() -> None:
-    """Five copies of each row as one group choose as the single rows do; as rows of their own they are surer."""
-    rng = np.random.default_rng(5)
-    differ = 0
-    for _ in range(200):
-        single = np.column_stack([np.zeros(40), rng.normal(0.1, 1.0, (40, 3))])
-        copies, group = np.repeat(single, 5, axis=0), np.repeat(np.arange(40), 5).astype(str)
-        shuffled = rng.permutation(200)
-        counts = rng.multinomial(40, np.full(40, 1 / 40))
-        choose = Chooser.of(copies[shuffled], group[shuffled])
-        assert choose(np.repeat(counts, 5)[shuffled]) == recommend(single, counts)
-        assert Chooser.of(copies, None)(np.repeat(counts, 5)) == recommend(copies, np.repeat(counts, 5))
-        differ += recommend(single, counts) != recommend(copies, np.repeat(counts, 5))
-    assert differ > 20
 
 
 def test_paired_interval_is_centered_on_the_gain_and_widened() -> None:
@@ -347,7 +277,7 @@ def test_left_out_rows_remove_the_bias_of_choosing() -> None:
     for _ in range(300):
         loss = np.concatenate([np.zeros((num, 1)), rng.standard_normal((num, 11))], axis=1)
         paired = paired_of(loss, np.sign(loss))
-        chosen = recommend(loss, np.ones(num))
+        chosen = int(recommend(loss, np.ones((1, num)))[0])
         naive.append(100 * np.sign(loss[:, chosen]).mean())
         corrected.append(bias_corrected(comparison, paired, "accuracy", counts, chosen).metric.mean)
     taken_off = np.array(naive) - np.array(corrected)
@@ -364,7 +294,7 @@ def test_bias_corrected_by_hand() -> None:
     gains, losses, beyond = [], [], []
     for count, chosen in zip(counts, found.chosen, strict=True):
         out = count == 0
-        assert chosen == recommend(paired.loss, count)
+        assert chosen == recommend(paired.loss, count[None])[0]
         gains.append(100 * paired.hits[out, chosen].mean())
         losses.append(100 * paired.loss[out, chosen].mean())
         beyond.append(gains[-1] - 100 * paired.hits[out, 1].mean())

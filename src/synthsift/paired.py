@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from synthsift.numerics.metrics import class_balance, loss_weights, metric_values, row_hits, row_losses
-from synthsift.numerics.resampling import members
+from synthsift.numerics.resampling import draw_parts, members
 from synthsift.records import Comparison, DataError
 
 
@@ -46,13 +46,15 @@ class Paired:
 
 def metric_gains(comparison: Comparison, paired: Paired, metric: str, counts: np.ndarray, policy: int) -> np.ndarray:
     """Return the gain of `policy` over RealOnly in `metric` for every row of `counts` (b, n): (b,), in points."""
-    if metric == "accuracy":
-        return 100 * (counts @ paired.hits[:, policy]) / counts.sum(axis=1)
-    if metric == "log_loss":
-        return 100 * (counts @ paired.loss[:, policy]) / counts.sum(axis=1)
-    if metric == "balanced_accuracy":
-        weights = np.array([class_balance(comparison.y, c) for c in counts])
-        return 100 * (weights @ paired.hits[:, policy]) / weights.sum(axis=1)
+    if metric in ("accuracy", "log_loss", "balanced_accuracy"):
+        values = (paired.loss if metric == "log_loss" else paired.hits)[:, policy]
+        found = []  # in C order, so that a sum has the same last digits in whatever order the counts lie
+        for part in draw_parts(*counts.shape):
+            weights = counts[part].astype(np.float64, order="C")
+            if metric == "balanced_accuracy":
+                weights = np.array([class_balance(comparison.y, c) for c in weights])
+            found.append(100 * (weights @ values) / weights.sum(axis=1))
+        return np.concatenate(found)
     prob = comparison.probabilities[paired.names[policy]]
     base = comparison.probabilities["RealOnly"][: len(prob)]
     gains = [

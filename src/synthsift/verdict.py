@@ -123,15 +123,14 @@ def bias_corrected(comparison: Comparison, paired: Paired, metric: str, counts: 
     `policy` is the one chosen on all rows; with few rows of a class or few groups it decides the factor on the spread.
     """
     everything = paired.names.index("Everything")
-    out = (counts == 0).astype(np.float64)
     needed = 2 if metric == "auc" else 1  # classes among the rows left out; `check_metric` knows that they are there
-    usable = [b for b in range(len(counts)) if len(np.unique(comparison.y[counts[b] == 0])) >= needed]
-    choose = Chooser.of(paired.loss, comparison.group)
-    chosen = np.array([choose(counts[b]) for b in usable])
+    num_left = [np.count_nonzero(np.bincount(comparison.y[count == 0])) for count in counts]
+    usable = np.flatnonzero(np.array(num_left) >= needed)
+    chosen = Chooser.of(paired.loss, comparison.group)(counts)[usable]
     gains, losses, beyond = np.empty(len(usable)), np.empty(len(usable)), np.empty(len(usable))
     for drawn in np.unique(chosen):
         rows = np.flatnonzero(chosen == drawn)
-        left = out[np.array(usable)[rows]]
+        left = counts[usable[rows]] == 0
         gains[rows] = metric_gains(comparison, paired, metric, left, drawn)
         losses[rows] = metric_gains(comparison, paired, "log_loss", left, drawn)
         beyond[rows] = gains[rows] - metric_gains(comparison, paired, metric, left, everything)
@@ -209,7 +208,7 @@ def decide(comparison: Comparison, metric: str, seeds: Seeds) -> Verdict:
     check_metric(metric, comparison.y, comparison.group)
     paired = Paired.of(comparison, metric)
     counts = draw_rows(comparison, seeds)
-    policy = Chooser.of(paired.loss, comparison.group)(np.ones(len(comparison.y)))
+    policy = int(Chooser.of(paired.loss, comparison.group)(np.ones((1, len(comparison.y))))[0])
     corrected = bias_corrected(comparison, paired, metric, counts, policy)
     corrected = replace(
         corrected,

@@ -5,8 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from synthsift.numerics import resampling
 from synthsift.numerics.intervals import few_units
-from synthsift.numerics.resampling import bootstrap_counts, error_of_mean, group_folds, members, stratified_folds
+from synthsift.numerics.resampling import (
+    bootstrap_counts,
+    draw_parts,
+    error_of_mean,
+    group_folds,
+    members,
+    stratified_folds,
+)
 
 
 def spread(counts: np.ndarray) -> int:
@@ -108,3 +116,17 @@ def test_the_error_of_a_mean_by_hand() -> None:
     assert np.square(sums).sum() == 18
     single = error_of_mean(values, np.arange(4))
     assert single == pytest.approx(few_units(4) * np.std(values) / 2)
+
+
+@pytest.mark.parametrize("part", [1, 200, 2**24])
+def test_draws_do_not_depend_on_the_parts_they_are_made_in(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slow twin: all at once, in wide numbers. Verdicts that were told stay as they are."""
+    monkeypatch.setattr(resampling, "PART", part)
+    assert sum(len(range(40)[rows]) for rows in draw_parts(40, 30)) == 40
+    counts = bootstrap_counts(30, 40, np.random.default_rng(3))
+    assert counts.dtype == np.uint8
+    assert np.array_equal(counts, np.random.default_rng(3).multinomial(30, np.full(30, 1 / 30), size=40))
+    group = np.repeat(["b", "a", "c"], 10)
+    counts = bootstrap_counts(30, 40, np.random.default_rng(3), group)
+    drawn = np.random.default_rng(3).multinomial(3, np.full(3, 1 / 3), size=40)
+    assert np.array_equal(counts, drawn[:, np.repeat([1, 0, 2], 10)])
