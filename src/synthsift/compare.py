@@ -97,8 +97,8 @@ class Study:
     workers: int = 1
     metric: str = "accuracy"
     inputs: Any = None
-    refitted: tuple[str, ...] | None = None
     leaks: Leaks | None = None
+    refitted: tuple[str, ...] | None = None
 
     def known_leaks(self) -> Leaks:
         """Return what gives judged rows away."""
