@@ -27,3 +27,15 @@ def two_class(y: np.ndarray, own: np.ndarray) -> np.ndarray:
     prob[0, np.arange(len(y)), y] = own
     prob[0, np.arange(len(y)), 1 - y] = 1 - own
     return prob
+
+
+def random_comparison(num: int = 120, classes: int = 3, seeds: int = 3) -> Comparison:
+    """RealOnly, Everything, which is better, and P2, which is better still and was stopped after one repetition."""
+    rng = np.random.default_rng(1)
+    y = rng.choice(classes, num, p=np.array([0.6, 0.3, 0.1])[:classes] / np.sum([0.6, 0.3, 0.1][:classes]))
+
+    def prob(lift: float, repetitions: int) -> np.ndarray:
+        logits = rng.standard_normal((repetitions, num, classes)) + lift * np.eye(classes)[y]
+        return np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
+
+    return compared(y, {"RealOnly": prob(1, seeds), "Everything": prob(1.5, seeds), "P2": prob(2, 1)}, classes=classes)

@@ -41,7 +41,8 @@ MAY_IMPORT = {
     "compare": EXACT | {"training", "splits", "race", "judged_fold", "together"},  # together for type checkers only
     "crew": RECORDS,
     "together": EXACT | {"training", "splits", "race", "judged_fold", "compare", "crew"},
-    "verdict": EXACT | {"training"},
+    "paired": EXACT,
+    "verdict": EXACT | {"training", "paired"},
     "sentence": EXACT | {"verdict"},
     "writing": EXACT,
     "locking": EXACT | {"writing"},
@@ -74,6 +75,7 @@ ON_IMPORT = {
     "judged_fold": {"numpy"},
     "crew": {"numpy"},
     "together": {"numpy"},
+    "paired": {"numpy"},
     "verdict": {"numpy"},
     "sentence": {"numpy"},
     "writing": {"numpy"},

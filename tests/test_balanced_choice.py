@@ -10,11 +10,12 @@ import pytest
 
 from comparisons import compared, two_class
 from synthsift.numerics.metrics import BY_CLASS, METRICS, loss_weights, row_losses
+from synthsift.paired import Paired
 from synthsift.race import Race
 from synthsift.records import Comparison
 from synthsift.seeds import Seeds
 from synthsift.studies.gains import policy_rows
-from synthsift.verdict import Paired, decide
+from synthsift.verdict import decide
 
 RARE = 0.1
 
@@ -90,7 +91,7 @@ def test_the_table_tells_the_loss_that_chooses() -> None:
 @pytest.mark.parametrize(("metric", "stays"), [("accuracy", False), ("balanced_accuracy", True)])
 def test_the_race_stops_by_the_same_loss(metric: str, stays: bool) -> None:
     comparison = unbalanced(2, 0.78, 0.8)
-    study: Any = SimpleNamespace(metric=metric, budget_seconds=np.inf, workers=1, num_seeds=1)
+    study: Any = SimpleNamespace(metric=metric, budget_seconds=np.inf, workers=1, num_seeds=1, refitted=None)
     pool: Any = SimpleNamespace(y=comparison.y, group=None)
     race = Race(study, pool, list(comparison.probabilities))
     race.prob = dict(comparison.probabilities)

@@ -519,6 +519,54 @@ def test_describing_costs_the_budget_of_all_workers() -> None:
     assert sum(comparison.seconds.values()) / study.workers >= NUM_FOLDS * 0.05
 
 
+def test_a_resumed_split_charges_a_policy_its_share_of_describing_and_no_more() -> None:
+    """Else the budget might drop the few that were still open, which an uninterrupted run keeps."""
+    study = make_study(small(), {f"Subset {k}": RandomSubset(0.1 * k) for k in range(1, 7)}, num_seeds=1, workers=2)
+
+    def slow(part: Mixture, seeds: Seeds) -> Features:
+        time.sleep(0.08)
+        return study.describe(part, seeds)
+
+    store = MemoryStore()
+    compare(replace(study, describe=slow), store=store)
+    del store.cells["Subset 3", 0, 0]
+    compare(replace(study, describe=slow), store=store)
+    for name in study.policies:
+        cell = store.cells[name, 0, 0]
+        assert 2 * 0.08 / 8 <= cell["describing"][0] < 2 * 2 * 0.08 / 8, "8 policies share the time of 2 workers"
+        assert cell["describing"][0] < cell["seconds"][0]
+
+
+def test_the_budget_keeps_time_for_what_will_be_fitted_at_the_end() -> None:
+    """Every cell takes 1 s: 5 splits of 4 policies and 4 final fits are 26 s, with 2 final fits 23 s."""
+    study = make_study(small(), {"Subset": RandomSubset(), "Real x3": RealTimes(3)}, num_seeds=2)
+    for refitted, few, many in ((None, 3, 1), (("Subset",), 4, 2)):
+        some = replace(study, refitted=refitted)
+        assert len(compare(replace(some, budget_seconds=27.0), store=Costly()).probabilities) == few
+        assert len(compare(replace(some, budget_seconds=49.0), store=Costly()).seeds) == many
+
+
+def test_time_for_the_final_fits_is_that_of_describing_once_and_of_each_fit() -> None:
+    study = make_study(small(), {"Subset": RandomSubset()}, num_seeds=1)
+    judged = np.arange(52) % 5 == 0
+    own = {"RealOnly": 1.0, "Everything": 2.0, "Subset": 3.0}
+    prob = np.full((int(judged.sum()), 2), 0.5)
+    cells = {
+        name: {"probabilities": prob, "seconds": np.array([2.0 + more]), "describing": np.array([2.0])}
+        for name, more in own.items()
+    }
+    for refitted, fits in ((None, 6.0), (("Everything",), 2.0 + 3.0), (("Subset",), 3.0 + 2.0)):
+        race = Race(replace(study, refitted=refitted, workers=2), pooled(small()), list(study.policies))
+        race.take(0, 0, np.flatnonzero(judged), cells)
+        assert race.final() == pytest.approx(1.5 * (6.0 + fits) / 2)
+        assert race.spent() == 6.0 and race.per_repetition() == 5 * 6.0
+    race = Race(study, pooled(small()), [*study.policies, "A", "B", "C"])
+    race.trial.left_out = ["A", "B", "C"]
+    race.take(0, 0, np.flatnonzero(judged), cells)
+    assert race.spent() == 6.0 + 2 * 6.0, "the shares of those that were not trained were spent, too"
+    assert race.final() == pytest.approx(1.5 * (6.0 + 12.0))
+
+
 def test_the_slowest_policies_start_first() -> None:
     """By seconds a split: a policy that was judged twice as often is not slower for it."""
     race = Race(make_study(small()), pooled(small()), ["RealOnly", "Everything", "New", "Slow"])

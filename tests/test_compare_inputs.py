@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import pytest
 
 from synthsift.baselines.simple import Everything, RealOnly
-from synthsift.compare import Study, compare, judge_test
+from synthsift.compare import MemoryStore, Study, compare, judge_test
 from synthsift.data.worlds import harmful_labels
-from synthsift.records import Features, Mixture
+from synthsift.records import DataError, Features, Mixture
 from synthsift.seeds import Seeds
 from synthsift.training.learners import Rows
 
@@ -69,3 +70,23 @@ def test_without_them_the_learner_sees_the_embedding_of_the_features() -> None:
     study, _, witness = make_study()
     compare(study)
     assert all(rows.x.shape[1] == 4 for rows in witness.fits)
+
+
+@dataclass(frozen=True)
+class Nothing(Witness):
+    """Its probability of one row is NaN where it has seen synthetic rows."""
+
+    def predict_proba(self, x: np.ndarray) -> np.ndarray:
+        prob = super().predict_proba(x)
+        prob[3, 0] = 0.5 if self.fits[-1].is_real.all() else np.nan
+        return prob
+
+
+def test_a_probability_that_is_no_number_is_refused_and_not_kept() -> None:
+    """Else it would silently make RealOnly the verdict."""
+    study, _, _ = make_study()
+    store = MemoryStore()
+    message = "the learner Nothing of policy Everything predicted probabilities that are not finite for 1 of 11 rows"
+    with pytest.raises(DataError, match=message):
+        compare(replace(study, learner=Nothing()), store=store)
+    assert list(store.cells) == [("RealOnly", 0, 0)]

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from comparisons import two_class
 from synthsift.baselines.simple import Everything, RandomSubset, RealOnly
 from synthsift.cli.estimate import Estimate
 from synthsift.compare import MemoryStore, Study, compare, final_fits
 from synthsift.data.worlds import same_law
-from synthsift.race import UNTRIED, Trial, trial_order
+from synthsift.race import UNTRIED, Race, Trial, trial_order
 from synthsift.records import Features, Mixture, Weigher
 from synthsift.seeds import Seeds
 from synthsift.training.learners import Logistic, Model, Rows
@@ -107,3 +110,37 @@ def test_estimates_add_up() -> None:
     assert expected.repetition(["RealOnly", "LearnedWeights"]) == 17.0
     assert expected.whole(["RealOnly", "Everything"]) == pytest.approx(14.0 * 1.3)
     assert replace(expected, shared=0.0).repetition([]) == 0.0
+    few = replace(expected, refitted=("LearnedWeights",))
+    names = ["RealOnly", "Everything", "Subset", "LearnedWeights"]
+    assert few.whole(names, 2) == pytest.approx(2 * 21.0 + 0.3 * (10.0 + 2 * 2.0 + 3.0))
+    assert few.whole(["RealOnly", "Everything"]) == pytest.approx(14.0 + 0.3 * 12.0)
+    assert expected.whole(names, 2) == pytest.approx(2.3 * 21.0)
+
+
+def test_a_policy_is_not_stopped_for_rows_of_a_group_that_agree() -> None:
+    """20 groups of 50 whose policies do not differ in truth: over rows, 3 errors would stop one in three or four."""
+    rng, group = np.random.default_rng(0), np.repeat(np.arange(20), 50).astype(str)
+    y, stops = np.zeros(1000, dtype=int), {"groups": 0, "rows": 0}
+    for _ in range(200):
+        own = np.clip(0.5 + 0.1 * np.repeat(rng.standard_normal(20), 50) + 0.1 * rng.standard_normal(1000), 0.05, 0.95)
+        prob = {"RealOnly": two_class(y, np.full(1000, 0.48)), "P2": two_class(y, own)}
+        for way in stops:
+            pool: Any = SimpleNamespace(y=y, group=group if way == "groups" else None)
+            study: Any = SimpleNamespace(
+                metric="accuracy", budget_seconds=np.inf, workers=1, num_seeds=1, refitted=None
+            )
+            race = Race(study, pool, list(prob), prob=dict(prob))
+            race.stop_losers(0)
+            stops[way] += "P2" not in race.active
+    assert stops["rows"] > 30 and stops["groups"] <= 2
+
+
+def test_a_policy_that_is_clearly_behind_in_every_group_is_stopped() -> None:
+    y, group = np.zeros(1000, dtype=int), np.repeat(np.arange(20), 50).astype(str)
+    prob = {name: two_class(y, np.full(1000, own)) for name, own in (("RealOnly", 0.6), ("P2", 0.4), ("P3", 0.6))}
+    prob["P2"] = two_class(y, np.random.default_rng(0).uniform(0.3, 0.5, 1000))
+    study: Any = SimpleNamespace(metric="accuracy", budget_seconds=np.inf, workers=1, num_seeds=1, refitted=None)
+    pool: Any = SimpleNamespace(y=y, group=group)
+    race = Race(study, pool, list(prob), prob=prob)
+    race.stop_losers(0)
+    assert race.active == ["RealOnly", "P3"] and "clearly behind that of RealOnly" in race.stopped["P2"]

@@ -7,17 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.stats import norm
-from sklearn.metrics import balanced_accuracy_score, f1_score, log_loss, roc_auc_score
 
-from comparisons import compared, two_class
+from comparisons import compared, random_comparison, two_class
 from synthsift import verdict
 from synthsift.baselines.scored import TrustedMargin
 from synthsift.baselines.simple import Everything, RealOnly
 from synthsift.compare import Study, compare
 from synthsift.data.worlds import World, harmful_labels, same_law
-from synthsift.numerics.choice import LEAVE_REAL, NEAR, Chooser, near_best, recommend
+from synthsift.numerics.choice import recommend
 from synthsift.numerics.intervals import few_units
 from synthsift.numerics.resampling import bootstrap_counts
+from synthsift.paired import Paired, metric_gains
 from synthsift.records import Comparison, Interval
 from synthsift.represent.table import FeatureTable
 from synthsift.seeds import Seeds
@@ -25,16 +25,15 @@ from synthsift.sentence import METRIC_WORDS, with_weights
 from synthsift.training.learners import Logistic
 from synthsift.verdict import (
     WIDEN_FIXED,
-    Paired,
     at_full_size,
     bias_corrected,
     decide,
     independent_rows,
-    metric_gains,
     one_row,
     only_copies,
     paired_interval,
     seen_before,
+    small_sample,
     trained_share,
 )
 
@@ -48,124 +47,7 @@ def counts_of(num: int, draws: int = 200, seed: int = 0, group: np.ndarray | Non
     return bootstrap_counts(num, draws, np.random.default_rng(seed), group)
 
 
-# --------------------------------------------------------------------------------------------------------- the choice
-
-
-def gains_like(means: list[float], spread: float, num: int = 100) -> np.ndarray:
-    """Gains (n, p) with exactly these means; column k has standard error `spread` / sqrt(n), RealOnly has none."""
-    rng = np.random.default_rng(0)
-    noise = rng.standard_normal((num, len(means)))
-    noise = np.linalg.qr(noise - noise.mean(axis=0))[0] * np.sqrt(num)  # uncorrelated, mean 0, variance 1
-    noise -= noise.mean(axis=0)
-    noise[:, 0] = 0
-    return np.array(means) + spread * noise
-
-
-@pytest.mark.parametrize(("gap", "place"), [(0.9 * LEAVE_REAL, 0), (1.1 * LEAVE_REAL, 1)])
-def test_real_only_is_left_for_more_than_noise(gap: float, place: int) -> None:
-    loss = gains_like([0.0, gap * 0.1], spread=1.0)  # the standard error over 100 rows is .1
-    assert recommend(loss, np.ones(100)) == place
-    assert recommend(loss, np.full(100, 4)) == 1  # every row four times: half the standard error
-
-
-def test_the_simplest_policy_that_is_not_clearly_worse_than_the_best() -> None:
-    """The difference of two policies has a standard error of .1 * sqrt(2) here."""
-    close, clear = 0.65 - 0.95 * NEAR * 0.1 * 2**0.5, 0.65 - 1.05 * NEAR * 0.1 * 2**0.5
-    assert recommend(gains_like([0, close, close, 0.65], 1.0), np.ones(100)) == 1
-    assert recommend(gains_like([0, clear, close, 0.65], 1.0), np.ones(100)) == 2
-    assert near_best(gains_like([0, clear, close, 0.65], 1.0), np.ones(100)).tolist() == [False, False, True, True]
-    assert recommend(gains_like([0, clear, clear, 0.65], 1.0), np.ones(100)) == 3
-    assert recommend(gains_like([0, 0.65, clear, close], 1.0), np.ones(100)) == 1
-
-
-def test_real_only_is_no_simplest_policy() -> None:
-    """Once it is left it does not come back, however noisy the others are among themselves."""
-    loss = gains_like([0, 0.12, 0.15], 1.0)
-    assert recommend(loss, np.ones(100)) == 1
-
-
-def test_nobody_better_means_real_only() -> None:
-    assert recommend(gains_like([0, -0.1, -0.5], 0.2), np.ones(100)) == 0
-    assert near_best(gains_like([0, -0.1, -0.5], 0.2), np.ones(100)).tolist() == [True, False, False]
-
-
-def test_a_policy_behind_real_only_is_never_recommended() -> None:
-    """The simplest that cannot be told from the best may be behind RealOnly, where the best is hardly ahead of it."""
-    loss = gains_like([0, -0.02, 0.02, 0.1], 1.0)
-    assert near_best(loss, np.ones(100)).tolist() == [False, False, True, True] and recommend(loss, np.ones(100)) == 2
-    assert recommend(np.zeros((20, 3)), np.ones(20)) == 0
-
-
-def test_counts_stand_for_repeated_rows() -> None:
-    loss = gains_like([0, 0.12, 0.15, 0.1], 1.0)
-    for counts in counts_of(100, 20):
-        assert recommend(loss, counts) == recommend(np.repeat(loss, counts, axis=0), np.ones(100))
-
-
 # --------------------------------------------------------------------------------------------------- paired differences
-
-
-def random_comparison(num: int = 120, classes: int = 3, seeds: int = 3) -> Comparison:
-    rng = np.random.default_rng(1)
-    y = rng.choice(classes, num, p=np.array([0.6, 0.3, 0.1])[:classes] / np.sum([0.6, 0.3, 0.1][:classes]))
-
-    def prob(lift: float, repetitions: int) -> np.ndarray:
-        logits = rng.standard_normal((repetitions, num, classes)) + lift * np.eye(classes)[y]
-        return np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
-
-    return compared(y, {"RealOnly": prob(1, seeds), "Everything": prob(1.5, seeds), "P2": prob(2, 1)}, classes=classes)
-
-
-def direct(metric: str, y: np.ndarray, prob: np.ndarray) -> float:
-    """The metric by scikit-learn."""
-    said = prob.argmax(axis=1)
-    if metric == "accuracy":
-        return float(np.mean(said == y))
-    if metric == "balanced_accuracy":
-        return float(balanced_accuracy_score(y, said))
-    if metric == "macro_f1":
-        return float(f1_score(y, said, average="macro"))
-    if metric == "log_loss":
-        return -float(log_loss(y, prob, labels=range(prob.shape[1])))
-    if prob.shape[1] == 2:
-        return float(roc_auc_score(y, prob[:, 1]))
-    return float(roc_auc_score(y, prob, multi_class="ovr"))
-
-
-@pytest.mark.parametrize("classes", [2, 3])
-@pytest.mark.parametrize("metric", list(METRIC_WORDS))
-def test_metric_gains_against_direct_computation(metric: str, classes: int) -> None:
-    """For whole data and for drawn rows; a policy that was stopped is compared on the repetitions it has."""
-    comparison = random_comparison(classes=classes)
-    paired = Paired.of(comparison, "accuracy")
-    assert paired.names == ("RealOnly", "Everything", "P2")
-    counts = np.concatenate([np.ones((1, 120), dtype=int), counts_of(120, 1)])
-    for policy, name in enumerate(paired.names):
-        prob = comparison.probabilities[name]
-        found = metric_gains(comparison, paired, metric, counts, policy)
-        for count, gain in zip(counts, found, strict=True):
-            rows = np.repeat(np.arange(120), count)
-            y = comparison.y[rows]
-            base = comparison.probabilities["RealOnly"][: len(prob)]
-            pairs = zip(prob, base, strict=True)
-            right = np.mean([direct(metric, y, p[rows]) - direct(metric, y, q[rows]) for p, q in pairs])
-            assert gain == pytest.approx(100 * right, abs=1e-9)
-
-
-def test_choosing_counts_groups_as_often_as_they_are_independent() -> None:
-    """Five copies of each row as one group choose as the single rows do; as rows of their own they are surer."""
-    rng = np.random.default_rng(5)
-    differ = 0
-    for _ in range(200):
-        single = np.column_stack([np.zeros(40), rng.normal(0.1, 1.0, (40, 3))])
-        copies, group = np.repeat(single, 5, axis=0), np.repeat(np.arange(40), 5).astype(str)
-        shuffled = rng.permutation(200)
-        counts = rng.multinomial(40, np.full(40, 1 / 40))
-        choose = Chooser.of(copies[shuffled], group[shuffled])
-        assert choose(np.repeat(counts, 5)[shuffled]) == recommend(single, counts)
-        assert Chooser.of(copies, None)(np.repeat(counts, 5)) == recommend(copies, np.repeat(counts, 5))
-        differ += recommend(single, counts) != recommend(copies, np.repeat(counts, 5))
-    assert differ > 20
 
 
 def test_paired_interval_is_centered_on_the_gain_and_widened() -> None:
@@ -395,7 +277,7 @@ def test_left_out_rows_remove_the_bias_of_choosing() -> None:
     for _ in range(300):
         loss = np.concatenate([np.zeros((num, 1)), rng.standard_normal((num, 11))], axis=1)
         paired = paired_of(loss, np.sign(loss))
-        chosen = recommend(loss, np.ones(num))
+        chosen = int(recommend(loss, np.ones((1, num)))[0])
         naive.append(100 * np.sign(loss[:, chosen]).mean())
         corrected.append(bias_corrected(comparison, paired, "accuracy", counts, chosen).metric.mean)
     taken_off = np.array(naive) - np.array(corrected)
@@ -412,7 +294,7 @@ def test_bias_corrected_by_hand() -> None:
     gains, losses, beyond = [], [], []
     for count, chosen in zip(counts, found.chosen, strict=True):
         out = count == 0
-        assert chosen == recommend(paired.loss, count)
+        assert chosen == recommend(paired.loss, count[None])[0]
         gains.append(100 * paired.hits[out, chosen].mean())
         losses.append(100 * paired.loss[out, chosen].mean())
         beyond.append(gains[-1] - 100 * paired.hits[out, 1].mean())
@@ -424,6 +306,27 @@ def test_bias_corrected_by_hand() -> None:
         assert interval.mean == pytest.approx(np.mean(values))
         half = 1.96 * verdict.WIDEN_CHOSEN * np.hypot(np.std(values, ddof=1) * np.sqrt(0.368), row)
         assert interval.high - interval.mean == pytest.approx(half, rel=1e-4)
+
+
+def test_the_factor_on_the_spread_is_that_of_the_policy_chosen_on_all_rows() -> None:
+    """Not of one that only some draws choose: here its hits differ in the rare class, those of the chosen do not."""
+    rng = np.random.default_rng(0)
+    y = (np.arange(80) < 6).astype(int)
+    half = two_class(y, np.full(80, 0.5))
+    comparison = compared(y, {"RealOnly": half, "Everything": half, "P2": half})
+    loss, hits = np.zeros((80, 3)), np.zeros((80, 3))
+    loss[:, 1:] = rng.normal(0.5, 1.0, (80, 2))
+    hits[:, 1] = np.where(y == 0, rng.choice([-1.0, 1.0], 80), 0.0)
+    hits[:, 2] = np.where(y == 1, rng.choice([-1.0, 1.0], 80), 0.0)
+    paired, counts = paired_of(loss, hits), counts_of(80, 200)
+    factor = [small_sample(comparison, paired, "balanced_accuracy", policy) for policy in (1, 2)]
+    assert factor[1] > 1.1 * factor[0]
+    half_width = []
+    for policy in (1, 2):
+        found = bias_corrected(comparison, paired, "balanced_accuracy", counts, policy)
+        assert set(found.chosen) == {1, 2}
+        half_width.append(found.loss.high - found.loss.mean)  # no `one_row` in the log-loss
+    assert half_width[1] / half_width[0] == pytest.approx(factor[1] / factor[0])
 
 
 def test_rare_rows_are_left_out_as_often_as_others() -> None:

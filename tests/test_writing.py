@@ -10,11 +10,13 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from synthsift import writing
@@ -110,6 +112,44 @@ def test_full_disk_on_a_small_file_system(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "90,000 bytes" in lines[0] and "200,000 bytes" in lines[1]
     assert lines[2] == "{'x'} ['.lock', 'log.txt', 'settings.json']"
+
+
+def test_parts_of_a_table_are_row_groups_of_one_file(tmp_path: Path) -> None:
+    columns = {"id": np.array(["a", "b", "c", "a", "e"]), "weight": np.arange(5) / 3}
+    parts = [{name: column[rows] for name, column in columns.items()} for rows in (slice(0, 2), slice(2, 5))]
+    writing.write_parquet(tmp_path / "whole", columns)
+    writing.write_parquet_parts(tmp_path / "parts", iter(parts))
+    whole, found = (pq.read_table(tmp_path / name) for name in ("whole", "parts"))
+    assert found.equals(whole) and found.schema.equals(whole.schema)
+    assert pq.ParquetFile(tmp_path / "parts").num_row_groups == 2
+    writing.write_parquet_parts(tmp_path / "parts", [columns])
+    assert (tmp_path / "parts").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+def test_a_part_that_cannot_be_made_or_written_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    columns = {"weight": np.random.default_rng(0).random(10_000)}
+    writing.write_parquet_parts(tmp_path / "a", [columns])
+    old = (tmp_path / "a").read_bytes()
+
+    def failing() -> Iterator[dict[str, np.ndarray]]:
+        yield columns
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        writing.write_parquet_parts(tmp_path / "a", failing())
+    if os.path.exists("/dev/full"):  # a file that takes nothing
+        really, start = open, str(tmp_path / writing.TEMPORARY)
+
+        def opened(path: Path | str, *more: str) -> Any:
+            return really("/dev/full", "wb") if str(path).startswith(start) else really(path, *more)
+
+        with monkeypatch.context() as patch:
+            patch.setattr("builtins.open", opened)
+            with pytest.raises(RunError, match="disk is full: a needs more space"):
+                writing.write_parquet_parts(tmp_path / "a", [columns])
+    assert os.listdir(tmp_path) == ["a"] and (tmp_path / "a").read_bytes() == old
 
 
 def test_a_place_that_cannot_be_written_is_explained(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from synthsift.numerics.metrics import metric_value
 from synthsift.race import PROTECTED, Race, Trial
 from synthsift.records import Comparison, DataError, Describe, Examples, Mixture, Weigher, Weights
 from synthsift.splits import Leaks, find_leaks, make_folds, pooled
-from synthsift.training.learners import Learner, Model
+from synthsift.training.learners import Learner, Model, check_finite
 
 if TYPE_CHECKING:
     from synthsift.together import Together
@@ -81,6 +81,9 @@ class Study:
         What the learner sees of all rows, where that is not the embedding of the features: pixels, for instance.
     leaks : Leaks, optional
         Found in `mixture` before; looked for anew if not given.
+    refitted : tuple of str, optional
+        The policies that are fitted on all rows at the end beside the verdict's, for which the budget keeps time; all
+        by default, as where there are test rows.
     """
 
     policies: Mapping[str, Weigher]
@@ -95,6 +98,7 @@ class Study:
     metric: str = "accuracy"
     inputs: Any = None
     leaks: Leaks | None = None
+    refitted: tuple[str, ...] | None = None
 
     def known_leaks(self) -> Leaks:
         """Return what gives judged rows away."""
@@ -128,7 +132,8 @@ def compare(
     Raises
     ------
     DataError
-        If a protected policy is missing, or there are fewer than 10 pooled real rows, or a single group.
+        If a protected policy is missing, there are fewer than 10 pooled real rows or a single group, or a learner fails
+        or predicts what is not finite.
     """
     missing = [name for name in PROTECTED if name not in study.policies]
     if missing:
@@ -187,16 +192,17 @@ def judge_split(
     x = (split.study.embedding if split.study.inputs is None else split.study.inputs)[split.judged]
     started = time.perf_counter()
     shared = split.features  # noqa: F841 - described once, before threads share it
-    # nobody else works meanwhile, so it costs the budget of all workers
-    describe_seconds = split.study.workers * (time.perf_counter() - started) / len(open_names)
+    # Nobody else works meanwhile, so it costs the budget of all workers; those in the store have had their share.
+    describe_seconds = split.study.workers * (time.perf_counter() - started) / len(names)
 
     def finish(name: str) -> tuple[str, dict[str, np.ndarray]] | None:
         if trial and not trial.starts(name):
             return None
         began = time.perf_counter()
         prob = split.fit(split.weigh(name)).predict_proba(x).astype(np.float32)
-        seconds = time.perf_counter() - began + describe_seconds
-        cell = {"probabilities": prob, "seconds": np.array([seconds])}
+        check_finite(prob, f"{type(split.study.learner).__name__} of policy {name}")
+        seconds = np.array([time.perf_counter() - began + describe_seconds])
+        cell = {"probabilities": prob, "seconds": seconds, "describing": np.array([describe_seconds])}
         store.put_cell(name, seed, fold, cell)
         if trial:
             trial.ends(name, float(cell["seconds"][0]))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from synthsift.numerics.metrics import loss_weights, row_losses
+from synthsift.numerics.resampling import error_of_mean, members
 from synthsift.records import Comparison, Examples
 from synthsift.splits import fold_count
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from synthsift.compare import Progress, Study
 
 PROTECTED = ("RealOnly", "Everything")  # never stopped by racing: every sentence compares with them
-CLEAR_LOSS = 3.0  # standard errors behind the best at which racing stops a policy
+CLEAR_LOSS = 3.0  # standard errors, over rows or whole groups, behind the best at which racing stops a policy
 FINAL_SPLITS = 1.5  # the final fits, on all rows, cost about as much as so many splits
 PLANNED = 0.9  # share of the budget that is planned for; the rest is for what comes out longer
 UNTRIED = "left out untrained to keep to the budget"
@@ -93,6 +94,8 @@ class Race:
     active: list[str]
     prob: dict[str, np.ndarray] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    describing: dict[str, float] = field(default_factory=dict)  # its part of `seconds`: a share of what all use
+    described: float = 0.0  # seconds of all splits, the shares of policies that were then left out among them
     stopped: dict[str, str] = field(default_factory=dict)
     repetitions: dict[str, int] = field(default_factory=dict)
     splits: dict[str, int] = field(default_factory=dict)
@@ -101,7 +104,8 @@ class Race:
         self.num_folds = fold_count(self.pool)
         self.weights = loss_weights(self.study.metric, self.pool.y)
         # What the first split takes is missing for the others, which carry policies worth `PLANNED` of the budget.
-        others = PLANNED * (self.num_folds - 1 + FINAL_SPLITS) / (self.num_folds + FINAL_SPLITS)
+        last = FINAL_SPLITS * len(self._refitted(self.active)) / len(self.active)
+        others = PLANNED * (self.num_folds - 1 + last) / (self.num_folds + last)
         self.trial = Trial((1 - others) * self.study.budget_seconds * self.study.workers)
 
     def take(self, repetition: int, fold: int, judged: np.ndarray, cells: dict[str, dict[str, np.ndarray]]) -> None:
@@ -110,9 +114,13 @@ class Race:
         for name, cell in cells.items():
             self.prob.setdefault(name, np.zeros(shape, dtype=np.float32))[repetition, judged] = cell["probabilities"]
             self.seconds[name] = self.seconds.get(name, 0.0) + float(cell["seconds"][0])
+            share = float(cell.get("describing", (0.0,))[0])
+            self.describing[name] = self.describing.get(name, 0.0) + share
+            self.described += share
             self.repetitions[name] = repetition + 1
             self.splits[name] = self.splits.get(name, 0) + 1
         if repetition == 0 and fold == 0:
+            self.described *= 1 + len(self.trial.left_out) / len(cells)
             self._fit_into_budget(judged)
 
     def longest_first(self) -> list[str]:
@@ -125,25 +133,46 @@ class Race:
         """Mean seconds of a split of policy `name`."""
         return self.seconds[name] / self.splits[name]
 
+    def _seconds_of(self, names: list[str]) -> float:
+        """Mean seconds, of all workers, of a split of `names`: describing its rows, and what each adds."""
+        own = (self._split_seconds(name) - self.describing.get(name, 0.0) / self.splits[name] for name in names)
+        return self.described / max(self.splits.values()) + sum(own)
+
+    def _final_seconds(self, names: list[str]) -> float:
+        """Seconds, of all workers, of the final fits if `names` go on."""
+        return FINAL_SPLITS * self._seconds_of(self._refitted(names))
+
+    def _refitted(self, names: list[str]) -> list[str]:
+        """Of `names`, those that will be fitted at the end; the slowest stands for the verdict's, yet unknown."""
+        always = self.study.refitted
+        if always is None:
+            return names
+        others = [name for name in names if name not in always]
+        slowest = sorted(others, key=lambda name: self._split_seconds(name) if name in self.splits else 0.0)[-1:]
+        return [name for name in names if name in (*always, *slowest)]
+
     def _fit_into_budget(self, judged: np.ndarray) -> None:
         """If one repetition of everything would burst the budget, go on with the best of the first fold."""
         for name in self.trial.left_out:
             self.active.remove(name)
             self.stopped[name] = UNTRIED
-        total, spent = self.study.budget_seconds * self.study.workers, sum(self.seconds.values())
-        allowed = PLANNED * total / (self.num_folds + FINAL_SPLITS)
-        if spent <= allowed:
+        total = self.study.budget_seconds * self.study.workers
+        left = total - self.spent() * self.study.workers
+
+        def carries(names: list[str]) -> bool:
+            """Whether what is planned carries them, and what the first split, which may take too long, has left."""
+            split, final = self._seconds_of(names), self._final_seconds(names)
+            return self.num_folds * split + final <= PLANNED * total and (self.num_folds - 1) * split + final <= left
+
+        if carries(self.active):
             return
-        allowed = min(allowed, (total - spent) / (self.num_folds - 1 + FINAL_SPLITS))  # the first split took too long
         y = self.pool.y[judged]
         weights = self.weights[judged]
         loss = {name: float(np.mean(weights * row_losses(self.prob[name][0, judged], y))) for name in self.active}
         kept = [name for name in PROTECTED if name in self.active]
-        carried = sum(self.seconds[name] for name in kept)
         for name in sorted(loss, key=loss.__getitem__):
-            if name not in kept and carried + self.seconds[name] <= allowed:
+            if name not in kept and carries([*kept, name]):
                 kept.append(name)
-                carried += self.seconds[name]
         for name in self.active:
             if name not in kept:
                 del self.prob[name], self.repetitions[name]
@@ -152,15 +181,16 @@ class Race:
 
     def per_repetition(self) -> float:
         """Seconds that one more repetition of the active policies will take."""
-        return self.num_folds * sum(map(self._split_seconds, self.active)) / max(self.study.workers, 1)
+        return self.num_folds * self._seconds_of(self.active) / max(self.study.workers, 1)
 
     def spent(self) -> float:
         """Seconds so far, of all policies."""
-        return sum(self.seconds.values()) / max(self.study.workers, 1)
+        own = sum(self.seconds.values()) - sum(self.describing.values())
+        return (own + self.described) / max(self.study.workers, 1)
 
     def final(self) -> float:
-        """Seconds that the final fits of all policies will take."""
-        return FINAL_SPLITS * sum(map(self._split_seconds, self.prob)) / max(self.study.workers, 1)
+        """Seconds that the final fits will take."""
+        return self._final_seconds(list(self.prob)) / max(self.study.workers, 1)
 
     def seconds_left(self, done: float) -> float:
         """Estimate of the time left, final fits included: within the budget, but for what is done in any case."""
@@ -186,12 +216,13 @@ class Race:
         return tell
 
     def affords_repetition(self, repetition: int) -> bool:
-        """Whether one more repetition and the final fits of all policies fit into the budget."""
+        """Whether one more repetition and the final fits fit into the budget."""
         return self.spent() + self.per_repetition() + self.final() <= PLANNED * self.study.budget_seconds
 
     def stop_losers(self, repetition: int) -> None:
-        """Stop policies whose log-loss is clearly behind the best, by the paired difference over rows."""
+        """Stop policies whose log-loss is clearly behind the best, by the paired difference over rows or groups."""
         y, done = self.pool.y, repetition + 1
+        member = None if self.pool.group is None else members(self.pool.group)
         loss = {
             name: self.weights * np.mean([row_losses(p, y) for p in self.prob[name][:done]], axis=0)
             for name in self.active
@@ -199,7 +230,7 @@ class Race:
         best = min(loss, key=lambda name: float(loss[name].mean()))
         for name in list(self.active):
             behind = loss[name] - loss[best]
-            error = behind.std(ddof=1) / np.sqrt(len(behind))
+            error = error_of_mean(behind, member)
             if name not in PROTECTED and behind.mean() > CLEAR_LOSS * error > 0:
                 self.active.remove(name)
                 self.stopped[name] = f"log-loss clearly behind that of {best} after {done * self.num_folds} splits"

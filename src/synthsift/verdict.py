@@ -14,8 +14,9 @@ import numpy as np
 
 from synthsift.numerics.choice import Chooser
 from synthsift.numerics.intervals import few_rows, few_units
-from synthsift.numerics.metrics import BY_CLASS, class_balance, loss_weights, metric_values, row_hits, row_losses
+from synthsift.numerics.metrics import BY_CLASS, row_hits
 from synthsift.numerics.resampling import bootstrap_counts, members
+from synthsift.paired import Paired, check_metric, metric_gains
 from synthsift.records import Comparison, Interval, Verdict
 from synthsift.seeds import Seeds
 
@@ -31,57 +32,6 @@ WIDEN_CHOSEN = 1.3  # for the policy that was chosen
 # balanced accuracy; macro-F1 takes it over.
 WIDEN_BY_CLASS = 1.15
 LEFT_OUT = 0.368  # share of rows that a bootstrap sample misses: the SD over draws is that of 36.8 % of the rows
-
-
-@dataclass(frozen=True)
-class Paired:
-    """Row-wise differences to RealOnly, averaged over the repetitions that a policy has.
-
-    Parameters
-    ----------
-    names : tuple of str
-        Simplest first; RealOnly is first.
-    loss : ndarray (n, p)
-        RealOnly's log-loss minus the policy's, with the `loss_weights` of the metric; higher is better.
-    hits : ndarray (n, p)
-        The policy's hits minus RealOnly's; higher is better.
-    """
-
-    names: tuple[str, ...]
-    loss: np.ndarray
-    hits: np.ndarray
-
-    @staticmethod
-    def of(comparison: Comparison, metric: str) -> Paired:
-        """Compute them from out-of-fold predictions."""
-        y = comparison.y
-        weights = loss_weights(metric, y)
-        base_loss = np.array([row_losses(p, y) for p in comparison.probabilities["RealOnly"]])
-        base_hits = np.array([row_hits(p, y) for p in comparison.probabilities["RealOnly"]])
-        loss, hits = [], []
-        for prob in comparison.probabilities.values():
-            k = len(prob)
-            loss.append(weights * (base_loss[:k] - np.array([row_losses(p, y) for p in prob])).mean(axis=0))
-            hits.append((np.array([row_hits(p, y) for p in prob]) - base_hits[:k]).mean(axis=0))
-        return Paired(tuple(comparison.probabilities), np.array(loss).T, np.array(hits).T)
-
-
-def metric_gains(comparison: Comparison, paired: Paired, metric: str, counts: np.ndarray, policy: int) -> np.ndarray:
-    """Return the gain of `policy` over RealOnly in `metric` for every row of `counts` (b, n): (b,), in points."""
-    if metric == "accuracy":
-        return 100 * (counts @ paired.hits[:, policy]) / counts.sum(axis=1)
-    if metric == "log_loss":
-        return 100 * (counts @ paired.loss[:, policy]) / counts.sum(axis=1)
-    if metric == "balanced_accuracy":
-        weights = np.array([class_balance(comparison.y, c) for c in counts])
-        return 100 * (weights @ paired.hits[:, policy]) / weights.sum(axis=1)
-    prob = comparison.probabilities[paired.names[policy]]
-    base = comparison.probabilities["RealOnly"][: len(prob)]
-    gains = [
-        metric_values(metric, comparison.y, p, counts) - metric_values(metric, comparison.y, q, counts)
-        for p, q in zip(prob, base, strict=True)
-    ]
-    return 100 * np.mean(gains, axis=0)
 
 
 def independent_rows(comparison: Comparison) -> float:
@@ -173,17 +123,16 @@ def bias_corrected(comparison: Comparison, paired: Paired, metric: str, counts: 
     `policy` is the one chosen on all rows; with few rows of a class or few groups it decides the factor on the spread.
     """
     everything = paired.names.index("Everything")
-    out = (counts == 0).astype(np.float64)
-    needed = 2 if metric == "auc" else 1  # classes among the rows left out
-    usable = [b for b in range(len(counts)) if len(np.unique(comparison.y[counts[b] == 0])) >= needed]
-    choose = Chooser.of(paired.loss, comparison.group)
-    chosen = np.array([choose(counts[b]) for b in usable])
+    needed = 2 if metric == "auc" else 1  # classes among the rows left out; `check_metric` knows that they are there
+    num_left = [np.count_nonzero(np.bincount(comparison.y[count == 0])) for count in counts]
+    usable = np.flatnonzero(np.array(num_left) >= needed)
+    chosen = Chooser.of(paired.loss, comparison.group)(counts)[usable]
     gains, losses, beyond = np.empty(len(usable)), np.empty(len(usable)), np.empty(len(usable))
-    for policy in np.unique(chosen):
-        rows = np.flatnonzero(chosen == policy)
-        left = out[np.array(usable)[rows]]
-        gains[rows] = metric_gains(comparison, paired, metric, left, policy)
-        losses[rows] = metric_gains(comparison, paired, "log_loss", left, policy)
+    for drawn in np.unique(chosen):
+        rows = np.flatnonzero(chosen == drawn)
+        left = counts[usable[rows]] == 0
+        gains[rows] = metric_gains(comparison, paired, metric, left, drawn)
+        losses[rows] = metric_gains(comparison, paired, "log_loss", left, drawn)
         beyond[rows] = gains[rows] - metric_gains(comparison, paired, metric, left, everything)
 
     def interval(values: np.ndarray, of: str) -> Interval:
@@ -250,10 +199,16 @@ def decide(comparison: Comparison, metric: str, seeds: Seeds) -> Verdict:
     -------
     Verdict
         Without fractions and sentence, which need the final weights (`sentence.with_weights`).
+
+    Raises
+    ------
+    DataError
+        If the rows cannot be judged by `metric` (`check_metric`).
     """
+    check_metric(metric, comparison.y, comparison.group)
     paired = Paired.of(comparison, metric)
     counts = draw_rows(comparison, seeds)
-    policy = Chooser.of(paired.loss, comparison.group)(np.ones(len(comparison.y)))
+    policy = int(Chooser.of(paired.loss, comparison.group)(np.ones((1, len(comparison.y))))[0])
     corrected = bias_corrected(comparison, paired, metric, counts, policy)
     corrected = replace(
         corrected,

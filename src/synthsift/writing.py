@@ -17,14 +17,17 @@ import os
 import platform
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from synthsift.records import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 TEMPORARY = ".synthsift-"
 
@@ -48,12 +51,31 @@ def atomic_write(path: Path | str, data: bytes) -> None:
     RunError
         If the disk is full or the file cannot be written. The temporary file is gone and `path` is as it was.
     """
+    with atomic_file(path, len(data)) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path | str, needed: int = 0) -> Iterator[BinaryIO]:
+    """Open a file that takes the place of `path` when the block ends, as `atomic_write` does with a whole content.
+
+    Parameters
+    ----------
+    path : Path
+    needed : int
+        Bytes that will be written; 0 where nobody knows.
+
+    Raises
+    ------
+    RunError
+        As `atomic_write`. Where the block raises, the temporary file is gone and `path` is as it was, too.
+    """
     path = Path(path)
     temporary = path.with_name(f"{_start_of_name(path)}{os.getpid()}-{secrets.token_hex(6)}.tmp")
-    with explained(path, len(data)):
+    with explained(path, needed):
         try:
             with open(temporary, "xb") as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
@@ -130,6 +152,23 @@ def write_parquet(path: Path | str, columns: Mapping[str, Sequence[Any] | np.nda
     table = pa.table({name: pa.array(column) for name, column in columns.items()})
     pq.write_table(table, buffer, write_page_checksum=True)
     atomic_write(path, buffer.getvalue().to_pybytes())
+
+
+def write_parquet_parts(path: Path | str, parts: Iterable[Mapping[str, Sequence[Any] | np.ndarray | pa.Array]]) -> None:
+    """Write the parts of a table, of the same columns each, one below the other as `write_parquet` writes the whole.
+
+    Each is a row group, and no more than one is in memory.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    tables = (pa.table({name: pa.array(column) for name, column in columns.items()}) for columns in parts)
+    first = next(tables)
+    with atomic_file(path) as file, pq.ParquetWriter(file, first.schema, write_page_checksum=True) as writer:
+        writer.write_table(first)
+        del first
+        for table in tables:
+            writer.write_table(table)
 
 
 def to_plain(value: Any) -> Any:

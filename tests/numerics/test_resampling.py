@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from synthsift.numerics.resampling import bootstrap_counts, group_folds, stratified_folds
+from synthsift.numerics import resampling
+from synthsift.numerics.intervals import few_units
+from synthsift.numerics.resampling import (
+    bootstrap_counts,
+    draw_parts,
+    error_of_mean,
+    group_folds,
+    members,
+    stratified_folds,
+)
 
 
 def spread(counts: np.ndarray) -> int:
@@ -81,3 +90,43 @@ def test_rows_of_a_group_share_their_counts() -> None:
     assert np.array_equal(counts[:, 2], counts[:, 5])
     assert not np.array_equal(counts[:, 1], counts[:, 4]), "rows without a group are drawn one by one"
     assert np.all(counts[:, [0, 1, 2, 4]].sum(axis=1) == 4), "as many groups as there are"
+
+
+@pytest.mark.parametrize(("groups", "rows"), [(2, 30), (3, 30), (5, 20), (20, 50)])
+def test_the_error_of_a_mean_over_groups_is_that_of_their_sums(groups: int, rows: int) -> None:
+    """Groups of the same true mean that differ: 3 errors are exceeded as seldom as by a normal law, .13 %, or nearly.
+
+    1,000 studies: where groups are 2 or 3 the tail of Student's law, which the factor matches at 95 % only, is heavier.
+    """
+    rng, member, past, past_rows = np.random.default_rng(0), np.repeat(np.arange(groups), rows), 0, 0
+    for _ in range(1000):
+        values = np.repeat(rng.standard_normal(groups), rows) + rng.standard_normal(groups * rows)
+        past += values.mean() > 3 * error_of_mean(values, member)
+        past_rows += values.mean() > 3 * error_of_mean(values)
+    assert past_rows > 150, "rows of a group are not independent"
+    assert past < (35 if groups < 5 else 20)
+
+
+def test_the_error_of_a_mean_by_hand() -> None:
+    values = np.array([1.0, 2.0, 4.0, 9.0])
+    assert error_of_mean(values) == np.std(values, ddof=1) / 2
+    sums = np.array([1 + 4 - 8, 2 + 9 - 8])
+    factor = few_units(2)
+    assert error_of_mean(values, members(np.array(["a", "b", "a", "b"]))) == pytest.approx(factor * 18**0.5 / 4)
+    assert np.square(sums).sum() == 18
+    single = error_of_mean(values, np.arange(4))
+    assert single == pytest.approx(few_units(4) * np.std(values) / 2)
+
+
+@pytest.mark.parametrize("part", [1, 200, 2**24])
+def test_draws_do_not_depend_on_the_parts_they_are_made_in(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slow twin: all at once, in wide numbers. Verdicts that were told stay as they are."""
+    monkeypatch.setattr(resampling, "PART", part)
+    assert sum(len(range(40)[rows]) for rows in draw_parts(40, 30)) == 40
+    counts = bootstrap_counts(30, 40, np.random.default_rng(3))
+    assert counts.dtype == np.uint8
+    assert np.array_equal(counts, np.random.default_rng(3).multinomial(30, np.full(30, 1 / 30), size=40))
+    group = np.repeat(["b", "a", "c"], 10)
+    counts = bootstrap_counts(30, 40, np.random.default_rng(3), group)
+    drawn = np.random.default_rng(3).multinomial(3, np.full(3, 1 / 3), size=40)
+    assert np.array_equal(counts, drawn[:, np.repeat([1, 0, 2], 10)])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -151,3 +152,60 @@ def test_a_learner_that_fails_is_named_with_what_it_was_given() -> None:
     rows, _ = mixed_rows()
     with pytest.raises(DataError, match=r"Stubborn failed on 240 rows of 6 numbers and 3 classes: .*cannot cope"):
         Wrapped(Stubborn).fit(rows, 3, Seeds(0))
+
+
+@dataclass
+class Odd(LinearSVC):
+    """A learner whose predictions are `said`, or fail where it says none."""
+
+    said: float | None = None
+
+    def fit(self, x: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None) -> Odd:
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict_proba(self, x: np.ndarray) -> np.ndarray:
+        if self.said is None:
+            raise ZeroDivisionError("cannot divide")
+        prob = np.full((len(x), len(self.classes_)), 1 / 3)
+        prob[7, 1] = self.said
+        return prob
+
+
+@pytest.mark.parametrize("said", [np.nan, np.inf])
+def test_probabilities_that_are_no_numbers_are_refused(said: float) -> None:
+    """One is enough: in a choice among policies it would outdo every number."""
+    rows, fresh = mixed_rows()
+    message = "learner Odd predicted probabilities that are not finite for 1 of 50 rows; needed is a number from 0 to 1"
+    with pytest.raises(DataError, match=message):
+        Wrapped(partial(Odd, said=said)).fit(rows, 3, Seeds(0)).predict_proba(fresh)
+    assert Wrapped(partial(Odd, said=0.5)).fit(rows, 3, Seeds(0)).predict_proba(fresh)[7, 1] == 0.5
+
+
+def test_a_learner_that_fails_to_predict_is_named() -> None:
+    rows, fresh = mixed_rows()
+    with pytest.raises(DataError, match=r"Odd failed when it predicted 50 rows of 6 numbers: ZeroDivisionError"):
+        Wrapped(Odd).fit(rows, 3, Seeds(0)).predict_proba(fresh)
+    two = replace(rows, y=rows.y % 2)
+    fitted = Wrapped(partial(Odd, said=0.5)).fit(two, 3, Seeds(0))
+    fitted.estimator.classes_ = np.arange(3)  # it knows two and speaks of three
+    fitted.estimator.predict_proba = lambda x: np.full((len(x), 2), 0.5)
+    with pytest.raises(DataError, match="Odd failed when it predicted 50 rows of 6 numbers: ValueError"):
+        fitted.predict_proba(fresh)
+
+
+def broken_factory() -> LinearSVC:
+    raise OSError("no licence file")
+
+
+def test_a_factory_that_fails_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, _ = mixed_rows()
+    with pytest.raises(DataError, match="broken_factory failed when it was made: OSError: no licence file"):
+        Wrapped(broken_factory).fit(rows, 3, Seeds(0))
+    (tmp_path / "own_learner.py").write_text("def make():\n    raise OSError('no licence file')\n")
+    (tmp_path / "own_module.py").write_text("raise RuntimeError('no licence file')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(DataError, match="own_learner:make failed when it was called: OSError: no licence file"):
+        find_learner("own_learner:make")
+    with pytest.raises(DataError, match="'own_module:make' cannot be imported: RuntimeError: no licence file"):
+        find_learner("own_module:make")

@@ -35,12 +35,15 @@ class Estimate:
     learned : float
         Seconds that learned weights add.
     num_folds : int
+    refitted : tuple of str, optional
+        The policies that are fitted at the end beside the verdict's; all if None (`Study.refitted`).
     """
 
     shared: float
     policy: float
     learned: float
     num_folds: int
+    refitted: tuple[str, ...] | None = None
 
     def repetition(self, names: Collection[str]) -> float:
         """Return the seconds of one repetition of these policies."""
@@ -49,7 +52,8 @@ class Estimate:
 
     def whole(self, names: Collection[str], num_seeds: int = 1) -> float:
         """Return the seconds of so many repetitions and of the final fits."""
-        return self.repetition(names) * (num_seeds + FINAL_SPLITS / self.num_folds)
+        fitted = list(names) if self.refitted is None else ["the verdict's", *(set(names) & set(self.refitted))]
+        return num_seeds * self.repetition(names) + FINAL_SPLITS / self.num_folds * self.repetition(fitted)
 
 
 def estimate(study: Study) -> Estimate:
@@ -70,5 +74,6 @@ def estimate(study: Study) -> Estimate:
     one, folds = (time.perf_counter() - started) * times, fold_count(pooled(mixture))
     each = folds / study.workers
     if study.inputs is not None:
-        return Estimate(0.0, each * one, 0.0, folds)
-    return Estimate(each * DESCRIBE_FITS * one, each * POLICY_FITS * one, each * LEARNED_SECONDS, folds)
+        return Estimate(0.0, each * one, 0.0, folds, study.refitted)
+    shared, policy, learned = each * DESCRIBE_FITS * one, each * POLICY_FITS * one, each * LEARNED_SECONDS
+    return Estimate(shared, policy, learned, folds, study.refitted)

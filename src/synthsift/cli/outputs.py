@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -24,11 +24,12 @@ from synthsift.seeds import Seeds
 from synthsift.sentence import effective_fraction, keep_fraction, keep_mask
 from synthsift.studies.gains import class_gains, group_gains, plain_interval, policy_rows
 from synthsift.studies.road import LEARNED
-from synthsift.writing import write_csv, write_json, write_parquet, write_text
+from synthsift.writing import write_csv, write_json, write_parquet, write_parquet_parts, write_text
 
 if TYPE_CHECKING:
     from synthsift.cli.run import Finished
 
+PART_ROWS = 2**18  # of the predictions that are in memory at once
 PACKAGES = ("synthsift", "numpy", "scipy", "scikit-learn", "torch", "pandas", "pyarrow")
 
 
@@ -38,7 +39,7 @@ def write_outputs(folder: RunFolder, settings: RunSettings, finished: Finished) 
     write_parquet(path / "weights.parquet", _weight_rows(finished))
     write_parquet(path / "features.parquet", _feature_rows(finished.features))
     write_csv(path / "comparison.csv", _metric_rows(finished.comparison, finished.verdict.metric))
-    write_parquet(path / "predictions.parquet", _prediction_rows(finished.comparison))
+    write_parquet_parts(path / "predictions.parquet", _prediction_rows(finished.comparison))
     learned = finished.weights.get(LEARNED)
     if learned is not None and learned.history:
         write_parquet(path / "history.parquet", {k: v for k, v in learned.history.items() if k != "temper"})
@@ -134,24 +135,33 @@ def _metric_rows(comparison: Comparison, metric: str) -> dict[str, list[Any]]:
     return rows
 
 
-def _prediction_rows(comparison: Comparison) -> dict[str, np.ndarray]:
-    """Out-of-fold probabilities, one row a policy, repetition and pooled real row."""
-    blocks: dict[str, list[np.ndarray]] = {}
+def _prediction_rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
+    """Out-of-fold probabilities, one row a policy, repetition and pooled real row, a part of them at a time."""
+    import pyarrow as pa
+
     n = len(comparison.y)
-    for policy, prob in comparison.probabilities.items():
-        for k in range(len(prob)):
-            block = {
-                "policy": np.full(n, policy),
-                "seed": np.full(n, comparison.seeds[k]),
-                "fold": comparison.fold[k],
-                "id": comparison.ids.astype(str),
-                **({} if comparison.group is None else {"group": comparison.group.astype(str)}),
-                "label": np.array([str(comparison.classes[code]) for code in comparison.y], dtype=object),
-                **{f"p_{label}": prob[k][:, code] for code, label in enumerate(comparison.classes)},
-            }
-            for name, column in block.items():
-                blocks.setdefault(name, []).append(column)
-    return {name: np.concatenate(columns) for name, columns in blocks.items()}
+    labels = np.array([str(label) for label in comparison.classes], dtype=object)
+    ids = pa.array(comparison.ids.astype(str))
+    group = None if comparison.group is None else pa.array(comparison.group.astype(str))
+    label = pa.array(labels[comparison.y])
+    cells = [(policy, k) for policy, prob in comparison.probabilities.items() for k in range(len(prob))]
+    step = max(1, PART_ROWS // n)
+    for first in range(0, len(cells), step):
+        part = cells[first : first + step]
+        prob = [comparison.probabilities[policy][k] for policy, k in part]
+
+        def repeated(column: pa.Array, times: int = len(part)) -> pa.Array:
+            return pa.concat_arrays([column] * times)
+
+        yield {
+            "policy": pa.concat_arrays([pa.repeat(policy, n) for policy, _ in part]),
+            "seed": np.repeat([comparison.seeds[k] for _, k in part], n),
+            "fold": np.concatenate([comparison.fold[k] for _, k in part]),
+            "id": repeated(ids),
+            **({} if group is None else {"group": repeated(group)}),
+            "label": repeated(label),
+            **{f"p_{name}": np.concatenate([p[:, code] for p in prob]) for code, name in enumerate(comparison.classes)},
+        }
 
 
 def _write_model(folder: RunFolder, finished: Finished) -> None:

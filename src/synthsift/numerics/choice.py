@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synthsift.numerics.resampling import members
+from synthsift.numerics.resampling import draw_parts, members
 
 # Both in standard errors of the paired difference in log-loss; tuned on real sets and worlds with seeds below 100
 # (docs/decisions/0006-simplest-not-clearly-worse.md).
@@ -15,38 +15,61 @@ NEAR = 2.0  # a simpler policy is taken if it is behind the best by no more
 
 
 def near_best(loss: np.ndarray, counts: np.ndarray, size: np.ndarray | None = None) -> np.ndarray:
-    """Return which policies may be recommended (p,): those that these rows cannot tell from the best.
+    """Return which policies may be recommended (b, p): those that the rows of a draw cannot tell from the best.
 
     The reference (place 0, RealOnly) is left only if the best policy by log-loss is better by more than `LEAVE_REAL`
     standard errors of the paired difference; else it stands alone. Otherwise all are meant that are ahead of it and
-    within `NEAR` standard errors of the best.
+    within `NEAR` standard errors of the best. Policies of the same predictions are exactly as near as each other.
 
     Parameters
     ----------
     loss : ndarray (n, p)
         Gains in log-loss over RealOnly, simplest policy first, RealOnly at place 0. A row is a real row, or the sum
         over a group: rows of a group are not independent, so the standard error is that of a mean over groups.
-    counts : ndarray (n,)
-        How often each counts.
+    counts : ndarray (b, n)
+        How often each counts in each draw.
     size : ndarray (n,), optional
         Real rows in each; one if not given.
     """
     size = np.ones(len(loss)) if size is None else size
-    total = counts @ size
-    mean = counts @ loss / total
-    best = int(np.argmax(mean))
-    gap = mean[best] - mean
-    error = np.sqrt(counts @ (loss[:, [best]] - loss - size[:, None] * gap) ** 2 / total / total)
-    is_real = np.arange(loss.shape[1]) == 0
-    return is_real if gap[0] <= LEAVE_REAL * error[0] else (gap <= NEAR * error) & (mean > 0)
+    near = np.empty((len(counts), loss.shape[1]), dtype=bool)
+    mean = np.empty(near.shape)
+    for part in draw_parts(*counts.shape):
+        weight = counts[part].astype(np.float64, order="C")
+        mean[part] = weight @ loss / (weight @ size)[:, None]
+    best = np.argmax(mean, axis=1)
+    for one in np.unique(best):
+        draws = np.flatnonzero(best == one)
+        behind = loss[:, [one]] - loss
+        usual = behind.sum(axis=0) / size.sum()
+        behind -= size[:, None] * usual  # the moments below are of small numbers, whose differences keep their digits
+        for part in draw_parts(len(draws), len(loss)):
+            rows = draws[part]
+            near[rows] = _near(counts[rows].astype(np.float64, order="C"), behind, size, usual, mean[rows])
+    return near
 
 
-def recommend(loss: np.ndarray, counts: np.ndarray, size: np.ndarray | None = None) -> int:
-    """Return the place of the recommended policy: the simplest of `near_best`.
+def _near(counts: np.ndarray, behind: np.ndarray, size: np.ndarray, usual: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Return `near_best` (b, p) of draws with the same best policy, from how far the others are behind it.
+
+    The sum of (behind - size gap)^2 over rows is that of behind^2 - 2 size gap behind + (size gap)^2.
+    """
+    total = (counts @ size)[:, None]
+    more = counts @ behind / total  # than usual
+    gap = usual + more
+    spread = counts @ behind**2 - 2 * more * (counts @ (size[:, None] * behind)) + more**2 * (counts @ size**2)[:, None]
+    error = np.sqrt(np.maximum(spread, 0.0) / total / total)
+    is_real = np.arange(behind.shape[1]) == 0
+    stays = gap[:, :1] <= LEAVE_REAL * error[:, :1]
+    return np.where(stays, is_real, (gap <= NEAR * error) & (mean > 0))
+
+
+def recommend(loss: np.ndarray, counts: np.ndarray, size: np.ndarray | None = None) -> np.ndarray:
+    """Return the place of the recommended policy in each draw (b,): the simplest of `near_best`.
 
     Among policies that these rows cannot tell apart, the simpler one has less to lose on rows of another mix.
     """
-    return int(np.argmax(near_best(loss, counts, size)))
+    return np.argmax(near_best(loss, counts, size), axis=1)
 
 
 @dataclass(frozen=True)
@@ -76,10 +99,10 @@ class Chooser:
         order = np.argsort(member, kind="stable")
         return Chooser(np.add.reduceat(loss[order], np.cumsum(size) - size, axis=0), first, size.astype(float))
 
-    def __call__(self, counts: np.ndarray) -> int:
-        """Return the place of the recommended policy when row i counts ``counts[i]`` times (n,)."""
-        return recommend(self.loss, counts[self.first], self.size)
+    def __call__(self, counts: np.ndarray) -> np.ndarray:
+        """Return the place of the recommended policy (b,) when row i counts ``counts[b, i]`` times in draw b."""
+        return recommend(self.loss, counts[:, self.first], self.size)
 
     def near(self) -> np.ndarray:
         """Return which policies may be recommended (p,) when every row counts once."""
-        return near_best(self.loss, np.ones(len(self.first)), self.size)
+        return near_best(self.loss, np.ones((1, len(self.first))), self.size)[0]

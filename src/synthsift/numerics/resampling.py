@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
+
+from synthsift.numerics.intervals import few_units
+
+PART = 2**24  # numbers that are worked on at once, 128 MB of them, where all draws of many rows would be many GB
 
 
 def stratified_folds(y: np.ndarray, num_folds: int, rng: np.random.Generator) -> np.ndarray:
@@ -56,15 +62,38 @@ def members(group: np.ndarray) -> np.ndarray:
     return np.unique(names, return_inverse=True)[1]
 
 
+def error_of_mean(values: np.ndarray, member: np.ndarray | None = None) -> float:
+    """Return the standard error of the mean of `values` (n,), of rows or of whole groups that were drawn.
+
+    Parameters
+    ----------
+    values : ndarray (n,)
+    member : ndarray (n,) of int, optional
+        The number of each row's group (`members`). Rows of a group are not independent, so its sum is what varies, and
+        few groups tell it badly: `numerics.intervals.few_units` is in the error then.
+    """
+    if member is None:
+        return float(values.std(ddof=1) / np.sqrt(len(values)))
+    sums = np.bincount(member, weights=values - values.mean())
+    return few_units(len(sums)) * float(np.sqrt(sums @ sums)) / len(values)
+
+
 def bootstrap_counts(
     num_rows: int, num_draws: int, rng: np.random.Generator, group: np.ndarray | None = None
 ) -> np.ndarray:
-    """Return how often each row is drawn in each of `num_draws` bootstrap samples (num_draws, n).
+    """Return how often each row is drawn in each of `num_draws` bootstrap samples (num_draws, n) of uint8.
 
     With `group`, whole groups are drawn ("" is a group of its own), so rows of a group share their counts.
     """
-    if group is None:
-        return rng.multinomial(num_rows, np.full(num_rows, 1.0 / num_rows), size=num_draws)
-    member = members(group)
-    k = int(member.max()) + 1
-    return rng.multinomial(k, np.full(k, 1.0 / k), size=num_draws)[:, member]
+    member = None if group is None else members(group)
+    k = num_rows if member is None else int(member.max()) + 1
+    counts = np.empty((num_draws, k), dtype=np.uint8)  # one of k is drawn 256 times with probability 1 / 256! at most
+    for part in draw_parts(num_draws, k):
+        counts[part] = rng.multinomial(k, np.full(k, 1.0 / k), size=len(counts[part]))
+    return counts if member is None else np.take(counts, member, axis=1)
+
+
+def draw_parts(num_draws: int, num_rows: int) -> Iterator[slice]:
+    """Return consecutive draws that have about `PART` numbers together, or one draw each."""
+    step = max(1, PART // num_rows)
+    return (slice(first, first + step) for first in range(0, num_draws, step))

@@ -13,16 +13,9 @@ import numpy as np
 from synthsift.numerics.choice import Chooser
 from synthsift.numerics.intervals import few_units
 from synthsift.numerics.metrics import loss_weights, metric_value, metric_values, row_hits, row_losses
+from synthsift.paired import Paired
 from synthsift.records import Comparison, Interval
-from synthsift.verdict import (
-    NORMAL_95,
-    WIDEN_FIXED,
-    Paired,
-    at_full_size,
-    draw_rows,
-    paired_interval,
-    verdict_seeds,
-)
+from synthsift.verdict import NORMAL_95, WIDEN_FIXED, at_full_size, draw_rows, paired_interval, verdict_seeds
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,6 +15,7 @@ import numpy as np
 from synthsift.check.fitted import fitted_sources
 from synthsift.compare import Study, final_fits, judge_test
 from synthsift.numerics.metrics import is_unbalanced
+from synthsift.paired import check_metric
 from synthsift.records import Comparison, DataError, Features, Images, Loaded, Verdict, Weights, concat_x
 from synthsift.represent.encoding import Encoded, encode
 from synthsift.represent.table import FeatureTable
@@ -73,9 +74,12 @@ def prepare(loaded: Loaded, plan: Plan) -> tuple[Encoded, Study]:
     Raises
     ------
     DataError
-        If the learner needs pictures and the data are none.
+        If the learner needs pictures and the data are none, or the metric cannot be judged on these rows or groups.
     """
     mixture, inputs = loaded.mixture, None
+    pool = pooled(mixture)
+    metric = choose_metric(plan.metric, pool.y)
+    check_metric(metric, pool.y, pool.group)
     if plan.inner == "cnn":
         inputs = concat_x([part.x for part in mixture.parts if len(part)])
         if not isinstance(inputs, Images):
@@ -93,13 +97,14 @@ def prepare(loaded: Loaded, plan: Plan) -> tuple[Encoded, Study]:
         embedding=embedding,
         describe=FeatureTable(embedding, {name: k for k, name in enumerate(mixture.ids)}),
         learner=plan.learner,
-        num_seeds=distinct_repetitions(pooled(mixture), plan.num_seeds),
+        num_seeds=distinct_repetitions(pool, plan.num_seeds),
         first_seed=plan.first_seed,
         budget_seconds=plan.budget_seconds,
         workers=max(1, min(2, os.cpu_count() or 1)),
-        metric=choose_metric(plan.metric, pooled(mixture).y),
+        metric=metric,
         inputs=inputs,
         leaks=leaks,
+        refitted=None if loaded.test is not None else (LEARNED,),
     )
     return encoded, study
 

@@ -9,7 +9,8 @@ to mean 1, which makes weight 0 removal and `RealOnly` a fit on the real rows al
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -112,25 +113,33 @@ class Wrapped:
         Raises
         ------
         DataError
-            If the estimator's own ``fit`` raises; the message names it and says what it was given.
+            If `make` or the estimator's own ``fit`` raises; the message names it and says what it was given.
         """
-        estimator = self.make()
+        with _explained(getattr(self.make, "__name__", repr(self.make)), "when it was made"):
+            estimator = self.make()
         if "random_state" in estimator.get_params():
             estimator.set_params(random_state=seeds.integer("fit"))
         if rows.by_class and estimator.get_params().get("class_weight") is not None:
             estimator.set_params(class_weight=None)  # the weights have classes alike; some learners would do it twice
-        try:
+        classes = len(np.unique(rows.y))
+        given = f"on {rows.x.shape[0]} rows of {rows.x.shape[1]} numbers and {classes} classes"
+        with _explained(type(estimator).__name__, given):
             fitted = estimator.fit(rows.x, rows.y, sample_weight=rows.weight)
-        except (MemoryError, DataError):
-            raise
-        except Exception as error:  # the user's own code may raise anything
-            name = type(estimator).__name__
-            raise DataError(
-                f"the learner {name} failed on {rows.x.shape[0]} rows of {rows.x.shape[1]} numbers and "
-                f"{len(np.unique(rows.y))} classes: {type(error).__name__}: {error}. Try it alone on such data, or "
-                "take another --learner"
-            ) from error
         return _Spread(fitted, num_classes)
+
+
+@contextmanager
+def _explained(name: str, given: str) -> Iterator[None]:
+    """Turn what the code of a learner raises into a `DataError` that names it and says what it was given."""
+    try:
+        yield
+    except (MemoryError, DataError):
+        raise
+    except Exception as error:  # the user's own code may raise anything
+        raise DataError(
+            f"the learner {name} failed {given}: {type(error).__name__}: {error}. Try it alone on such data, or take "
+            "another --learner"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -141,13 +150,38 @@ class _Spread:
     num_classes: int
 
     def predict_proba(self, x: np.ndarray) -> np.ndarray:
-        """Return probabilities (n, c)."""
-        prob = np.zeros((len(x), self.num_classes))
-        if hasattr(self.estimator, "predict_proba"):
-            prob[:, self.estimator.classes_] = self.estimator.predict_proba(x)
-        else:
-            prob[np.arange(len(x)), self.estimator.predict(x)] = 1.0
+        """Return probabilities (n, c).
+
+        Raises
+        ------
+        DataError
+            If the estimator raises, or says anything but a finite probability of each class of each row.
+        """
+        prob, name = np.zeros((len(x), self.num_classes)), type(self.estimator).__name__
+        with _explained(name, f"when it predicted {x.shape[0]} rows of {x.shape[1]} numbers"):
+            if hasattr(self.estimator, "predict_proba"):
+                prob[:, self.estimator.classes_] = self.estimator.predict_proba(x)
+            else:
+                prob[np.arange(len(x)), self.estimator.predict(x)] = 1.0
+        check_finite(prob, name)
         return prob
+
+
+def check_finite(prob: np.ndarray, name: str) -> None:
+    """Refuse probabilities (n, c) of learner `name` that are no numbers: no loss or choice follows from them.
+
+    Raises
+    ------
+    DataError
+        If any is NaN or infinite.
+    """
+    bad = ~np.isfinite(prob).all(axis=1)
+    if bad.any():
+        raise DataError(
+            f"the learner {name} predicted probabilities that are not finite for {int(bad.sum()):,} of {len(prob):,} "
+            "rows; needed is a number from 0 to 1 for each class. Try it alone on such data, scaled or more strongly "
+            "regularized, or take another --learner"
+        )
 
 
 def find_learner(name: str) -> Learner:
@@ -178,6 +212,8 @@ def find_learner(name: str) -> Learner:
         factory = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, TypeError, ValueError) as error:  # the last two: ".module" and ""
         raise DataError(f"the learner {name!r} cannot be imported: {error}") from error
+    except Exception as error:  # the user's own module may raise anything
+        raise DataError(f"the learner {name!r} cannot be imported: {type(error).__name__}: {error}") from error
     from sklearn.base import is_classifier
     from sklearn.utils.validation import has_fit_parameter
 
@@ -185,6 +221,10 @@ def find_learner(name: str) -> Learner:
         estimator = factory()
     except TypeError as error:
         raise DataError(f"{name} cannot be called without arguments: {error}; name a function that makes it") from error
+    except Exception as error:  # the user's own code may raise anything
+        raise DataError(
+            f"{name} failed when it was called: {type(error).__name__}: {error}; name a function that makes a learner"
+        ) from error
     is_estimator = hasattr(estimator, "get_params") and hasattr(estimator, "fit")
     if not (is_estimator and is_classifier(estimator) and has_fit_parameter(estimator, "sample_weight")):
         raise DataError(
