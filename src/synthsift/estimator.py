@@ -164,7 +164,7 @@ class SyntheticDataSelector(BaseEstimator):
         self.verdict_: Verdict = found.verdict
         self.comparison_: Comparison = comparison
         self.findings_ = check(loaded, Seeds(plan.first_seed).child("check"), encoded=encoded)
-        self._take_weights(loaded, column_or_1d(y), found.weights[found.verdict.policy], found.weights.get(LEARNED))
+        self._take_weights(loaded, found.weights[found.verdict.policy], found.weights.get(LEARNED))
         self.policies_ = policy_frame(comparison, found.verdict.metric)
         return self
 
@@ -217,22 +217,23 @@ class SyntheticDataSelector(BaseEstimator):
             return X
         return validate_data(self, X=X, reset=reset, ensure_min_samples=2 if reset else 1)
 
-    def _take_weights(self, loaded: Loaded, y: np.ndarray, weights: Weights, learned: Weights | None) -> None:
+    def _take_weights(self, loaded: Loaded, weights: Weights, learned: Weights | None) -> None:
         """Bring the weights of all rows into the order of `X`; rows that could not take part get 0."""
         mixture = loaded.mixture
         left_out = 0 if loaded.left_out is None else len(loaded.left_out)
         num_rows = len(mixture.real) + len(mixture.synth) + left_out
         values, support, told = np.zeros(num_rows), np.zeros(num_rows, dtype=bool), np.zeros(num_rows)
+        y = np.full(num_rows, mixture.num_classes)  # rows that are left out have no class, and no weight
         first = len(mixture.real) + len(mixture.valid)
         keep = weights.values > 0
         keep[mixture.is_synth] = keep_mask(weights.values[mixture.is_synth])
         for part, start in ((mixture.real, 0), (mixture.synth, first)):
             assert part.row is not None
             mine = slice(start, start + len(part))
-            values[part.row], support[part.row] = weights.values[mine], keep[mine]
+            values[part.row], support[part.row], y[part.row] = weights.values[mine], keep[mine], part.y
             told[part.row] = np.nan if learned is None else learned.values[mine]
         if self.verdict_.metric in TRAINED_BY_CLASS:
-            values = class_balance(np.unique(y, return_inverse=True)[1], values)
+            values = class_balance(y, values)  # by codes: "a" and "a " are one class
         self.weights_ = values / values.mean()
         self.support_ = support
         self.learned_weights_ = told / told.mean()
