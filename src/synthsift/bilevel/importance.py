@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from scipy.stats import rankdata
 
 from synthsift.bilevel.inputs import NetworkInputs, source_names
 from synthsift.bilevel.metanet import restored_council
@@ -158,5 +159,4 @@ def _direction(column: np.ndarray | None, z: np.ndarray) -> float | None:
     """Rank correlation of an input with the log-weights."""
     if column is None or np.ptp(column) == 0:
         return None
-    first, second = (np.argsort(np.argsort(values, kind="stable")) for values in (column, z))
-    return float(np.corrcoef(first, second)[0, 1])
+    return float(np.corrcoef(rankdata(column), rankdata(z))[0, 1])  # equal values share a rank
