@@ -47,9 +47,9 @@ def read_npz(path: Path, wanted: Collection[str]) -> RawFile:
             names = tuple(archive.files)
             if "x" not in names:
                 raise DataError(f"{path} has no array 'x' of inputs; it has {', '.join(names) or 'none'}.")
-            x = _array(path, archive, "x")
+            x = whole_array(path, archive, "x")
             _check_inputs(path, x)
-            others = {name: _array(path, archive, name) for name in names if name in wanted}
+            others = {name: whole_array(path, archive, name) for name in names if name in wanted}
             columns = {name: column_of_array(path, name, values, len(x)) for name, values in others.items()}
     return RawFile(str(path), tuple(name for name in names if name != "x"), columns, len(x), x)
 
@@ -72,7 +72,7 @@ def safe_numpy(path: Path) -> Iterator[None]:
         raise DataError(f"{path} is cut off or damaged ({error}). Copy or write it again.") from error
 
 
-def _array(path: Path, archive: np.lib.npyio.NpzFile, name: str) -> np.ndarray:
+def whole_array(path: Path, archive: np.lib.npyio.NpzFile, name: str) -> np.ndarray:
     """Read one array; a header that claims more than the archive holds is refused before memory is taken for it."""
     packed = archive.zip
     assert packed is not None  # it is None once the archive is closed
@@ -81,12 +81,16 @@ def _array(path: Path, archive: np.lib.npyio.NpzFile, name: str) -> np.ndarray:
         version = np.lib.format.read_magic(stream)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = read(stream)
-        held = packed.getinfo(member).file_size - stream.tell()
+        check_claim(path, name, shape, dtype, packed.getinfo(member).file_size - stream.tell())
+    return archive[name]
+
+
+def check_claim(path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype, held: int) -> None:
+    """Refuse an array of which a file holds fewer bytes than its header claims."""
     if not dtype.hasobject and math.prod(shape) * dtype.itemsize > held:
         raise DataError(
             f"{path} is cut off or damaged: {name!r} of shape {shape} is not whole. Copy or write it again."
         )
-    return archive[name]
 
 
 def _check_inputs(path: Path, x: np.ndarray) -> None:
@@ -172,7 +176,7 @@ def read_vectors(path: Path) -> np.ndarray:
                 chosen = "x" if "x" in names else names[0] if len(names) == 1 else None
                 if chosen is None:
                     raise DataError(f"{path} holds {len(names)} arrays ({', '.join(names)}); one called 'x' is needed.")
-                loaded = _array(path, loaded, chosen)
+                loaded = whole_array(path, loaded, chosen)
     if loaded.ndim != 2 or not loaded.size or loaded.dtype.kind not in NUMERIC:
         raise DataError(
             f"{path} has shape {loaded.shape} and dtype {loaded.dtype}; a matrix (rows, dimensions) is needed."
