@@ -128,7 +128,7 @@ def _npz(path: Path, wanted: Collection[str]) -> Iterator[RawFile]:
             others = {n: arrays.whole_array(path, loaded, n) for n in members if n in wanted and n != "x"}
         with archive.open(members["x"]) as stream:
             shape, dtype = _header(path, stream)
-            arrays.check_claim(path, "x", shape, dtype, archive.getinfo(members["x"]).file_size - stream.tell())
+            arrays.check_claim(path, "'x'", shape, dtype, archive.getinfo(members["x"]).file_size - stream.tell())
             columns = {name: arrays.column_of_array(path, name, values, shape[0]) for name, values in others.items()}
             width = math.prod(shape[1:]) * dtype.itemsize
             for first in range(0, shape[0], CHUNK_ROWS):
