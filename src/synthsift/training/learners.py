@@ -107,7 +107,7 @@ class Wrapped:
     make: Callable[[], Any]
 
     def fit(self, rows: Rows, num_classes: int, seeds: Seeds) -> Model:
-        """Fit a fresh estimator; its ``random_state`` is set where it has one.
+        """Fit a fresh estimator; its ``random_state``, and that of estimators inside it, is set where it has one.
 
         Raises
         ------
@@ -115,10 +115,7 @@ class Wrapped:
             If the estimator's own ``fit`` raises; the message names it and says what it was given.
         """
         estimator = self.make()
-        if "random_state" in estimator.get_params():
-            estimator.set_params(random_state=seeds.integer("fit"))
-        if rows.by_class and estimator.get_params().get("class_weight") is not None:
-            estimator.set_params(class_weight=None)  # the weights have classes alike; some learners would do it twice
+        _settle(estimator, seeds, rows.by_class)
         try:
             fitted = estimator.fit(rows.x, rows.y, sample_weight=rows.weight)
         except (MemoryError, DataError):
@@ -131,6 +128,19 @@ class Wrapped:
                 "take another --learner"
             ) from error
         return _Spread(fitted, num_classes)
+
+
+def _settle(estimator: Any, seeds: Seeds, by_class: bool) -> None:
+    """Set every ``random_state``, and with `by_class` no ``class_weight``, of an estimator and those inside it."""
+    settings: dict[str, Any] = {}
+    for name, value in estimator.get_params(deep=True).items():
+        kind = name.rpartition("__")[2]
+        if kind == "random_state":
+            settings[name] = seeds.integer("fit" if name == kind else f"fit {name}")
+        if by_class and kind == "class_weight" and value is not None:
+            settings[name] = None  # the weights have classes alike; some learners would do it twice
+    if settings:
+        estimator.set_params(**settings)
 
 
 @dataclass(frozen=True)
