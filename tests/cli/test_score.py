@@ -16,6 +16,7 @@ from cli_data import columns_of, draw, write
 from cli_runner import Ended, synthsift
 
 from synthsift.cli.score_words import about_sources
+from synthsift.cli.whole_folder import begun_name
 from synthsift.data import jsonlines
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
@@ -127,12 +128,13 @@ def test_what_a_killed_score_left_is_removed_by_the_next(folder: Path, tmp_path:
     assert ended.returncode == 9 and ended.stderr == ""
     (left,) = tmp_path.iterdir()
     assert left.name.startswith(".w.parquet.") and left.suffix == ".part"
+    own = begun_name(out)  # a container may give every process the same number
     others = [
-        tmp_path / f".w.parquet.{os.getppid()}.part",
+        own.with_name(own.name.replace(f"-{os.getpid()}.", f"-{os.getppid()}.")),
         tmp_path / ".w.parquet.part",
-        tmp_path / ".v.parquet.1.part",
+        left.with_name(left.name.replace(".w.", ".v.")),
+        left.with_name(left.name.replace("-", "0-")),  # of another computer that shares the disk
     ]
-    own = tmp_path / f".w.parquet.{os.getpid()}.part"  # a container may give every process the same number
     for file in (*others, own):
         file.write_text("begun")
     assert score(folder, out, folder / "good.csv").code == 0
