@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import time
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from synthsift import DataError, SyntheticDataSelector
+from synthsift import DataError, SyntheticDataSelector, estimator
+from synthsift.compare import Study
+from synthsift.data.memory import load_arrays
+from synthsift.records import Weights
+from synthsift.studies.road import prepare
 
 QUICK: dict[str, Any] = {"policies": ["RealTimes3"], "num_seeds": 1}
 
@@ -115,9 +121,12 @@ def test_weights_have_classes_alike_where_the_models_were_trained_so() -> None:
     x, y, source = rows(200)
     keep = np.sort(np.r_[np.flatnonzero(y == 0), np.flatnonzero(y == 1)[:15]])
     x, labels, source = x[keep], np.where(y[keep] == 1, "yes", "no"), source[keep]
+    spelled = np.where((labels == "yes") & (np.arange(len(x)) % 2 == 0), "yes ", labels)  # one class to the loader
+    left_out = np.flatnonzero(source == "bad")[0]
+    spelled[left_out] = labels[left_out] = "maybe"  # no real row has it
     sums = {}
     for metric in (None, "accuracy"):
-        found = SyntheticDataSelector(policies="RealTimes3", num_seeds=1, metric=metric).fit(x, labels, source=source)
+        found = SyntheticDataSelector(policies="RealTimes3", num_seeds=1, metric=metric).fit(x, spelled, source=source)
         sums[found.verdict_.metric] = [float(found.weights_[labels == name].sum()) for name in ("yes", "no")]
         assert found.weights_.mean() == pytest.approx(1)
     assert sums["balanced_accuracy"][0] == pytest.approx(sums["balanced_accuracy"][1])
@@ -162,9 +171,9 @@ def test_a_data_frame_with_numbers_categories_and_gaps() -> None:
     x, y, source = rows()
     frame = pd.DataFrame({"a": x[:, 0], "kind": pd.Categorical(np.where(x[:, 1] > 1, "u", "v"))})
     frame.loc[::7, "a"] = np.nan
-    labels = np.where(y == 1, "yes", "no")
-    found = SyntheticDataSelector(**QUICK).fit(frame, labels, source=source, group=np.arange(120) // 2)
-    assert found.feature_names_in_.tolist() == ["a", "kind"] and found.classes_.tolist() == ["no", "yes"]
+    found = SyntheticDataSelector(**QUICK).fit(frame, y == 1, source=source, group=np.arange(120) // 2)
+    assert found.feature_names_in_.tolist() == ["a", "kind"]
+    assert found.classes_.dtype == bool and found.classes_.tolist() == [False, True]
     assert found.comparison_.group is not None
 
 
@@ -191,6 +200,42 @@ def test_pictures_and_a_label_that_no_real_row_has() -> None:
     assert "SS109" in [finding.code for finding in found.findings_]
     assert (found.weights_[y == 9] == 0).all() and not found.support_[y == 9].any()
     assert found.weights_.mean() == pytest.approx(1)
+
+
+def test_learned_weights_have_the_scale_of_a_run() -> None:
+    """Mean 1 over all rows that took part, whatever was left out; a run writes the same into weights.parquet."""
+    x, y, source = rows()
+    labels = np.where(y == 1, "yes", "no").astype(object)
+    labels[np.flatnonzero(source == "bad")[:20]] = "other"
+    loaded = load_arrays(x, labels, source, x_valid=x[:2], y_valid=["yes", "no"])
+    values = np.random.default_rng(0).uniform(0, 5, len(loaded.mixture.ids))
+    weights = Weights(values, loaded.mixture.ids, made_by="")
+    found = SyntheticDataSelector()
+    found.verdict_ = SimpleNamespace(metric="accuracy")
+    found._take_weights(loaded, weights, weights)
+    assert (found.learned_weights_[labels == "other"] == 0).all() and (found.weights_[labels == "other"] == 0).all()
+    for part in (loaded.mixture.real, loaded.mixture.synth):
+        of_run = values[np.isin(loaded.mixture.ids, part.ids)] / values.mean()
+        np.testing.assert_allclose(found.learned_weights_[part.row], of_run)
+
+
+def test_the_time_of_encoding_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[float] = []
+
+    def slow(*words: Any) -> Any:
+        time.sleep(0.4)
+        return prepare(*words)
+
+    def spy(study: Study) -> None:
+        given.append(study.budget_seconds)
+        raise InterruptedError
+
+    monkeypatch.setattr(estimator, "prepare", slow)
+    monkeypatch.setattr(estimator, "compare", spy)
+    for minutes in (10.0, 0.001):
+        with pytest.raises(InterruptedError):
+            SyntheticDataSelector(**QUICK, budget_minutes=minutes).fit(*rows()[:2], source=rows()[2])
+    assert 300 < given[0] <= 599.6 and given[1] == pytest.approx(0.2 * 0.06), "a fifth is left in any case"
 
 
 def test_one_feature_is_enough_and_columns_of_objects_are_read() -> None:

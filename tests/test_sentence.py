@@ -141,6 +141,12 @@ def test_real_rows_that_count_several_times_are_named() -> None:
     assert "real rows x" not in worded(*CASES["proven"], times=1.0).sentence  # type: ignore
 
 
+def test_few_rows_are_not_none() -> None:
+    for kept, words in ((1, "Use under 1 % of"), (2, "Use 1 % of")):
+        found = worded(*CASES["proven"], weights=np.repeat([1.0, 0.0], [kept, 300 - kept]))  # type: ignore
+        assert found.sentence.startswith(words)
+
+
 def test_fractions_are_filled_in() -> None:
     found = worded(*CASES["proven"], weights=np.array([3.0, 1.0, 0.0, 0.0]))  # type: ignore
     assert found.keep_fraction == 0.5 and found.effective_fraction == pytest.approx(16 / 40)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -45,7 +47,7 @@ class SyntheticDataSelector(BaseEstimator):
     num_seeds : int, default=5
         Repetitions of the 5 folds (fewer where there are fewer groups).
     budget_minutes : float, default=5.0
-        Fewer policies and fewer repetitions keep to it.
+        Fewer policies and fewer repetitions keep to it; reading and encoding the rows count, too.
     pca : int, optional
         Project a table to so many directions.
     random_state : int, RandomState instance or None, default=0
@@ -60,7 +62,8 @@ class SyntheticDataSelector(BaseEstimator):
     support_ : ndarray (n,) of bool
         Rows to keep: real ones, and synthetic ones with more than a tenth of the mean positive synthetic weight.
     learned_weights_ : ndarray (n,)
-        The meta-network's weight, mean 1, whatever the verdict; NaN where learned weights took no part.
+        The meta-network's weight, whatever the verdict, as a run writes it into ``weights.parquet``: the mean is 1 over
+        all rows that took part, those of `X_valid` too; rows that were left out have 0. NaN without learned weights.
     verdict_ : Verdict
         Policy, evidence, gains in points with intervals, and the sentence. ``verdict_.use`` says whether the synthetic
         rows are recommended; if not, `weights_` are still those of the best bet.
@@ -71,7 +74,7 @@ class SyntheticDataSelector(BaseEstimator):
     findings_ : tuple of Finding
         What was odd in the rows.
     classes_ : ndarray
-        Labels that real rows have.
+        Labels that real rows have: numbers, booleans or texts, as in `y`.
     n_features_in_, feature_names_in_ : int, ndarray
         As everywhere in scikit-learn; not for texts.
 
@@ -148,7 +151,7 @@ class SyntheticDataSelector(BaseEstimator):
         import torch
         from threadpoolctl import threadpool_limits
 
-        plan = self._plan()
+        started, plan = time.perf_counter(), self._plan()
         loaded = self._load(X, y, source, X_valid, y_valid, parent, group)
         fold_count(pooled(loaded.mixture))  # refuses a single group before the work begins
         threads = torch.get_num_threads()
@@ -156,6 +159,8 @@ class SyntheticDataSelector(BaseEstimator):
         try:
             with threadpool_limits(1):
                 encoded, study = prepare(loaded, plan)
+                left = max(plan.budget_seconds - (time.perf_counter() - started), 0.2 * plan.budget_seconds)
+                study = replace(study, budget_seconds=left)
                 comparison = compare(study)
                 found = conclude(study, loaded, comparison, None)
         finally:
@@ -164,7 +169,7 @@ class SyntheticDataSelector(BaseEstimator):
         self.verdict_: Verdict = found.verdict
         self.comparison_: Comparison = comparison
         self.findings_ = check(loaded, Seeds(plan.first_seed).child("check"), encoded=encoded)
-        self._take_weights(loaded, column_or_1d(y), found.weights[found.verdict.policy], found.weights.get(LEARNED))
+        self._take_weights(loaded, found.weights[found.verdict.policy], found.weights.get(LEARNED))
         self.policies_ = policy_frame(comparison, found.verdict.metric)
         return self
 
@@ -217,25 +222,26 @@ class SyntheticDataSelector(BaseEstimator):
             return X
         return validate_data(self, X=X, reset=reset, ensure_min_samples=2 if reset else 1)
 
-    def _take_weights(self, loaded: Loaded, y: np.ndarray, weights: Weights, learned: Weights | None) -> None:
+    def _take_weights(self, loaded: Loaded, weights: Weights, learned: Weights | None) -> None:
         """Bring the weights of all rows into the order of `X`; rows that could not take part get 0."""
         mixture = loaded.mixture
         left_out = 0 if loaded.left_out is None else len(loaded.left_out)
         num_rows = len(mixture.real) + len(mixture.synth) + left_out
         values, support, told = np.zeros(num_rows), np.zeros(num_rows, dtype=bool), np.zeros(num_rows)
+        y = np.full(num_rows, mixture.num_classes)  # rows that are left out have no class, and no weight
         first = len(mixture.real) + len(mixture.valid)
         keep = weights.values > 0
         keep[mixture.is_synth] = keep_mask(weights.values[mixture.is_synth])
         for part, start in ((mixture.real, 0), (mixture.synth, first)):
             assert part.row is not None
             mine = slice(start, start + len(part))
-            values[part.row], support[part.row] = weights.values[mine], keep[mine]
-            told[part.row] = np.nan if learned is None else learned.values[mine]
+            values[part.row], support[part.row], y[part.row] = weights.values[mine], keep[mine], part.y
+            told[part.row] = np.nan if learned is None else learned.values[mine] / learned.values.mean()
         if self.verdict_.metric in TRAINED_BY_CLASS:
-            values = class_balance(np.unique(y, return_inverse=True)[1], values)
+            values = class_balance(y, values)  # by codes: "a" and "a " are one class
         self.weights_ = values / values.mean()
         self.support_ = support
-        self.learned_weights_ = told / told.mean()
+        self.learned_weights_ = told
 
     def _repr_html_inner(self) -> str:
         return self._html()

@@ -80,7 +80,7 @@ def _sentence(verdict: Verdict, real_times: float, num_real: int, words: str) ->
             f"About {needed:,} rows are needed to see a gain of {UNDECIDED / 2:g} points."
         )
     times = f" and real rows x{real_times:g}" if real_times != 1 else ""
-    share = f"{100 * verdict.keep_fraction:.0f} %"
+    share = f"{100 * verdict.keep_fraction:.0f} %" if not 0 < verdict.keep_fraction < 0.005 else "under 1 %"
     way = f"{share} of the synthetic rows with {words}{times}"
     loss = "class-balanced log-loss" if verdict.metric in BY_CLASS else "log-loss"
     opening = f"Use {way}"

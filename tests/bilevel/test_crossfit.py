@@ -82,6 +82,10 @@ def test_relatives_of_judges_do_not_train() -> None:
         assert len(allowed) == ROWS - len(fold) - len(set(family[fold]))
     with pytest.raises(DataError, match="judge learner 0 or are relatives"):
         cross.step(0, torch.as_tensor(cross.folds[0][:3]))
+    own, ok = int(cross.folds[0][0]), int(cross.allowed[0][0])
+    for strange in (ROWS, -1, own, REAL + int(family[own])):  # the last one was made from a judge
+        with pytest.raises(DataError, match=rf"rows \[{strange}\] judge learner 0"):
+            cross.step(0, torch.as_tensor([ok, strange, strange]))
 
 
 def test_resuming() -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from synthsift.bilevel.importance import PLACE, Importance, log_weights_of, weigh_inputs
 from synthsift.bilevel.learned import LearnedWeights
@@ -56,6 +57,18 @@ def test_an_input_that_is_not_used_has_no_share_at_all() -> None:
     shares = by_name(weigh_inputs(additive, *world(), Seeds(0)))
     assert (shares["unused"].share, shares["source"].share) == (0.0, 0.0)
     assert abs(shares["unused"].direction or 0) < 4 / np.sqrt(3000)
+
+
+def test_rows_of_the_same_value_share_a_rank() -> None:
+    """A count that is 0 but for 4 rows, in a file sorted by weight: the order of the rows says nothing."""
+    mixture, features = world(400)
+    rare = np.zeros(440)
+    rare[[60, 200, 300, 430]] = 1, 2, 1, 3
+    height = np.sort(features.values[:, 0])
+    features = replace(features, values=np.stack([height, rare, features.values[:, 2]], axis=1))
+    found = by_name(weigh_inputs(lambda m, f: f.column("strong") + 0.1 * f.column("weak"), mixture, features, Seeds(0)))
+    exact = spearmanr(rare[40:], height[40:] + 0.1 * rare[40:]).statistic
+    assert found["weak"].direction == pytest.approx(exact) and abs(exact) < 0.1
 
 
 def test_an_interaction_counts_for_both_inputs() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Callable
@@ -184,9 +185,12 @@ def test_what_a_killed_export_left_is_removed_by_the_next(tmp_path: Path, monkey
     assert ended.returncode == 9 and ended.stderr == ""
     (left,) = out.parent.iterdir()
     assert left.name.endswith(".part") and len(list(left.iterdir())) == 2
-    running = out.parent / f".new.{os.getppid()}.part"  # of a process that is there
-    others = [running, out.parent / ".new.part", out.parent / f".old.{left.suffixes[-2][1:]}.part"]
-    own = out.parent / f".new.{os.getpid()}.part"  # a container may give every process the same number
+    own = whole_folder.begun_name(out)  # a container may give every process the same number
+    running = own.with_name(own.name.replace(f"-{os.getpid()}.", f"-{os.getppid()}."))  # of a process that is there
+    others = [running, out.parent / ".new.part", left.with_name(left.name.replace(".new.", ".old."))]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(platform, "node", lambda: "another")  # which shares the disk: its processes have these numbers
+        others.append(whole_folder.begun_name(out))
     for folder in (*others, own):
         (folder / "inside").mkdir(parents=True)
     assert synthsift("export", run, "--out", out).code == 0

@@ -15,6 +15,8 @@ import pytest
 from cli_data import columns_of, draw, write
 from cli_runner import Ended, synthsift
 
+from synthsift.cli.score_words import about_sources
+from synthsift.cli.whole_folder import begun_name
 from synthsift.data import jsonlines
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
@@ -126,12 +128,13 @@ def test_what_a_killed_score_left_is_removed_by_the_next(folder: Path, tmp_path:
     assert ended.returncode == 9 and ended.stderr == ""
     (left,) = tmp_path.iterdir()
     assert left.name.startswith(".w.parquet.") and left.suffix == ".part"
+    own = begun_name(out)  # a container may give every process the same number
     others = [
-        tmp_path / f".w.parquet.{os.getppid()}.part",
+        own.with_name(own.name.replace(f"-{os.getpid()}.", f"-{os.getppid()}.")),
         tmp_path / ".w.parquet.part",
-        tmp_path / ".v.parquet.1.part",
+        left.with_name(left.name.replace(".w.", ".v.")),
+        left.with_name(left.name.replace("-", "0-")),  # of another computer that shares the disk
     ]
-    own = tmp_path / f".w.parquet.{os.getpid()}.part"  # a container may give every process the same number
     for file in (*others, own):
         file.write_text("begun")
     assert score(folder, out, folder / "good.csv").code == 0
@@ -143,7 +146,7 @@ def test_what_a_killed_score_left_is_removed_by_the_next(folder: Path, tmp_path:
 def test_new_rows_and_an_unknown_source(folder: Path, tmp_path: Path) -> None:
     new = {name: write(tmp_path / f"{name}.csv", draw(80, 7, flipped=f)) for name, f in (("new", 0.0), ("flip", 1.0))}
     ended = score(folder, tmp_path / "w.parquet", new["new"], new["flip"])
-    assert ended.code == 0 and "new is no source of the run (good, wrong)" in ended.err
+    assert ended.code == 0 and "flip, new are no sources of the run (good, wrong)" in ended.err
     found = columns_of(tmp_path / "w.parquet")
     weight = np.array(found["learned_weight"])
     assert np.isfinite(weight).all() and (weight > 0).all()
@@ -151,10 +154,20 @@ def test_new_rows_and_an_unknown_source(folder: Path, tmp_path: Path) -> None:
     write(tmp_path / "named.csv", {**draw(80, 7), "who": ["good", "elsewhere"] * 40})
     more = ("--source-column", "who")
     ended = score(folder, tmp_path / "n.parquet", tmp_path / "named.csv", more=more)
-    assert "elsewhere is no source" in ended.err and set(columns_of(tmp_path / "n.parquet")["source"]) == {
-        "good",
-        "elsewhere",
-    }
+    assert "elsewhere is no source of the run (good, wrong): its rows" in ended.err
+    assert set(columns_of(tmp_path / "n.parquet")["source"]) == {"good", "elsewhere"}
+
+
+def test_sources_that_the_network_does_not_know_take_a_line_each_kind() -> None:
+    of_run = {f"s{k:02}": 1 for k in range(30)}
+    lines = about_sources({"s03", "s07", *(f"id{k}" for k in range(1_000_000))}, sorted(of_run)[:5], of_run)
+    ids = "id0, id1, id10, id100, id1000, id10000, id100000, id100001, id100002, id100003 and 999,990 more"
+    run = "s00, s01, s02, s03, s04, s05, s06, s07, s08, s09 and 20 more"
+    assert lines == [
+        "s07 is none of the 20 largest sources of the run: its rows were weighed as of an unknown source.",
+        f"{ids} are no sources of the run ({run}): their rows were weighed as of an unknown source.",
+    ]
+    assert about_sources({"s03"}, ["s03"], of_run) == []
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "parquet", "csv.gz"])

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import struct
+import threading
+import time
 import warnings
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from synthsift.data import images
-from synthsift.data.images import decode, to_color
+from synthsift.data import decoding, images
+from synthsift.data.decoding import decode, to_color
 from synthsift.records import DataError, Images, concat_x
 
 
@@ -76,6 +81,57 @@ def test_every_mode_gives_the_same_picture(name: str, tmp_path: Path) -> None:
     # one level for the order of rounding and scaling; edges of enlarged pictures lie a little differently
     gap = np.abs(found.astype(float) - WANT)
     assert gap.mean() <= error / 4 + 1 and np.quantile(gap, 0.9) <= error + 1
+
+
+NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (600, 431)).astype(np.uint8))  # 431 is prime
+CLEAR = Image.merge("RGBA", (NOISE, NOISE.rotate(180), NOISE, NOISE.rotate(180)))
+LARGE: dict[str, tuple[Image.Image, str]] = {
+    **{mode: (NOISE.convert(mode), "a.png") for mode in ("1", "L", "RGB")},
+    **{mode: (CLEAR.convert(mode), "a.png") for mode in ("RGBA", "LA")},
+    **{mode: (CLEAR.convert(mode), "a.tif") for mode in ("CMYK", "LAB", "I;16B", "I", "F")},
+    "I;16": (NOISE.convert("I").point(lambda level: level * 257).convert("I;16"), "a.png"),
+    "P": (CLEAR.convert("RGB").quantize(7), "a.png"),
+    "P, clear": (CLEAR.quantize(7), "a.png"),
+    "JPEG": (CLEAR.convert("RGB"), "a.jpg"),
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_bands_give_the_picture_of_all_rows_bit_for_bit(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture, file = LARGE[name]
+    picture.save(tmp_path / file)
+    for pixels in (16, 200):
+        with Image.open(tmp_path / file) as image:
+            image.draft(None, (2 * pixels, 2 * pixels))
+            plain = to_color(image).resize((pixels, pixels), Image.Resampling.BILINEAR, reducing_gap=3.0)
+        for band in (10_000, 1 << 20):
+            monkeypatch.setattr(decoding, "BAND", band)
+            np.testing.assert_array_equal(decode(str(tmp_path / file), pixels), np.asarray(plain))
+
+
+def test_only_one_large_picture_is_in_memory_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [str(tmp_path / f"{k}.png") for k in range(6)]
+    for k, file in enumerate(files):
+        Image.new("L", (40, 40) if k % 2 else (20, 20)).save(file)
+    together, inside, most, shrunk = threading.Barrier(3, timeout=60), [0], [0], decoding._shrunk
+
+    def spy(image: Image.Image, pixels: int) -> Image.Image:
+        if image.width == 20:
+            together.wait()  # nobody passes unless all three small ones are here
+            return shrunk(image, pixels)
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+        time.sleep(0.02)
+        inside[0] -= 1
+        return shrunk(image, pixels)
+
+    monkeypatch.setattr(decoding, "_shrunk", spy)
+    monkeypatch.setattr(decoding, "ALONE", 1000)
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(lambda file: decode(file, 8), files))
+    assert most == [1]
 
 
 def test_one_bit_is_black_and_white(tmp_path: Path) -> None:
@@ -182,6 +238,27 @@ def test_a_large_store_is_mapped_and_holds_the_same(tmp_path: Path, monkeypatch:
     store = images._new_store(150, 32)
     assert isinstance(store, np.memmap) and images._decode_all(files, store) == [""] * 150
     assert store[:, 0, 0, 0].tolist() == list(range(150))
+
+
+def test_a_disk_without_room_for_the_store_is_told_before_anything_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the first picture that finds no room would end the process (SIGBUS)."""
+
+    def fail(number: int) -> Callable[..., None]:
+        def allocate(file: int, start: int, size: int) -> None:
+            raise OSError(number, os.strerror(number))
+
+        return allocate
+
+    monkeypatch.setattr(images, "MAX_MEMORY", 1000)
+    monkeypatch.setattr(os, "posix_fallocate", fail(errno.ENOSPC), raising=False)
+    with pytest.raises(DataError, match=r"The disk is full: decoded pictures need 460,800 bytes in .* TMPDIR"):
+        images._new_store(150, 32)
+    monkeypatch.setattr(os, "posix_fallocate", fail(errno.EOPNOTSUPP))
+    assert (images._new_store(150, 32) == 0).all()
+    monkeypatch.undo()
+    monkeypatch.setattr(images, "MAX_MEMORY", 1000)
+    store = images._new_store(150, 32)
+    assert isinstance(store, np.memmap) and (store == 0).all()
 
 
 def test_pictures_share_their_store_until_they_must_not() -> None:

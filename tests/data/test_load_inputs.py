@@ -148,6 +148,7 @@ def test_a_single_file_of_vectors_belongs_to_the_single_data_file(tmp_path: Path
         (("real.csv=", "made.csv={0}/made.npy"), "names no file of vectors after '='; .*real.csv needs one"),
         (("real.csv={0}/flat.npy",), "a matrix"),
         (("real.csv={0}/objects.npy",), "pickle"),
+        (("real.csv={0}/claims.npy",), "cut off or damaged: its array of shape .* is not whole"),
         (("{0}/twice.parquet",), "'real:0' has several embeddings"),
         (("{0}/nameless.parquet",), "no column 'id'"),
         (("{0}/broken.parquet",), "not sound Parquet"),
@@ -169,6 +170,8 @@ def test_bad_embeddings_are_refused(tmp_path: Path, entries: tuple[str, ...], pa
     for name, matrix in matrices.items():
         np.save(tmp_path / f"{name}.npy", matrix)
     np.save(tmp_path / "objects.npy", np.array([{}] * 20, dtype=object))
+    with open(tmp_path / "claims.npy", "wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": (10**14, 4)})
     write(tmp_path / "twice.parquet", [{"id": "real:0", "v": 1.0}] * 2)
     write(tmp_path / "nameless.parquet", [{"v": 1.0}])
     write(tmp_path / "words.parquet", [{"id": "real:0", "v": "word"}])

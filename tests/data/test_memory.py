@@ -119,6 +119,18 @@ def test_parents_are_places_in_x() -> None:
     assert set(mixture.synth.parent.tolist()) - {""} <= set(mixture.real.ids.tolist())
 
 
+def test_booleans_stay_booleans() -> None:
+    truths = np.asarray(Y) == np.asarray(Y)[0]
+    mixture = load_arrays(numbers(), truths, SOURCE).mixture
+    assert mixture.classes == (False, True) and all(isinstance(value, bool) for value in mixture.classes)
+    for part in mixture.parts:
+        assert np.array_equal(np.array(mixture.classes)[part.y], truths[part.row])
+    texts = load_arrays(numbers(), np.where(truths, "True", "False"), SOURCE).mixture
+    assert texts.classes == ("False", "True")
+    mixed = load_arrays(numbers(), truths, SOURCE, x_valid=numbers()[:2], y_valid=["True", "no"]).mixture
+    assert mixed.classes == ("False", "True", "no")
+
+
 def test_a_parent_that_is_synthetic_is_told() -> None:
     parent = np.where(SOURCE == "gan", 2, -1)
     (finding,) = load_arrays(numbers(), Y, SOURCE, parent=parent).findings
@@ -150,6 +162,9 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "y of two columns": ({"y": np.zeros((N, 2))}, r"y has shape \(24, 2\)"),
     "parent beyond": ({"parent": [99] * N}, r"parent names row 99 but X has 24 rows"),
     "parent odd": ({"parent": ["a"] * N}, r"parent must hold places in X"),
+    "parent broken": ({"parent": [0.0, 0.9, *[-1] * (N - 2)]}, r"parent holds 0.9, which is no place in X. Give 0, 1"),
+    "parent below 0": ({"parent": [-0.5] * N}, r"parent holds -0.5, which is no place"),
+    "parent endless": ({"parent": [np.inf] * N}, r"parent must hold places in X"),
     "valid unlabelled": ({"x_valid": numbers(3)}, r"without y_valid"),
     "valid of another kind": (
         {"x_valid": ["a", "b"], "y_valid": [0, 1]},

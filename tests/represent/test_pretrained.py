@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from synthsift.records import DataError, Images
+from synthsift.records import DataError, Images, Table
 from synthsift.represent import pretrained
 from synthsift.represent.encoders import fit_encoder, restore
 from synthsift.represent.pretrained import PretrainedEncoder, check_encoder
 
+TABLE = Table(("height", "kind"), (np.arange(5.0), np.zeros(5, np.int32)), (None, ("a",)))
 TEXTS = np.array([f"{'a' * k} text" for k in range(1, 31)], dtype=object)
 
 
@@ -123,9 +124,11 @@ def test_sentence_transformers_read_texts() -> None:
 @pytest.mark.parametrize(
     ("name", "x", "message"),
     [
-        ("timm:resnet18", TEXTS, "reads images, but the data are none"),
-        ("sentence-transformers:mini", levels(3), "reads texts, but the data are none"),
-        ("sentence-transformers:mini", np.zeros((5, 2)), "reads texts, but the data are none"),
+        ("timm:resnet18", TEXTS, "reads images, but the data are texts"),
+        ("sentence-transformers:mini", levels(3), "reads texts, but the data are images"),
+        ("sentence-transformers:mini", np.zeros((5, 2)), "reads texts, but the data are arrays"),
+        ("sentence-transformers:mini", TABLE, "reads texts, but the data are a table. Name the column of documents"),
+        ("timm:resnet18", TABLE, "reads images, but the data are a table. Choose an encoder that fits"),
         ("sentence-transformers:missing", TEXTS, "cannot be loaded: no such model. Check the name"),
         ("sentence-transformers:mini", TEXTS[:1], "the same vector for all rows"),
         ("resnet18", levels(3), "unknown encoder 'resnet18'; give timm:NAME"),

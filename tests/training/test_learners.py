@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.svm import LinearSVC
 
@@ -107,6 +108,23 @@ def test_a_wrapped_learner_is_seeded_and_never_kept() -> None:
     forest = LEARNERS["forest"]
     first, again, other = (forest.fit(rows, 3, Seeds(k)).predict_proba(fresh) for k in (0, 0, 1))
     assert np.array_equal(first, again) and not np.array_equal(first, other)
+
+
+def test_an_estimator_inside_another_is_seeded_too_and_gets_no_weights_by_class() -> None:
+    rows, fresh = mixed_rows()
+
+    def calibrated(class_weight: str | None) -> CalibratedClassifierCV:
+        return CalibratedClassifierCV(RandomForestClassifier(3, class_weight=class_weight, n_jobs=1), cv=2)
+
+    balanced, plain = (Wrapped(partial(calibrated, kind)) for kind in ("balanced", None))
+    first, again, other = (balanced.fit(rows, 3, Seeds(k)).predict_proba(fresh) for k in (0, 0, 1))
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
+    without = plain.fit(rows, 3, Seeds(0)).predict_proba(fresh)
+    assert not np.array_equal(first, without), "unless classes are alike already, its own weights by class count"
+    alike = [
+        learner.fit(replace(rows, by_class=True), 3, Seeds(0)).predict_proba(fresh) for learner in (balanced, plain)
+    ]
+    assert np.array_equal(*alike)
 
 
 def test_a_learner_without_probabilities_is_certain() -> None:

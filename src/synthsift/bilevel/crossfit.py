@@ -72,10 +72,12 @@ class CrossFit:
         relatives = _families(family, self.pool.count)
         self.folds = _split_families(np.asarray(real, dtype=np.int64), relatives, folds, seeds.numpy("folds"))
         self.reweighters: list[Reweighter] = []
-        self.allowed: list[Tensor] = []  # places that may train each learner
+        self.allowed: list[Tensor] = []  # places that may train each learner,
+        self._barred: list[np.ndarray] = []  # and whether a place (rows,) may not
         for k, fold in enumerate(self.folds):
             kin = np.isin(relatives, relatives[fold])
             self.allowed.append(torch.as_tensor(np.flatnonzero(~kin)))
+            self._barred.append(kin)
             model, optimizer = make()
             own = seeds.child("learner", k)
             source = self._judges(torch.as_tensor(fold))
@@ -102,9 +104,11 @@ class CrossFit:
         Raises
         ------
         DataError
-            If a row, or a relative of it, judges this learner.
+            If a row, or a relative of it, judges this learner, or there is no such row.
         """
-        strange = torch.as_tensor(np.setdiff1d(rows.numpy(), self.allowed[k].numpy()))
+        places = rows.numpy()
+        known = (places >= 0) & (places < self.pool.count)
+        strange = np.unique(places[~known | self._barred[k][np.where(known, places, 0)]])
         if len(strange):
             raise DataError(f"rows {strange[:5].tolist()} judge learner {k} or are relatives of its judges; use draw()")
         reweighter = self.reweighters[k]

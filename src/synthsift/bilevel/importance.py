@@ -158,5 +158,10 @@ def _direction(column: np.ndarray | None, z: np.ndarray) -> float | None:
     """Rank correlation of an input with the log-weights."""
     if column is None or np.ptp(column) == 0:
         return None
-    first, second = (np.argsort(np.argsort(values, kind="stable")) for values in (column, z))
-    return float(np.corrcoef(first, second)[0, 1])
+    return float(np.corrcoef(_ranks(column), _ranks(z))[0, 1])
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Return ranks (n,); equal values share the mean of theirs, so that the order of rows says nothing."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[place]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +13,18 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from synthsift.cli.model import RowWeigher, load_model, restored_encoder
+from synthsift.cli.score_words import Told, about_sources, warnings
 from synthsift.cli.whole_folder import begun_name, remove_stale
 from synthsift.data.columns import RawFile, key_texts
 from synthsift.data.files import need_column, read_file, read_folder, refuse_columns_of_images
-from synthsift.data.folders import ImageFolder, is_image_folder
+from synthsift.data.folders import is_image_folder
 from synthsift.data.fresh import fresh_array, fresh_labels, fresh_table, fresh_texts
-from synthsift.data.images import about_folders, decode_pieces
-from synthsift.data.notices import missing_texts
-from synthsift.data.notices_images import undecodable
+from synthsift.data.images import decode_pieces
 from synthsift.data.parts import numbered_ids
 from synthsift.data.paths import synthetic_files
 from synthsift.data.stream import read_pieces
 from synthsift.data.vectors import Vectors, entries_of, load_vectors, vectors_of
-from synthsift.records import DataError, Examples, Finding
+from synthsift.records import DataError, Examples
 from synthsift.report.wording import printable
 from synthsift.represent.encoders import Encoder
 from synthsift.represent.pretrained import reads_images
@@ -53,38 +51,6 @@ class NewRows:
     id: str | None = None
     source_column: str | None = None
     embeddings: tuple[str, ...] = ()
-
-
-@dataclass
-class Told:
-    """What is to be said about the rows that were weighed.
-
-    Parameters
-    ----------
-    count : int
-        Rows written.
-    sources : set of str
-        Where they come from.
-    folders : list of ImageFolder
-        Folders of images that were read,
-    lost : dict of str to str
-        and the images in them that could not be decoded, with the reason.
-    textless : Counter of str
-        Rows without text of each file.
-    """
-
-    count: int = 0
-    sources: set[str] = field(default_factory=set)
-    folders: list[ImageFolder] = field(default_factory=list)
-    lost: dict[str, str] = field(default_factory=dict)
-    textless: Counter[str] = field(default_factory=Counter)
-
-    def findings(self, text: str | None) -> list[Finding]:
-        """Return what was left out of folders of images, and which texts are missing, as a run tells it."""
-        total = sum(len(folder.names) for folder in self.folders)
-        found = about_folders(self.folders) + ([undecodable(self.lost, total)] if self.lost else [])
-        missing = +self.textless
-        return found + ([missing_texts(missing, self.count, text)] if text and missing else [])
 
 
 @dataclass(frozen=True)
@@ -148,28 +114,11 @@ def execute_score(run: Path, rows: NewRows, out: Path, *, overwrite: bool = Fals
     if not quiet:
         for finding in told.findings(reader.rows.text):
             sys.stderr.write(printable(f"{finding.code} {finding.severity.name}: {finding.title}. {finding.seen}\n"))
-        known = settings["metanet"]["sources"]
-        for name in sorted(told.sources - set(known)):
-            seen = (
-                f"{name} is no source of the run ({', '.join(known)}): its rows were weighed as of an unknown source.\n"
-            )
-            sys.stderr.write(printable(seen))
-        for line in _warnings(weigh, summary):
-            sys.stderr.write(f"{line}\n")
+        known = about_sources(told.sources, settings["metanet"]["sources"], summary["data"]["sources"])
+        for line in known + warnings(weigh, summary):
+            sys.stderr.write(printable(f"{line}\n"))
         sys.stdout.write(f"{told.count:,} rows -> {out}\n")
     return 0
-
-
-def _warnings(weigh: RowWeigher, summary: Mapping[str, Any]) -> list[str]:
-    """Say where the weights tell no rows apart, what they lack, and where the run found that these sources do harm."""
-    lines = []
-    if weigh.says_nothing:
-        lines.append("The run's meta-network found nothing to go by: all rows get the same weight.")
-    if summary.get("balanced_training") is True:
-        lines.append("Models of the run had every class at the same total weight; scale these weights so, too.")
-    if summary["verdict"].get("reason") == "harmful":
-        lines.append("The run advises against using its synthetic sources: its verdict is that they are harmful.")
-    return lines
 
 
 def _completed(rows: NewRows, spec: Mapping[str, Any], settings: Mapping[str, Any]) -> NewRows:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import platform
 import re
 import shutil
 from collections.abc import Iterator
@@ -17,8 +19,8 @@ from synthsift.writing import explained
 def whole_folder(out: Path) -> Iterator[Path]:
     """Yield a new hidden folder that becomes `out` when the block ends well.
 
-    After anything else, neither it nor a parent that was made for it is left. What a killed process of the same `out`
-    has left is removed.
+    After anything else, neither it nor a parent that was made for it is left. What a killed process of this computer
+    has left of the same `out` is removed.
 
     Raises
     ------
@@ -48,12 +50,17 @@ def whole_folder(out: Path) -> Iterator[Path]:
 
 def begun_name(place: Path) -> Path:
     """Return what this process calls a file or folder that will be `place` while it is written."""
-    return place.with_name(f".{place.name}.{os.getpid()}.part")
+    return place.with_name(f".{place.name}.{_computer()}-{os.getpid()}.part")
+
+
+def _computer() -> str:
+    """A digest of this computer's name: others that share the disk have processes of the same numbers."""
+    return hashlib.sha256(platform.node().encode("utf-8", "surrogateescape")).hexdigest()[:10]
 
 
 def remove_stale(place: Path) -> None:
-    """Remove what processes that are gone have begun for `place`: files, links and whole folders."""
-    name = re.compile(rf"\.{re.escape(place.name)}\.(\d+)\.part")
+    """Remove what processes of this computer that are gone have begun for `place`: files, links and whole folders."""
+    name = re.compile(rf"\.{re.escape(place.name)}\.{_computer()}-(\d+)\.part")
     for entry in place.parent.iterdir():
         begun = name.fullmatch(entry.name)
         if not begun or _is_running(int(begun[1])):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -47,9 +49,9 @@ def read_npz(path: Path, wanted: Collection[str]) -> RawFile:
             names = tuple(archive.files)
             if "x" not in names:
                 raise DataError(f"{path} has no array 'x' of inputs; it has {', '.join(names) or 'none'}.")
-            x = _array(path, archive, "x")
+            x = whole_array(path, archive, "x")
             _check_inputs(path, x)
-            others = {name: _array(path, archive, name) for name in names if name in wanted}
+            others = {name: whole_array(path, archive, name) for name in names if name in wanted}
             columns = {name: column_of_array(path, name, values, len(x)) for name, values in others.items()}
     return RawFile(str(path), tuple(name for name in names if name != "x"), columns, len(x), x)
 
@@ -72,21 +74,28 @@ def safe_numpy(path: Path) -> Iterator[None]:
         raise DataError(f"{path} is cut off or damaged ({error}). Copy or write it again.") from error
 
 
-def _array(path: Path, archive: np.lib.npyio.NpzFile, name: str) -> np.ndarray:
+def whole_array(path: Path, archive: np.lib.npyio.NpzFile, name: str) -> np.ndarray:
     """Read one array; a header that claims more than the archive holds is refused before memory is taken for it."""
     packed = archive.zip
     assert packed is not None  # it is None once the archive is closed
     member = name if name in packed.namelist() else f"{name}.npy"
     with packed.open(member) as stream:
-        version = np.lib.format.read_magic(stream)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(stream)
-        held = packed.getinfo(member).file_size - stream.tell()
-    if not dtype.hasobject and math.prod(shape) * dtype.itemsize > held:
-        raise DataError(
-            f"{path} is cut off or damaged: {name!r} of shape {shape} is not whole. Copy or write it again."
-        )
+        _check_header(path, repr(name), stream, packed.getinfo(member).file_size)
     return archive[name]
+
+
+def _check_header(path: Path, name: str, stream: IO[bytes], size: int) -> None:
+    """Refuse an array of so many bytes, header included, that claims more."""
+    version = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(stream)
+    check_claim(path, name, shape, dtype, size - stream.tell())
+
+
+def check_claim(path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype, held: int) -> None:
+    """Refuse an array of which a file holds fewer bytes than its header claims."""
+    if not dtype.hasobject and math.prod(shape) * dtype.itemsize > held:
+        raise DataError(f"{path} is cut off or damaged: {name} of shape {shape} is not whole. Copy or write it again.")
 
 
 def _check_inputs(path: Path, x: np.ndarray) -> None:
@@ -165,6 +174,9 @@ def read_vectors(path: Path) -> np.ndarray:
         If it is damaged, not a matrix of numbers, or an archive of several arrays none of which is called ``x``.
     """
     with safe_numpy(path), open(path, "rb") as stream:
+        if stream.peek(6).startswith(np.lib.format.MAGIC_PREFIX):
+            _check_header(path, "its array", stream, os.fstat(stream.fileno()).st_size)
+            stream.seek(0)
         loaded = np.load(stream, allow_pickle=False)
         if isinstance(loaded, np.lib.npyio.NpzFile):
             with loaded:
@@ -172,7 +184,7 @@ def read_vectors(path: Path) -> np.ndarray:
                 chosen = "x" if "x" in names else names[0] if len(names) == 1 else None
                 if chosen is None:
                     raise DataError(f"{path} holds {len(names)} arrays ({', '.join(names)}); one called 'x' is needed.")
-                loaded = _array(path, loaded, chosen)
+                loaded = whole_array(path, loaded, chosen)
     if loaded.ndim != 2 or not loaded.size or loaded.dtype.kind not in NUMERIC:
         raise DataError(
             f"{path} has shape {loaded.shape} and dtype {loaded.dtype}; a matrix (rows, dimensions) is needed."

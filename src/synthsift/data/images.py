@@ -7,27 +7,26 @@ memory up to `MAX_MEMORY` bytes, beyond that in a temporary file that is mapped,
 
 from __future__ import annotations
 
+import errno
+import math
 import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from synthsift.data import notices_images as notices
 from synthsift.data.columns import RawFile
-from synthsift.data.folders import ImageFolder, image_formats, printable
+from synthsift.data.decoding import MAX_THREADS, decode
+from synthsift.data.folders import ImageFolder, printable
 from synthsift.data.parts import Part
 from synthsift.records import DataError, Finding, Images
 
-if TYPE_CHECKING:
-    from PIL import Image
-
-MAX_PIXELS = 100_000_000  # of one image; a file of some kilobytes can claim billions (a decompression bomb)
 MAX_MEMORY = 1 << 30  # bytes of decoded pictures that are held in memory
 PIECE = 512  # images that are held at a time where a folder is read in pieces
 BLOCK = 64  # images that one thread decodes in a row
@@ -134,7 +133,26 @@ def _new_store(count: int, pixels: int) -> np.ndarray:
     if count * pixels * pixels * 3 <= MAX_MEMORY:
         return np.zeros(shape, np.uint8)
     with tempfile.TemporaryFile() as file:
+        _take_space(file.fileno(), math.prod(shape))
         return np.memmap(file, np.uint8, "w+", shape=shape)
+
+
+def _take_space(file: int, size: int) -> None:
+    """Take bytes on the disk for an empty file; were they only promised, a full disk would kill the process later."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        os.posix_fallocate(file, 0, size)
+    except OSError as error:
+        if error.errno in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):  # not every file system can
+            return
+        folder = tempfile.gettempdir()
+        free = shutil.disk_usage(folder).free
+        raise DataError(
+            f"The disk is full: decoded pictures need {size:,} bytes in {folder} and {free:,} are free "
+            f"({error.strerror}). Free some space, or name a folder that has it in the variable TMPDIR, and "
+            "run the same command again."
+        ) from error
 
 
 def _decode_all(files: Sequence[str], store: np.ndarray) -> list[str]:
@@ -154,7 +172,7 @@ def _decode_all(files: Sequence[str], store: np.ndarray) -> list[str]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on odd metadata of sound pictures; sizes are checked below
-        with ThreadPoolExecutor(max(1, min(8, os.cpu_count() or 1))) as threads:
+        with ThreadPoolExecutor(max(1, min(MAX_THREADS, os.cpu_count() or 1))) as threads:
             blocks = threads.map(fill_block, range(0, len(files), BLOCK))
             return [reason for block in blocks for reason in block]
 
@@ -178,83 +196,3 @@ def _refuse_mostly_lost(folder: str, source: str, total: int, failed: Mapping[st
         f"{len(failed):,} of {total:,} images of {folder} ({source}) cannot be decoded, for instance "
         f"{file}: {reason}. At most half may be lost; copy the folder again, or convert the images to PNG or JPEG."
     )
-
-
-def decode(file: str, pixels: int) -> np.ndarray:
-    """Return one image as a small color picture (p, p, 3) of bytes.
-
-    Raises
-    ------
-    Exception
-        Whatever Pillow raises on a damaged file; ValueError if it is too large, or holds numbers that are not finite.
-    """
-    from PIL import Image
-
-    with _opened(file) as image:
-        width, height = image.size
-        if width * height > MAX_PIXELS:
-            raise ValueError(f"{width:,} x {height:,} pixels are more than the {MAX_PIXELS:,} that are decoded")
-        image.draft(None, (2 * pixels, 2 * pixels))  # JPEG: decode at a fraction of the size
-        image.load()
-        small = to_color(_upright(image))
-        if small.size != (pixels, pixels):
-            small = small.resize((pixels, pixels), Image.Resampling.BILINEAR, reducing_gap=3.0)
-        return np.asarray(small)
-
-
-def _opened(file: str) -> Image.Image:
-    """Open an image; where Pillow itself refuses a bomb, it quotes a higher limit of its own."""
-    from PIL import Image
-
-    try:
-        return Image.open(file, formats=image_formats())
-    except Image.DecompressionBombError as error:
-        raise ValueError(f"it claims many more pixels than the {MAX_PIXELS:,} that are decoded") from error
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """Turn an image as its camera says; damaged metadata do not cost the picture."""
-    from PIL import ImageOps
-
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # as above: metadata are bytes of unknown origin too
-        return image
-
-
-def to_color(image: Image.Image) -> Image.Image:
-    """Return an image of any mode as RGB: transparent pixels become white, 16 bits become 8.
-
-    Numbers beyond 16 bits and floats outside of 0-1 and 0-255 are stretched between their least and their greatest
-    value, as no file says what stands for white.
-    """
-    from PIL import Image, ImageCms
-
-    mode = image.mode
-    if mode in ("I", "F") or mode.startswith("I;"):
-        return Image.fromarray(_to_bytes(np.asarray(image))).convert("RGB")
-    if mode == "LAB":
-        profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        changed = ImageCms.profileToProfile(image, *profiles, outputMode="RGB")
-        assert changed is not None
-        return changed
-    if mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        if mode == "La":
-            image = image.convert("LA")
-        clear = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear).convert("RGB")
-    return image.convert("RGB")
-
-
-def _to_bytes(values: np.ndarray) -> np.ndarray:
-    """Return numbers as gray levels 0-255."""
-    low, high = float(values.min()), float(values.max())
-    if not np.isfinite([low, high]).all():
-        raise ValueError("it holds NaN or infinity")
-    if values.dtype.kind == "f" and low >= 0 and high <= 1:
-        low, high = 0.0, 1.0
-    elif values.dtype.itemsize > 2 and low >= 0 and high <= 255:
-        low, high = 0.0, 255.0
-    elif values.dtype.kind != "f" and low >= 0 and high <= 65535:
-        return (values.astype(np.int64) >> 8).astype(np.uint8)
-    return np.rint((values - low) * (255.0 / max(high - low, 1e-12))).astype(np.uint8)

@@ -75,7 +75,12 @@ def load_arrays(
     reading = divide_table(replace(raw, columns=columns, names=(*raw.names, *columns.keys() - set(raw.names))), spec)
     if x_valid is not None:
         reading = replace(reading, parts=_with_valid(reading.parts, x_valid, y_valid, is_text))
-    return assemble(reading, spec)
+    loaded = assemble(reading, spec)
+    truths = {str(value): value for value in (False, True)}
+    if np.asarray(y).dtype.kind != "b" or not set(loaded.mixture.classes) <= set(truths):
+        return loaded
+    classes = tuple(truths[name] for name in loaded.mixture.classes)  # which files would hold as texts
+    return replace(loaded, mixture=replace(loaded.mixture, classes=classes))
 
 
 def _with_valid(parts: tuple[Part, ...], x: Any, y: Any, is_text: bool) -> tuple[Part, ...]:
@@ -221,8 +226,11 @@ def _parent_ids(parent: Any, num_rows: int) -> np.ndarray:
     numbers = np.array([-1 if _is_missing(place) else place for place in places.tolist()], dtype=object)
     try:
         rows = numbers.astype(np.int64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"parent must hold places in X (0, 1, ...), -1 where unknown: {error}") from error
+    for number, row in zip(numbers.tolist(), rows.tolist(), strict=True):
+        if not isinstance(number, str) and number != row:
+            raise DataError(f"parent holds {number!r}, which is no place in X. Give 0, 1, ..., or -1 where unknown.")
     if (rows >= num_rows).any():
         raise DataError(f"parent names row {rows.max()} but X has {num_rows} rows, counted from 0.")
     ids = numbered_ids(DataSpec.train_split, np.maximum(rows, 0))

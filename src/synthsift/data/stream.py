@@ -125,9 +125,10 @@ def _npz(path: Path, wanted: Collection[str]) -> Iterator[RawFile]:
         if "x" not in members:
             raise DataError(f"{path} has no array 'x' of inputs; it has {', '.join(members) or 'none'}.")
         with np.load(path, allow_pickle=False) as loaded:
-            others = {name: loaded[name] for name in members if name in wanted and name != "x"}
+            others = {n: arrays.whole_array(path, loaded, n) for n in members if n in wanted and n != "x"}
         with archive.open(members["x"]) as stream:
             shape, dtype = _header(path, stream)
+            arrays.check_claim(path, "'x'", shape, dtype, archive.getinfo(members["x"]).file_size - stream.tell())
             columns = {name: arrays.column_of_array(path, name, values, shape[0]) for name, values in others.items()}
             width = math.prod(shape[1:]) * dtype.itemsize
             for first in range(0, shape[0], CHUNK_ROWS):

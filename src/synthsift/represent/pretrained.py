@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from synthsift.records import DataError, Images
+from synthsift.records import DataError, Images, Table
 
 EXTRA = {"timm": "images", "open_clip": "images", "sentence-transformers": "text"}  # package -> extra of synthsift
 CHUNK = 64  # rows at a time, to bound memory
@@ -110,10 +110,14 @@ def _embed(name: str, x: Any) -> np.ndarray:
     """Return the output (n, d) of the network called `name`, float32."""
     check_encoder(name)
     wants_images = reads_images(name)
-    if wants_images != isinstance(x, Images) or not (wants_images or x.dtype == object):
+    is_image = isinstance(x, Images)
+    is_text = isinstance(x, np.ndarray) and x.dtype == object
+    if not (is_image if wants_images else is_text):
+        seen = "images" if is_image else "texts" if is_text else "a table" if isinstance(x, Table) else "arrays"
+        column = "Name the column of documents with --text, choose" if seen == "a table" else "Choose"
         raise DataError(
-            f"--encoder {name} reads {'images' if wants_images else 'texts'}, but the data are none. Choose an encoder "
-            "that fits, or leave --encoder out."
+            f"--encoder {name} reads {'images' if wants_images else 'texts'}, but the data are {seen}. "
+            f"{'Choose' if wants_images else column} an encoder that fits, or leave --encoder out."
         )
     values = np.asarray(_load(name)(x), np.float32)
     if not np.isfinite(values).all():

@@ -108,7 +108,7 @@ class Wrapped:
     make: Callable[[], Any]
 
     def fit(self, rows: Rows, num_classes: int, seeds: Seeds) -> Model:
-        """Fit a fresh estimator; its ``random_state`` is set where it has one.
+        """Fit a fresh estimator; its ``random_state``, and that of estimators inside it, is set where it has one.
 
         Raises
         ------
@@ -117,10 +117,7 @@ class Wrapped:
         """
         with _explained(getattr(self.make, "__name__", repr(self.make)), "when it was made"):
             estimator = self.make()
-        if "random_state" in estimator.get_params():
-            estimator.set_params(random_state=seeds.integer("fit"))
-        if rows.by_class and estimator.get_params().get("class_weight") is not None:
-            estimator.set_params(class_weight=None)  # the weights have classes alike; some learners would do it twice
+        _settle(estimator, seeds, rows.by_class)
         classes = len(np.unique(rows.y))
         given = f"on {rows.x.shape[0]} rows of {rows.x.shape[1]} numbers and {classes} classes"
         with _explained(type(estimator).__name__, given):
@@ -140,6 +137,19 @@ def _explained(name: str, given: str) -> Iterator[None]:
             f"the learner {name} failed {given}: {type(error).__name__}: {error}. Try it alone on such data, or take "
             "another --learner"
         ) from error
+
+
+def _settle(estimator: Any, seeds: Seeds, by_class: bool) -> None:
+    """Set every ``random_state``, and with `by_class` no ``class_weight``, of an estimator and those inside it."""
+    settings: dict[str, Any] = {}
+    for name, value in estimator.get_params(deep=True).items():
+        kind = name.rpartition("__")[2]
+        if kind == "random_state":
+            settings[name] = seeds.integer("fit" if name == kind else f"fit {name}")
+        if by_class and kind == "class_weight" and value is not None:
+            settings[name] = None  # the weights have classes alike; some learners would do it twice
+    if settings:
+        estimator.set_params(**settings)
 
 
 @dataclass(frozen=True)

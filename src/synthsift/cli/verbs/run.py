@@ -49,7 +49,12 @@ def run(
     pca: Annotated[int | None, option("Project a table to so many directions.", HOW)] = None,
     allow_leaks: Annotated[bool, option("Go on although rows copy test rows.", HOW, "--allow-leaks")] = False,
     config: Annotated[
-        Path | None, option("settings.json of an earlier run; replaces all flags above but --out.", HOW)
+        Path | None,
+        option(
+            "settings.json of an earlier run; replaces all flags above but --out. It may name code to import and call "
+            "(a learner module:name), so take none from people you do not trust.",
+            HOW,
+        ),
     ] = None,
     gallery: Annotated[bool, option("Show raw rows in the report.", OUTPUT, "--gallery/--no-gallery")] = True,
     overwrite: flags.Overwrite = False,
