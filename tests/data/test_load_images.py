@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from small_files import refuses, write_npz
 from small_images import CLASSES, write_folder
 
@@ -183,6 +184,19 @@ def test_undecodable_images_are_left_out_and_named(tmp_path: Path) -> None:
         if want is not None:
             keep = np.array([k for k in range(20) if k != 1])  # the second of the sorted names is 002
             assert np.array_equal(np.asarray(part.x), want[keep]) and rows[1] == 4
+
+
+@pytest.mark.parametrize(("bits", "brightest"), [(8, 0), (10, 3), (12, 15), (14, 63), (15, 127), (16, 255)])
+def test_files_of_16_bits_that_use_few_of_them_are_told(tmp_path: Path, bits: int, brightest: int) -> None:
+    spec = two_folders(tmp_path)
+    for file in sorted((tmp_path / "made").glob("*/*")):
+        level = np.asarray(Image.open(file).convert("L")).astype(np.int64)
+        level[:, : level.shape[1] // 2] = 255  # wide enough to outlive the resizing
+        Image.fromarray((level * (2**bits - 1) // 255).astype(np.uint16)).save(file.with_suffix(".png"))
+    loaded = load(spec)
+    assert codes(loaded) == (["SS125"] if brightest < 64 else [])
+    if loaded.findings:
+        assert loaded.findings[0].seen == f"Brightest pixel of all pictures, of 255: made {brightest}."
 
 
 def test_a_name_that_is_not_utf_8_is_left_out_with_its_reason(tmp_path: Path) -> None:

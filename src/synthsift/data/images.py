@@ -30,6 +30,7 @@ from synthsift.records import DataError, Finding, Images
 MAX_MEMORY = 1 << 30  # bytes of decoded pictures that are held in memory
 PIECE = 512  # images that are held at a time where a folder is read in pieces
 BLOCK = 64  # images that one thread decodes in a row
+DARK = 64  # of 255: where no picture of a source has a brighter pixel; 14 of 16 bits end below it
 MAX_LOST = 0.5  # share of a folder's images that may be undecodable; above it the folder is not what it seems
 
 
@@ -62,7 +63,7 @@ def decode_parts(parts: Sequence[Part], pixels: int) -> tuple[list[Part], list[F
     store = _new_store(len(files), pixels)
     reasons = _decode_all(files, store)
     reread = partial(_reread, files)
-    decoded, lost, start = [], dict[str, str](), 0
+    decoded, lost, dark, start = [], dict[str, str](), dict[str, int](), 0
     for part in parts:
         if part.raw.folder is None:
             decoded.append(part)
@@ -74,7 +75,10 @@ def decode_parts(parts: Sequence[Part], pixels: int) -> tuple[list[Part], list[F
         whole = replace(part, raw=replace(part.raw, x=Images(store, place, reread)))
         decoded.append(whole.take(np.array([k for k, at in enumerate(place) if not reasons[at]], np.int64)))
         lost |= failed
-    about = about_folders(list(folders.values()))
+        brightest = max((int(store[k].max()) for k in place.tolist()), default=255)
+        if brightest < DARK:
+            dark[part.source] = brightest
+    about = about_folders(list(folders.values())) + ([notices.nearly_black(dark)] if dark else [])
     return decoded, about + ([notices.undecodable(lost, len(files))] if lost else [])
 
 

@@ -1,4 +1,4 @@
-"""What the loader has to say about folders of images that it could read: findings SS121 to SS124."""
+"""What the loader has to say about folders of images that it could read: findings SS121 to SS125."""
 
 from __future__ import annotations
 
@@ -62,4 +62,18 @@ def unfollowed_links(links: Sequence[str]) -> Finding:
         "was read under another name.",
         "Following them would never end, or give the same image two labels.",
         "Delete the link, or replace it by a copy of what it should lead to.",
+    )
+
+
+def nearly_black(brightest: Mapping[str, int]) -> Finding:
+    """SS125: sources all of whose pictures are dark, with their brightest pixel."""
+    told = ", ".join(f"{name} {level}" for name, level in brightest.items())
+    return Finding(
+        "SS125",
+        Severity.warning,
+        "Pictures are nearly black",
+        f"Brightest pixel of all pictures, of 255: {told}.",
+        "Files of 16 bits that use only 8 to 14 of them look like that, as the upper 8 count: little is left to learn "
+        "from, and beside bright pictures such a source seems harmful.",
+        "Stretch the values to the whole range (0 to 65,535, or 0 to 255 in files of 8 bits), all sources alike.",
     )
