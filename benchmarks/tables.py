@@ -157,6 +157,15 @@ def selection_goals(rows: pd.DataFrame, control: pd.DataFrame) -> str:
     return "Goals (means): " + "; ".join(told) + "."
 
 
+def control_parts(control: pd.DataFrame) -> str:
+    """In how many permutations the weights were all equal, and what the others came to."""
+    values = 100 * control["auroc"].to_numpy()
+    equal = int(np.sum(values == 50))
+    others = ", ".join(f"{value:.1f}" for value in np.sort(values[values != 50]))
+    rest = f", the other{'s' if len(values) - equal > 1 else ''}: {others}" if others else ""
+    return f"In {equal} of them the test of random labels made all weights equal{rest}."
+
+
 def selection(rows: pd.DataFrame, control: pd.DataFrame) -> str:
     """Do learned weights find planted bad rows?"""
     lines = [
@@ -165,7 +174,7 @@ def selection(rows: pd.DataFrame, control: pd.DataFrame) -> str:
         "`python -m benchmarks.selection`, then `--control`. Weights of synthetic rows in worlds with planted bad rows; AUROC of good",
         'against bad rows, "without": features made of neighbors\' labels and of the trusted model left out. Effective fraction:',
         "(sum w)^2 / (m sum w^2). AUROC with the labels of the trusted rows permuted, digits noise (50 would be blind):",
-        f"{mean(100 * control['auroc'])}.",
+        f"{mean(100 * control['auroc'])}. {control_parts(control)}",
         "",
         selection_goals(rows, control),
         "",

@@ -71,7 +71,7 @@ class Console:
             self.say(
                 f"RealOnly and Everything alone need about {_duration(least)}; --budget {settings.budget_minutes:g} "
                 f"(min) is too small. Going on with {expected.num_folds} splits of these two, if need be beyond the "
-                "budget."
+                "budget, and of others as far as there is time left."
             )
         elif expected.whole(study.policies) > study.budget_seconds:
             others = ", ".join(trial_order(study.policies)[len(PROTECTED) :])

@@ -102,7 +102,7 @@ def _concentration(curves: Mapping[str, Sequence[float]]) -> str:
     )
     largest = curves.get("largest_share")
     heaviest = f" The heaviest row holds {100 * largest[-1]:.2g} % of its batch." if largest else ""
-    return f"At the end {wording.percent(share)} of a batch really counts{rows}, {judged}.{heaviest}"
+    return f"At the end, before any power, {wording.percent(share)} of a batch really counts{rows}, {judged}.{heaviest}"
 
 
 def _losses(curves: Mapping[str, Sequence[float]]) -> list[str]:
