@@ -13,12 +13,14 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from synthsift.bilevel.inputs import WIDE
+from synthsift.bilevel.inputs import NARROW
+from synthsift.bilevel.leading import leading_eigen
 from synthsift.bilevel.rowlosses import HOTTEST, best_temperature
 from synthsift.bilevel.scores import LogitsOf, Parameters, jvp_scores, linear_scores
 
 MOMENTUM = 0.9
 DECAY = 1e-2
+SLACK = 1.02  # of a largest eigenvalue that may not be quite the largest
 TEMPERATURE_TOLERANCE = 1e-4  # of 1 / T: the direction of a gradient needs no more
 
 
@@ -74,9 +76,10 @@ class LinearLearner:
     @staticmethod
     def create(x: Tensor, num_classes: int, decay: float) -> LinearLearner:
         """Start at zero with the largest rate that is safe for the softmax loss: 1 / (|x|^2 / 2 + decay)."""
-        is_wide = x.shape[1] >= WIDE and x.shape[1] > 2 * len(x)  # products of rows have the same norm, and are fewer
-        second_moment = (x @ x.T if is_wide else x.T @ x) / len(x)
-        top = float(torch.linalg.matrix_norm(second_moment, ord=2)) + 1.0
+        if x.shape[1] > NARROW:  # found from below, but for a little
+            top = SLACK * float(leading_eigen(x.numpy(), 1)[0][0]) / len(x) + 1.0
+        else:
+            top = float(torch.linalg.matrix_norm(x.T @ x / len(x), ord=2)) + 1.0
         zero = torch.zeros(x.shape[1], num_classes)
         return LinearLearner(zero, torch.zeros(num_classes), 1.0 / (0.5 * top + decay), decay)
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from synthsift.bilevel.leading import leading_eigen
 from synthsift.records import REAL, Features, Mixture
 
 MAX_SOURCES = 20  # that get a code of their own; rows of smaller ones count as of an unknown source
 UNKNOWN, OF_REAL = 0, 1  # codes; the named sources follow
 PLACE_INPUTS = 8  # leading directions of the encoded rows
 CLIP = 5.0  # standard deviations
-WIDE = 1000  # columns from which on a decomposition of their products would take seconds
-LEAST = 1e-9  # variance of a direction, as a share of the largest, below which rounding decides where it points
+NARROW = 512  # columns above which a decomposition of all their products would take seconds, and then minutes
 
 
 def source_names(mixture: Mixture) -> tuple[str, ...]:
@@ -103,11 +103,7 @@ def leading_directions(x: np.ndarray, count: int) -> np.ndarray:
     if count == 0:
         return np.zeros((d, 0))
     centered = x - x.mean(axis=0)
-    if d >= WIDE and d > 2 * len(x) > 2 * count:
-        # The same directions from the products of rows, which are far fewer; unless some of them hold no variance.
-        values, of_rows = np.linalg.eigh((centered @ centered.T).astype(np.float64))
-        top = values[::-1][:count]
-        if top[-1] > LEAST * top[0]:
-            return centered.T @ of_rows[:, ::-1][:, :count] / np.sqrt(top)
+    if d > NARROW:
+        return leading_eigen(centered, count)[1]
     _, vectors = np.linalg.eigh((centered.T @ centered).astype(np.float64))
     return vectors[:, ::-1][:, :count].copy()
