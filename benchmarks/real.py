@@ -4,6 +4,10 @@
     python -m benchmarks.real --sets chars-images --seeds 1030 --out runs/real    # an hour: folders of images, cnn
     python -m benchmarks.real --collect runs/real     # stores docs/results/real.parquet and chars-images.parquet
 
+    git show fd0fcd1:docs/results/real.parquet > first.parquet    # the first report: seeds 1000 to 1002, nine runs
+    python -m benchmarks.real --seeds 1000 1001 --out runs/again  # and adult with 1002
+    python -m benchmarks.real --collect runs/again --beside first.parquet    # stores docs/results/real-again.parquet
+
 Every run is the command that `examples/prepare_*.py` print and the README shows, with a seed; resumable; the test set is
 opened once in each. A set whose run of a seed is missing is not reported for that seed.
 """
@@ -84,6 +88,33 @@ def collect(out: Path) -> None:
             print(f"{len(found)} rows -> {file}")
 
 
+def compare_with(first: Path, out: Path) -> None:
+    """Store the verdict's test accuracy of runs that an earlier report has, beside that of the same runs today."""
+    import pandas as pd
+
+    then, rows = pd.read_parquet(first), []
+    for (name, seed), part in then[then["is_verdict"]].groupby(["set", "seed"]):
+        file = out / f"{name}-{seed}" / "summary.json"
+        if not file.exists():
+            print(f"{file} is missing")
+            continue
+        summary = json.loads(file.read_text())
+        policy, test = summary["verdict"]["policy"], {row["name"]: 100 * row["value"] for row in summary["test"]}
+        old = part.iloc[0]
+        rows.append(
+            {
+                "set": name,
+                "seed": seed,
+                "policy_then": old["policy"],
+                "policy": policy,
+                "test_accuracy_then": old["test_accuracy"],
+                "test_accuracy": test[policy],
+            }
+        )
+    pd.DataFrame(rows).to_parquet(RESULTS / "real-again.parquet", index=False)
+    print(f"{len(rows)} runs -> {RESULTS / 'real-again.parquet'}")
+
+
 def without_learned(folder: Path, summary: dict[str, Any]) -> str:
     """Return the policy that the same folds name where learned weights are no candidate; "" without predictions."""
     if not (folder / "predictions.parquet").exists():
@@ -137,8 +168,11 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", choices=[*SETS, IMAGES], default=list(SETS))
     parser.add_argument("--out", type=Path, default=Path("runs/real"))
     parser.add_argument("--collect", type=Path, help="collect the finished runs of this folder")
+    parser.add_argument("--beside", type=Path, help="with --collect: rows of an earlier report to compare with")
     arguments = parser.parse_args()
-    if arguments.collect:
+    if arguments.collect and arguments.beside:
+        compare_with(arguments.beside, arguments.collect)
+    elif arguments.collect:
         collect(arguments.collect)
     else:
         run(arguments.data, arguments.out, arguments.seeds, arguments.sets)
