@@ -13,6 +13,7 @@ from synthsift.records import DataError, Loaded
 from synthsift.seeds import Seeds
 from synthsift.studies.road import Plan, conclude, prepare
 from synthsift.training.learners import Logistic
+from synthsift.verdict import decide, verdict_seeds
 
 
 def test_a_metric_that_cannot_be_judged_is_refused_before_anything_is_trained() -> None:
@@ -34,3 +35,30 @@ def test_what_the_budget_keeps_time_for_is_what_is_fitted(with_test: bool) -> No
     found = conclude(study, loaded, compare(study), encoded.test)
     fitted = set(study.policies) if with_test else {found.verdict.policy}
     assert set(found.models) == fitted
+
+
+@pytest.mark.parametrize("fitted_on", ["the judged rows", "other rows"])
+def test_a_generator_that_was_fitted_on_the_judged_rows_proves_nothing(fitted_on: str) -> None:
+    """A bootstrap with noise seems to help in every split, as it is made of the rows that judge; on fresh rows it does not."""
+    world = same_law(Seeds(1), num_real=150, num_valid=0, num_synth=600, dim=20, num_classes=3, separation=0.7)
+    rng, real = np.random.default_rng(0), world.mixture.real
+    learned = real if fitted_on == "the judged rows" else world.draw_test(150, rng)
+    rows = rng.integers(150, size=600)
+    x = learned.x[rows] + 0.3 * rng.standard_normal((600, 20))
+    synth = replace(world.mixture.synth, x=x, y=learned.y[rows])
+    test = world.draw_test(4000, np.random.default_rng(1))
+    loaded = Loaded(replace(world.mixture, synth=synth), test)
+    encoded, study = prepare(loaded, Plan(Logistic(), "logistic", "RealTimes3", num_seeds=1))
+    comparison = compare(study)
+    verdict, found = (
+        decide(comparison, "accuracy", verdict_seeds(comparison)),
+        conclude(study, loaded, comparison, encoded.test),
+    )
+    fresh = {row["name"]: row["value"] for row in found.test}
+    if fitted_on == "other rows":
+        assert found.verdict.reason != "seen" and found.verdict.use == verdict.use
+        return
+    assert verdict.use and 100 * (fresh[verdict.policy] - fresh["RealOnly"]) < verdict.gain.low, (
+        "a gain of the splits alone"
+    )
+    assert (found.verdict.use, found.verdict.reason) == (False, "seen") and "SS154" in found.verdict.sentence
