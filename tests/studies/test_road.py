@@ -39,7 +39,7 @@ def test_what_the_budget_keeps_time_for_is_what_is_fitted(with_test: bool) -> No
 
 @pytest.mark.parametrize("fitted_on", ["the judged rows", "other rows"])
 def test_a_generator_that_was_fitted_on_the_judged_rows_proves_nothing(fitted_on: str) -> None:
-    """A bootstrap with noise seems to help in every split, as it is made of the rows that judge; on fresh rows it does not."""
+    """A bootstrap with noise seems to help in every split, being made of the rows that judge; fresh rows tell."""
     world = same_law(Seeds(1), num_real=150, num_valid=0, num_synth=600, dim=20, num_classes=3, separation=0.7)
     rng, real = np.random.default_rng(0), world.mixture.real
     learned = real if fitted_on == "the judged rows" else world.draw_test(150, rng)
