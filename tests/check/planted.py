@@ -15,9 +15,9 @@ from synthsift.seeds import Seeds
 SHAPE = {"num_real": 120, "num_valid": 60, "num_synth": 150, "dim": 8}
 
 
-def clean(**shape: Any) -> Loaded:
+def clean(seed: int = 3, **shape: Any) -> Loaded:
     """Arrays: synthetic, validation and 80 test rows follow the law of the real rows."""
-    world = same_law(Seeds(3), **{**SHAPE, **shape})
+    world = same_law(Seeds(seed), **{**SHAPE, **shape})
     return Loaded(world.mixture, world.draw_test(80, np.random.default_rng(3)))
 
 

@@ -36,6 +36,16 @@ def test_two_swapped_classes_of_ten_are_named() -> None:
     assert "exchanged: swapping 3 and 7 would agree" in text
 
 
+def test_a_swap_is_named_where_contradictions_alone_would_not_be_told() -> None:
+    """Two of twelve classes: a sixth of the labels, and among 200 real rows no excess of 5 points for sure."""
+    few = {"num_real": 200, "num_valid": 0, "num_synth": 600, "separation": 3.0}
+    for seed in range(4):
+        text = seen(12, moved({3: 7, 7: 3}), seed=seed, **few)
+        assert "exchanged: swapping 3 and 7 would agree" in text
+        assert int(text.split("points [")[1].split(",")[0]) < 5
+        assert seen(12, lambda y: y, seed=seed, **few) == ""
+
+
 def test_a_relabeling_of_all_ten_classes_is_named() -> None:
     """Codes that start at 1, the last of which became 0: label k stands for k - 1."""
     text = seen(10, lambda y: (y + 1) % 10)

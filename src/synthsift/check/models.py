@@ -107,7 +107,11 @@ def contradicted_labels(mixture: Mixture, rows: np.ndarray, seeds: Seeds) -> Fin
         wrong = said != y[made]
         usual, num = _usual_share(base, y[real], np.bincount(y[made], minlength=mixture.num_classes))
         low, high = share_difference(wrong.sum(), len(made), usual * num, num)
-        if low > CONTRADICTED:
+        moves = ""
+        if low > 0:  # a relabeling that repairs it tells of a fault, however few classes it is in
+            halves = seeds.numpy(f"halves {name}")
+            moves = told_relabeling(y[made], said, usual, mixture.classes, halves)
+        if low > CONTRADICTED or moves:
             some = made[wrong][:3]
             shown = ", ".join(
                 f"{mixture.ids[i]} labeled {mixture.classes[y[i]]}, model says {mixture.classes[k]}"
@@ -120,8 +124,7 @@ def contradicted_labels(mixture: Mixture, rows: np.ndarray, seeds: Seeds) -> Fin
             )
             brief = f"a model of the real rows contradicts {percent(wrong.mean())} of its labels"
             brief += f"; {percent(usual)} would be usual"
-            halves = seeds.numpy(f"halves {name}")
-            if moves := told_relabeling(y[made], said, usual, mixture.classes, halves):
+            if moves:
                 hint, exchanged = f"; its labels may be exchanged: {moves}", True
                 text, brief = text + hint, brief + hint
             seen.append((low, text))
