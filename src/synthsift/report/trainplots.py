@@ -11,6 +11,7 @@ from synthsift.report.lines import MAX_BARS, few_ticks, note_at_end, row_axes
 
 TREND = 0.1  # rank correlation from which a direction is shown
 MIN_SHARE, MIN_INPUTS = 0.005, 5  # what rounds to 0 % is folded into one line, unless hardly any input would be left
+LONG = 2  # curves, above which their short names stand in one line
 TOGETHER = {  # curves that are read beside each other, on a logarithmic scale
     "signal over noise": {"gsnr": "as it is", "gsnr_rows": "noise of rows alone"},
     "rows of a batch": {"batch_rows": "used", "rows_wanted": "wanted", "rows_there": "there are"},
@@ -98,6 +99,8 @@ def draw_history(report: Mapping[str, Any], width: float) -> Any:
     panels = _history_panels(history["curves"]) if history else []
     if not panels:
         return None
+    from matplotlib.ticker import SymmetricalLogLocator
+
     num_columns = 3 if width == WIDE else 1
     num_rows = -(-len(panels) // num_columns)
     cell_width, cell_height = width / num_columns, 1.75
@@ -118,10 +121,14 @@ def draw_history(report: Mapping[str, Any], width: float) -> Any:
             )
         if title in TOGETHER and any(value for _, values in curves for value in values):
             axes.set_yscale("symlog", linthresh=1.0)  # a ratio may be 0
-            axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")  # powers would need signs of mathematics
+            axes.yaxis.set_major_formatter(  # powers would need signs of mathematics
+                lambda value, _: f"{value:g}" if value < 1e6 else f"{value / 1e6:,g}M"
+            )
             axes.margins(y=0.1)
             low, high = max(axes.get_ylim()[0], 0), axes.get_ylim()[1]
-            room = 0.3 * len(curves)  # above, for a line of the legend each
+            axes.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=1.0))
+            axes.yaxis.get_major_locator().numticks = 5
+            room = 0.3 * (1 if len(curves) > LONG else len(curves))  # above, for each line of the legend
             axes.set_ylim(low, high * (max(high, 10) / max(low, 1)) ** room)
         axes.tick_params(labelcolor=MUTED)
         axes.grid(axis="y", color=GRID, linewidth=0.6, alpha=0.5)
@@ -130,7 +137,10 @@ def draw_history(report: Mapping[str, Any], width: float) -> Any:
         if axes.get_yscale() == "linear":
             axes.yaxis.set_major_locator(few_ticks(4))
         if len(curves) > 1:
-            legend = axes.legend(frameon=False, handlelength=1.6, borderpad=0, labelcolor=MUTED)
+            beside: dict[str, Any] = {"ncols": len(curves), "columnspacing": 0.7, "handletextpad": 0.4}
+            legend = axes.legend(
+                frameon=False, handlelength=1.2, borderpad=0, labelcolor=MUTED, **(beside if len(curves) > LONG else {})
+            )
             if axes.get_yscale() != "linear":
                 legend.set_loc("upper right")
     return figure
