@@ -126,8 +126,9 @@ def draw_history(report: Mapping[str, Any], width: float) -> Any:
             )
             axes.margins(y=0.1)
             low, high = max(axes.get_ylim()[0], 0), axes.get_ylim()[1]
-            axes.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=1.0))
-            axes.yaxis.get_major_locator().numticks = 5
+            decades = SymmetricalLogLocator(base=10, linthresh=1.0)
+            decades.set_params(numticks=5)
+            axes.yaxis.set_major_locator(decades)
             room = 0.3 * (1 if len(curves) > LONG else len(curves))  # above, for each line of the legend
             axes.set_ylim(low, high * (max(high, 10) / max(low, 1)) ** room)
         axes.tick_params(labelcolor=MUTED)
