@@ -13,6 +13,8 @@ from cli_data import draw, write
 from cli_runner import snapshot, synthsift
 from test_plan import numbers_in
 
+from synthsift.records import DataError
+
 MIXING = ("mixing", "--num-real", "100", "--dim", "40", "--mean-norm", "1")
 COLLAPSE = ("collapse", "--num-real", "300", "--num-synth", "300", "--dim", "40", "--mismatch", "0.1")
 BAD = 2
@@ -221,3 +223,13 @@ def test_an_audit_that_cannot_tell_is_said(tmp_path: Path) -> None:
         audit = write(tmp_path / name, columns)
         ended = synthsift("plan", *MIXING, "--audit", audit, "--draws", "20")
         assert ended.code == 0 and words in ended.out, ended.out
+
+
+@pytest.mark.parametrize(("sizes", "advice"), [((15, 15, 15), "plan from numbers"), ((5, 40, 40), "choose another")])
+def test_another_class_is_advised_only_where_one_has_enough_rows(sizes: tuple[int, ...], advice: str) -> None:
+    from synthsift.cli.plan_rows import binary_rows
+
+    y = np.repeat(np.arange(3), sizes)
+    x = np.random.default_rng(0).standard_normal((len(y), 4))
+    with pytest.raises(DataError, match=f"at least 20 are needed to plan from rows: {advice}"):
+        binary_rows(x, y, x[:0], y[:0], ("a", "b", "c"), "a")

@@ -152,7 +152,9 @@ def binary_rows(
     subject = _subject(names[code], negative, len(present), signs, is_named=positive is not None)
     few = int(min((signs == 1).sum(), (signs == -1).sum()))
     if few < LEAST_CLASS_ROWS:
-        other, advice = (REST, "choose another --positive, or ") if len(present) > 2 else (repr(negative), "")
+        others = [min(int(count), int(counts.sum() - count)) for count in counts] if len(present) > 2 else [0]
+        other = REST if len(present) > 2 else repr(negative)
+        advice = "choose another --positive, or " if max(others) >= LEAST_CLASS_ROWS else ""
         raise DataError(
             f"{names[code]!r} against {other} leaves {few} real rows on one side; at least {LEAST_CLASS_ROWS} are "
             f"needed to plan from rows: {advice}plan from numbers"
