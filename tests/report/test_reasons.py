@@ -6,7 +6,7 @@ import pytest
 
 from synthsift.data.worlds import same_law
 from synthsift.report.glossary import policy_meaning
-from synthsift.report.reasons import doubted_sources, subset_words, why_policy
+from synthsift.report.reasons import beside_test, doubted_sources, subset_words, why_policy
 from synthsift.seeds import Seeds
 from synthsift.studies.policies import on_request, policy_names
 
@@ -86,3 +86,22 @@ def test_many_doubted_sources_and_incomplete_files() -> None:
 def test_harm_of_all_rows_does_not_tell_which_of_several_doubted_sources_it_comes_from() -> None:
     lines = doubted((-3.0, -1.0), lying="60 % wrong", sound="22 % wrong")
     assert lines == ["Source to look at: lying: 60 % wrong.", "Source to look at: sound: 22 % wrong."]
+
+
+def beside(policy: str, ours: float, alone: float = 0.6, num: Any = 4000, metric: str = "accuracy") -> str:
+    """With an interval of the gain from 2 to 8 points, and of Everything from -6 to -1."""
+    gain = {"metric": metric, "over_real_only": {"mean": 5.0, "low": 2.0, "high": 8.0}}
+    verdict = {"policy": policy, "gain": gain, "everything_over_real_only": {"mean": -3.5, "low": -6.0, "high": -1.0}}
+    names = {policy: ours, "RealOnly": alone} if policy != "RealOnly" else {"RealOnly": alone, "Everything": ours}
+    return beside_test(verdict, [{"name": n, "metric": "accuracy", "value": v} for n, v in names.items()], num)
+
+
+def test_a_gain_that_the_test_rows_contradict_is_told() -> None:
+    told = beside("Mine", 0.575)
+    assert told.startswith("On them Mine gains −2.5 points, outside of its interval [2.0, 8.0] by more than chance")
+    assert beside("Mine", 0.75) and beside("RealOnly", 0.65).startswith("On them Everything gains +5.0 points")
+    assert beside("Mine", 0.65) == beside("RealOnly", 0.57) == "", "inside"
+    assert beside("Mine", 0.605) == "" and beside("Mine", 0.575, num=100) == "", "within the chance of the test rows"
+    for unknown in (0, None, "many"):
+        assert beside("Mine", 0.575, num=unknown) == ""
+    assert beside("Mine", 0.575, metric="auc") == "" and beside_test({"policy": "Mine"}, [], 50) == ""

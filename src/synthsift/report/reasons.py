@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -91,3 +92,37 @@ def subset_words(kind: str, num: int, num_up: int, down: Sequence[str]) -> str:
         told = f"{gains}; {loses if down else 'none loses'}."
     by_chance = 0.025 * num
     return told + (f" By chance alone about {by_chance:.0f} would seem to, either way." if by_chance >= 0.5 else "")
+
+
+def beside_test(verdict: Mapping[str, Any], test: Sequence[Mapping[str, Any]], num_test: Any) -> str:
+    """Say if the gain in accuracy on the test rows lies outside of the verdict's interval by more than chance; else "".
+
+    Chance is two standard errors of a difference between two models on different rows, which is more than that between
+    two on the same rows.
+
+    Parameters
+    ----------
+    verdict : dict
+        Of summary.json.
+    test : sequence of dict
+        Its test results, with ``name``, ``metric`` and ``value``.
+    num_test : int
+        Number of test rows; another value says nothing.
+    """
+    values = {row["name"]: row["value"] for row in test if row["metric"] == "accuracy"}
+    chosen = verdict["policy"] if verdict["policy"] != "RealOnly" else "Everything"
+    gain = verdict.get("gain") or {}
+    told = gain.get("over_real_only") if chosen == verdict["policy"] else verdict.get("everything_over_real_only")
+    numbers: list[Any] = [values.get(chosen), values.get("RealOnly"), num_test]
+    numbers += [(told or {}).get(end) for end in ("low", "high")]
+    if gain.get("metric") != "accuracy" or not all(map(wording.is_number, numbers)) or num_test < 1:
+        return ""
+    ours, alone, _, low, high = numbers
+    found = 100 * (ours - alone)
+    chance = 200 * math.sqrt((ours * (1 - ours) + alone * (1 - alone)) / num_test)
+    if low - chance <= found <= high + chance:
+        return ""
+    return (
+        f"On them {chosen} gains {wording.signed(found)} points, outside of its interval {wording.interval(told)} by "
+        "more than chance: the test rows may follow another law, or the gain is one of the splits alone."
+    )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from synthsift.records import Outcome
 from synthsift.report import wording
-from synthsift.report.reasons import doubted_sources
+from synthsift.report.reasons import beside_test, doubted_sources
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -119,7 +119,8 @@ def _test_line(summary: Mapping[str, Any]) -> str:
         return ""
     told = [f"{wording.one_line(name, 40)} {wording.measured(values[name], metric)}" for name in names]
     num = (summary.get("data") or {}).get("num_test")
-    return f"On {wording.count(num)} test rows, {wording.title(metric)}: {', '.join(told)}."
+    beside = beside_test(summary["verdict"], summary.get("test") or [], num)
+    return f"On {wording.count(num)} test rows, {wording.title(metric)}: {', '.join(told)}. {beside}".strip()
 
 
 def _title(summary: Mapping[str, Any]) -> str:
