@@ -9,7 +9,6 @@ process of its own; memory is its peak resident size.
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import time
@@ -26,6 +25,14 @@ from synthsift.represent.table import FeatureTable
 from synthsift.seeds import Seeds
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
+# A process starts with the peak memory of the one that starts it, so a small one stands between.
+LAUNCH = """
+import resource, subprocess, sys
+code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(used.ru_utime + used.ru_stime, used.ru_maxrss)
+sys.exit(code)
+"""
 DIM = 64
 SEED = 1000
 
@@ -47,19 +54,14 @@ def write(rows: Examples, file: Path) -> Path:
 def measure(name: str, rows: int, arguments: list[str]) -> dict[str, object]:
     """Run a command; return wall and CPU seconds and the peak memory of its process."""
     began = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-m", "synthsift", *arguments], stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(process.pid, 0)
+    line = [sys.executable, "-c", LAUNCH, sys.executable, "-m", "synthsift", *arguments]
+    done = subprocess.run(line, stdout=subprocess.PIPE, text=True)
     seconds = time.perf_counter() - began
-    if os.waitstatus_to_exitcode(status):
+    if done.returncode:
         sys.exit(f"synthsift {' '.join(arguments)} failed")
-    print(name, f"{seconds:.0f} s, {used.ru_maxrss / 2**20:.2f} GiB", flush=True)
-    return {
-        "what": name,
-        "rows": rows,
-        "seconds": seconds,
-        "cpu_seconds": used.ru_utime + used.ru_stime,
-        "peak_gib": used.ru_maxrss / 2**20,
-    }
+    cpu, peak = map(float, done.stdout.split())
+    print(name, f"{seconds:.0f} s, {peak / 2**20:.2f} GiB", flush=True)
+    return {"what": name, "rows": rows, "seconds": seconds, "cpu_seconds": cpu, "peak_gib": peak / 2**20}
 
 
 def learned_weights(rows: int) -> dict[str, object]:
@@ -94,23 +96,15 @@ def main() -> None:
     mixture = make_world(1_000, arguments.synthetic).mixture
     real = write(mixture.real, out / "real.parquet")
     synthetic = write(mixture.synth, out / f"synthetic-{arguments.synthetic}.parquet")
-    pool = write(make_world(1_000, arguments.scored).mixture.synth, out / f"pool-{arguments.scored}.parquet")
+    sizes = (arguments.scored // 10, arguments.scored)  # memory is to be the same for both
+    pools = [write(make_world(1_000, size).mixture.synth, out / f"pool-{size}.parquet") for size in sizes]
     folder, label = out / f"run-{arguments.synthetic}", ["--label", "label"]
     run = ["run", "--real", str(real), "--synthetic", str(synthetic), *label, "--out", str(folder), "--quiet"]
-    score = [
-        "score",
-        "--run",
-        str(folder),
-        "--synthetic",
-        str(pool),
-        "--out",
-        str(out / "scored.parquet"),
-        "--overwrite",
-    ]
+    score = ["score", "--run", str(folder), "--out", str(out / "scored.parquet"), "--overwrite", "--quiet"]
     found = [
         learned_weights(2_000),
         measure("run, default budget", arguments.synthetic, run),
-        measure("score", arguments.scored, [*score, "--quiet"]),
+        *(measure("score", n, [*score, "--synthetic", str(pool)]) for n, pool in zip(sizes, pools, strict=True)),
     ]
     RESULTS.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(found).to_parquet(RESULTS / "scale.parquet", index=False)

@@ -140,7 +140,7 @@ def scale(rows: pd.DataFrame) -> str:
         "| --- | --- | --- | --- | --- |",
     ]
     for row in rows.itertuples():
-        peak = "" if np.isnan(row.peak_gib) else f"{row.peak_gib:.1f} GiB"
+        peak = "" if np.isnan(row.peak_gib) else f"{row.peak_gib:.2f} GiB"
         lines.append(f"| {row.what} | {row.rows:,} | {row.seconds:.1f} | {row.cpu_seconds:.1f} | {peak} |")
     return "\n".join(lines)
 
