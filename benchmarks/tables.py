@@ -72,7 +72,8 @@ def real_again(rows: pd.DataFrame) -> str:
     sets = ", ".join(f"{name} {mean(part)}" for name, part in change.groupby(rows["set"]))
     seeds = " ".join(map(str, sorted(rows["seed"].unique())))
     return (
-        f"The runs of the first report (seeds {seeds}), made again by today's code: the test accuracy of the policy that the verdict\n"
+        f"The runs of the first report (seeds {seeds}), made again by today's code (`python -m benchmarks.real --collect FOLDER\n"
+        "--beside FILE`, with the commands at its top): the test accuracy of the policy that the verdict\n"
         f"names is {mean(change)} points above what it was then, paired by run. By set: {sets}. Against\n"
         "any fixed policy the regret changed by as much in the other direction."
     )

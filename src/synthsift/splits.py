@@ -147,7 +147,20 @@ def name_relatives(mixture: Mixture, leaks: Leaks, embedding: np.ndarray) -> Mix
     A synthetic copy that names no parent gets a real row it copies; synthetic rows that are equal in `embedding` (n, d)
     and name neither parent nor group get one group. So copies are kept apart from their originals and twins from one
     another not only in the splits, but wherever a training part judges its own rows: regularization, sources, trusted
-    rows, features.
+    rows, features. Source: docs/decisions/0003-families.md.
+
+    Parameters
+    ----------
+    mixture : Mixture
+    leaks : Leaks
+        Found in it.
+    embedding : ndarray (n, d)
+        Encoded rows, in the order of ``mixture.ids``.
+
+    Returns
+    -------
+    Mixture
+        The same rows in the same order; the very same object if there are neither copies nor twins.
     """
     num_pool, synth = len(mixture.real) + len(mixture.valid), mixture.synth
     row, judged = leaks.row[: leaks.num_copies], leaks.judged[: leaks.num_copies]

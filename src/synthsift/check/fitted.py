@@ -20,6 +20,11 @@ def fitted_sources(mixture: Mixture, rows: np.ndarray) -> dict[str, Nearness]:
     mixture : Mixture
     rows : ndarray (n, d)
         Encoded rows, in the order of ``mixture.ids``.
+
+    Returns
+    -------
+    dict of str to Nearness
+        By name of the source; empty where none is that close.
     """
     real, family = ~mixture.is_synth, mixture.family
     strangers = mixture.is_synth & ~np.isin(family, np.unique(family[real]))

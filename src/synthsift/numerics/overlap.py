@@ -49,6 +49,12 @@ def nearness(x: np.ndarray, y: np.ndarray, synth_x: np.ndarray, synth_y: np.ndar
     -------
     Nearness
         Ratio 1 and p-value 1 where there are too few rows.
+
+    Notes
+    -----
+    Derived here. ``theory.measure_overlap`` (docs/methods/theory.md, eq. 84) is the same argument for two classes coded
+    -1 and +1; it leaves out the direction of the classes, along which wrong labels and another mix of classes move the
+    mean. Here such rows only lie further away, which makes the p-value larger.
     """
     if min(len(x), len(synth_x)) < FEWEST:
         return Nearness(1.0, 1.0)
