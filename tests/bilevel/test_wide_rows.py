@@ -9,7 +9,7 @@ import torch
 from synthsift.bilevel import inner, inputs
 from synthsift.bilevel.inner import SLACK, LinearLearner
 from synthsift.bilevel.inputs import leading_directions
-from synthsift.bilevel.leading import leading_eigen
+from synthsift.numerics.leading import leading_eigen
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from synthsift.bilevel.inputs import NARROW
-from synthsift.bilevel.leading import leading_eigen
 from synthsift.bilevel.rowlosses import HOTTEST, best_temperature
 from synthsift.bilevel.scores import LogitsOf, Parameters, jvp_scores, linear_scores
+from synthsift.numerics.leading import leading_eigen
 
 MOMENTUM = 0.9
 DECAY = 1e-2

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synthsift.bilevel.leading import leading_eigen
+from synthsift.numerics.leading import leading_eigen
 from synthsift.records import REAL, Features, Mixture
 
 MAX_SOURCES = 20  # that get a code of their own; rows of smaller ones count as of an unknown source
