@@ -57,9 +57,10 @@ def main() -> None:
     if not dist.is_initialized() or dist.get_rank() == 0:
         np.save(arguments.out, weights)
         good, wrong = weights[~bad].mean(), weights[bad].mean()
-        print(f"{count} processes: mean weight of good rows {good:.3f}, of bad ones {wrong:.3f}")
+        print(f"{count} processes: mean weight of good rows {good:.3f}, of bad ones {wrong:.3f}", flush=True)
     if count > 1:
         dist.destroy_process_group()
+        os._exit(0)  # threads of gloo, which DistributedDataParallel keeps, may abort an interpreter that cleans up
 
 
 if __name__ == "__main__":
