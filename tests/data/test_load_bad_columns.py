@@ -12,6 +12,10 @@ from synthsift.data.load import DataSpec
 
 CASES: dict[str, tuple[Build, str]] = {
     "no label flag": (lambda f: two_files(f, label=None), "--label is missing.*'a', 'b', 'label'"),
+    "no label flag, many columns": (
+        lambda f: two_files(f, rows(20, **{f"c{k:02}": k for k in range(30)}, answer="yes"), label=None),
+        "--label is missing.*'c16' and 14 more, the last of them 'answer'",
+    ),
     "no label column": (
         lambda f: two_files(f, label="Labels"),
         r"no column 'Labels' \(--label\).*Did you mean 'label'",

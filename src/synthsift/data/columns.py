@@ -288,6 +288,7 @@ def _as_text(chunk: pa.Array) -> pa.Array:
 
 
 def describe_names(names: Sequence[str], limit: int = 20) -> str:
-    """List column names for a message, the first `limit` of them."""
-    shown: list[Any] = [repr(name) for name in names[:limit]]
-    return ", ".join(shown) + (f" and {len(names) - limit} more" if len(names) > limit else "")
+    """List column names for a message: the first `limit` of them, and the last one, which often is the label."""
+    if len(names) <= limit + 1:
+        return ", ".join(map(repr, names))
+    return f"{', '.join(map(repr, names[:limit]))} and {len(names) - limit} more, the last of them {names[-1]!r}"
