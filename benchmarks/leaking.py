@@ -83,7 +83,7 @@ def judge(seed: int, kind: str, fitted_on: str) -> dict[str, object]:
         "generator": kind,
         "fitted_on": fitted_on,
         **shape,
-        "found": bool(fitted_sources(study.mixture, study.embedding)),
+        "found": bool(fitted_sources(found.means)),
         "use_without": without.use,
         "use": found.verdict.use,
         "everything": without.everything.mean,

@@ -46,15 +46,15 @@ def worded(
     metric: str = "accuracy",
     times: float = 1,
     weights: np.ndarray | None = None,
+    seen_by: tuple[str, ...] = ("llm", "sim"),
 ) -> Verdict:
     """A verdict with its sentence, for 250 real rows and 25 splits."""
     plain = Verdict(policy, use, evidence, reason, gain, CLEAR, everything, metric, 25)
     y = np.arange(250) % 2
     half = two_class(y, np.full(250, 0.5))
     synth = np.array([1.0, 1.0, 1.0, 0.0]) if weights is None else weights
-    return with_weights(
-        plain, synth, times, compared(y, {"RealOnly": half, "Everything": half}), "TrustedMargin filter"
-    )
+    comparison = compared(y, {"RealOnly": half, "Everything": half})
+    return with_weights(plain, synth, times, comparison, "TrustedMargin filter", seen_by)
 
 
 CASES = {
@@ -86,9 +86,10 @@ SENTENCES = {
     "behind": NOT_SHOWN.replace("bet is", "bet by log-loss is") + "75 % of the synthetic rows with TrustedMargin "
     "filter, which shows no gain: -1.3 [-2.6, 0.1] points accuracy over real data alone (unproven; 25 paired splits). "
     "All of it unweighted: -0.2 [-1.1, 0.7].",
-    "seen": "The synthetic rows are not shown to help: their generator was fitted on the very rows that judge them "
-    "(SS154), so that gains are optimistic. The best bet is 75 % of the synthetic rows with TrustedMargin filter: "
-    "+2.4 [1.2, 3.6] points accuracy over real data alone (optimistic; 25 paired splits). All of it unweighted: "
+    "seen": "The synthetic rows are not shown to help: the generator of llm, sim was fitted on the very rows that "
+    "judge them (SS154), so that gains are optimistic. The best bet is 75 % of the synthetic rows with TrustedMargin "
+    "filter: +2.4 [1.2, 3.6] points accuracy over real data alone (optimistic; 25 paired splits). All of it "
+    "unweighted: "
     "-0.2 [-1.1, 0.7].",
     "all harmful": "Do not use this synthetic data as it is: as a whole it is harmful, and no use of it was shown to "
     "help. The best bet is 75 % of the synthetic rows with TrustedMargin filter: +0.1 [-0.8, 1.0] points accuracy over "
@@ -151,3 +152,8 @@ def test_fractions_are_filled_in() -> None:
     found = worded(*CASES["proven"], weights=np.array([3.0, 1.0, 0.0, 0.0]))  # type: ignore
     assert found.keep_fraction == 0.5 and found.effective_fraction == pytest.approx(16 / 40)
     assert "Use 50 % of" in found.sentence
+
+
+def test_sources_of_any_name_are_named() -> None:
+    told = worded(*CASES["seen"], seen_by=("a\x1b[31m", "b" * 100, "c", "d", "e")).sentence
+    assert f"the generator of a\\x1b[31m, {'b' * 40}, c and 2 more was fitted" in told and told.isprintable()

@@ -84,6 +84,8 @@ class Study:
     refitted : tuple of str, optional
         The policies that are fitted on all rows at the end beside the verdict's, for which the budget keeps time; all
         by default, as where there are test rows.
+    unseen : bool
+        The generators are said to have seen no real row, so that no means speak against the verdict.
     """
 
     policies: Mapping[str, Weigher]
@@ -99,6 +101,7 @@ class Study:
     inputs: Any = None
     leaks: Leaks | None = None
     refitted: tuple[str, ...] | None = None
+    unseen: bool = False
 
     def known_leaks(self) -> Leaks:
         """Return what gives judged rows away."""

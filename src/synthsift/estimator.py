@@ -14,15 +14,15 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 from synthsift.check.findings import check
 from synthsift.compare import compare
 from synthsift.data.memory import holds_texts, load_arrays
-from synthsift.numerics.metrics import METRICS, TRAINED_BY_CLASS, class_balance
+from synthsift.numerics.metrics import TRAINED_BY_CLASS, class_balance
 from synthsift.records import Comparison, DataError, Loaded, Verdict, Weights
 from synthsift.report.notebook import render_notebook
 from synthsift.seeds import Seeds
 from synthsift.sentence import keep_mask
 from synthsift.splits import fold_count, pooled
+from synthsift.studies.arguments import plan_of
 from synthsift.studies.gains import plain_interval, policy_frame
-from synthsift.studies.road import LEARNED, Plan, conclude, prepare
-from synthsift.training.learners import Learner, Wrapped, find_learner
+from synthsift.studies.road import LEARNED, conclude, prepare
 
 
 class SyntheticDataSelector(BaseEstimator):
@@ -50,6 +50,9 @@ class SyntheticDataSelector(BaseEstimator):
         Fewer policies and fewer repetitions keep to it; reading and encoding the rows count, too.
     pca : int, optional
         Project a table to so many directions.
+    generator_saw : {"unknown", "none", "train", "all"}, default="unknown"
+        Which real rows the generators were fitted on, as far as you know. "none": means that are too close to those of
+        the real rows are told in `findings_`, and do not overrule the verdict.
     random_state : int, RandomState instance or None, default=0
         The first repetition's number; None counts as 0, so that the same call gives the same answer.
 
@@ -100,6 +103,7 @@ class SyntheticDataSelector(BaseEstimator):
         num_seeds: int = 5,
         budget_minutes: float = 5.0,
         pca: int | None = None,
+        generator_saw: str = "unknown",
         random_state: Any = 0,
     ) -> None:
         self.learner = learner
@@ -108,6 +112,7 @@ class SyntheticDataSelector(BaseEstimator):
         self.num_seeds = num_seeds
         self.budget_minutes = budget_minutes
         self.pca = pca
+        self.generator_saw = generator_saw
         self.random_state = random_state
 
     def fit(
@@ -151,7 +156,7 @@ class SyntheticDataSelector(BaseEstimator):
         import torch
         from threadpoolctl import threadpool_limits
 
-        started, plan = time.perf_counter(), self._plan()
+        started, plan = time.perf_counter(), plan_of(**self.get_params(deep=False))
         loaded = self._load(X, y, source, X_valid, y_valid, parent, group)
         fold_count(pooled(loaded.mixture))  # refuses a single group before the work begins
         threads = torch.get_num_threads()
@@ -168,31 +173,16 @@ class SyntheticDataSelector(BaseEstimator):
         self.classes_ = np.array(loaded.mixture.classes)
         self.verdict_: Verdict = found.verdict
         self.comparison_: Comparison = comparison
-        self.findings_ = check(loaded, Seeds(plan.first_seed).child("check"), encoded=encoded)
+        self.findings_ = check(
+            loaded,
+            Seeds(plan.first_seed).child("check"),
+            saw=self.generator_saw,
+            encoded=encoded,
+            compare_means=lambda *_: found.means,
+        )
         self._take_weights(loaded, found.weights[found.verdict.policy], found.weights.get(LEARNED))
         self.policies_ = policy_frame(comparison, found.verdict.metric)
         return self
-
-    def _plan(self) -> Plan:
-        """Check the settings and bring them to the form of the road."""
-        if self.metric is not None and self.metric not in METRICS:
-            raise DataError(f"metric is {self.metric!r}; known are {', '.join(METRICS)}")
-        if not isinstance(self.num_seeds, int | np.integer) or self.num_seeds < 1:
-            raise DataError(f"num_seeds is {self.num_seeds!r}; a whole number of at least 1 is needed")
-        if not 0 < self.budget_minutes < float("inf"):
-            raise DataError(f"budget_minutes is {self.budget_minutes!r}; a number of minutes above 0 is needed")
-        learner, inner = _learner(self.learner)
-        policies = self.policies if self.policies is None or isinstance(self.policies, str) else ",".join(self.policies)
-        return Plan(
-            learner=learner,
-            inner=inner,
-            policies=policies,
-            num_seeds=int(self.num_seeds),
-            first_seed=_first_seed(self.random_state),
-            budget_seconds=60 * self.budget_minutes,
-            pca=self.pca,
-            metric=self.metric,
-        )
 
     def _load(self, X: Any, y: Any, source: Any, X_valid: Any, y_valid: Any, parent: Any, group: Any) -> Loaded:
         """Check the arguments as scikit-learn does and bring them to the form that files are brought to."""
@@ -270,31 +260,6 @@ class SyntheticDataSelector(BaseEstimator):
         """Return `support_`, or with `indices` the places of the rows to keep, as scikit-learn's selectors do."""
         check_is_fitted(self)
         return np.flatnonzero(self.support_) if indices else self.support_
-
-
-def _learner(learner: Any) -> tuple[Learner, str]:
-    """The learner and its name; a classifier of scikit-learn is cloned for every fit."""
-    if isinstance(learner, str):
-        return find_learner(learner), learner
-    from sklearn.base import clone, is_classifier
-    from sklearn.utils.validation import has_fit_parameter
-
-    if isinstance(learner, type) or not is_classifier(learner) or not has_fit_parameter(learner, "sample_weight"):
-        raise DataError(
-            f"learner is {learner!r}; needed is 'logistic', 'mlp', or a classifier whose fit takes sample_weight"
-        )
-    return Wrapped(lambda: clone(learner)), type(learner).__name__
-
-
-def _first_seed(random_state: Any) -> int:
-    """A number for the first repetition."""
-    if random_state is None:
-        return 0
-    if isinstance(random_state, int | np.integer):
-        return int(random_state)
-    from sklearn.utils import check_random_state
-
-    return int(check_random_state(random_state).randint(2**31 - 1))
 
 
 def _summary(selector: SyntheticDataSelector) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -20,7 +21,12 @@ METRIC_WORDS = {
 
 
 def with_weights(
-    verdict: Verdict, synth_weights: np.ndarray, real_times: float, comparison: Comparison, words: str
+    verdict: Verdict,
+    synth_weights: np.ndarray,
+    real_times: float,
+    comparison: Comparison,
+    words: str,
+    seen_by: Sequence[str] = (),
 ) -> Verdict:
     """Add the fractions of the final weights and the closing sentence.
 
@@ -35,10 +41,12 @@ def with_weights(
     comparison : Comparison
     words : str
         The recommended policy in words, e.g. "TrustedMargin weights".
+    seen_by : sequence of str
+        Sources whose generator saw the judged rows, where the reason is "seen".
     """
     keep, effective = keep_fraction(synth_weights), effective_fraction(synth_weights)
     filled = replace(verdict, keep_fraction=keep, effective_fraction=effective)
-    return replace(filled, sentence=_sentence(filled, real_times, len(comparison.y), words))
+    return replace(filled, sentence=_sentence(filled, real_times, len(comparison.y), words, seen_by))
 
 
 def keep_mask(weights: np.ndarray) -> np.ndarray:
@@ -58,7 +66,7 @@ def effective_fraction(weights: np.ndarray) -> float:
     return float(weights.sum() ** 2 / (len(weights) * square)) if square > 0 else 0.0
 
 
-def _sentence(verdict: Verdict, real_times: float, num_real: int, words: str) -> str:
+def _sentence(verdict: Verdict, real_times: float, num_real: int, words: str, seen_by: Sequence[str]) -> str:
     """The closing sentence; it names the metric, the evidence and the number of splits."""
     metric = f"points {METRIC_WORDS[verdict.metric]}"
     basis = f"{verdict.num_splits} paired splits"
@@ -86,9 +94,9 @@ def _sentence(verdict: Verdict, real_times: float, num_real: int, words: str) ->
     opening = f"Use {way}"
     if not verdict.use:
         way = f"all of the synthetic rows with {words}{times}" if share == "100 %" else way
-        opening = f"{_advice(verdict)} The best bet is {way}"
+        opening = f"{_advice(verdict, seen_by)} The best bet is {way}"
         if verdict.gain.mean <= 0:  # ahead of real data alone by what chose it, not by what is reported
-            opening = f"{_advice(verdict)} The best bet by {loss} is {way}, which shows no gain"
+            opening = f"{_advice(verdict, seen_by)} The best bet by {loss} is {way}, which shows no gain"
     likely = f"likely: better in {loss}, not proven in {METRIC_WORDS[verdict.metric]}"
     sure = likely if verdict.evidence == "likely" else "optimistic" if verdict.reason == "seen" else verdict.evidence
     gain = f"{verdict.gain} {metric} over real data alone ({sure}; {basis})."
@@ -99,14 +107,18 @@ def _sentence(verdict: Verdict, real_times: float, num_real: int, words: str) ->
     return f"{opening}: {gain}{calm}" + ("" if verdict.policy == "Everything" else f" {unweighted}.")
 
 
-def _advice(verdict: Verdict) -> str:
+def _advice(verdict: Verdict, seen_by: Sequence[str]) -> str:
     """What to do where the best bet has synthetic rows, and none are recommended."""
     if verdict.everything.high < 0:
         return "Do not use this synthetic data as it is: as a whole it is harmful, and no use of it was shown to help."
     if verdict.reason == "seen":
+        shown = [
+            name[:40] if name.isprintable() else repr(name)[1:-1][:40] for name in seen_by[:3]
+        ]  # goes to a terminal
+        who = ", ".join(shown) + (f" and {len(seen_by) - 3} more" if len(seen_by) > 3 else "")
         return (
-            "The synthetic rows are not shown to help: their generator was fitted on the very rows that judge them "
-            "(SS154), so that gains are optimistic."
+            f"The synthetic rows are not shown to help: the generator of {who} was fitted on the very rows that judge "
+            "them (SS154), so that gains are optimistic."
         )
     return (
         "The synthetic rows are not shown to help: stay with the real ones unless something else speaks for adding "

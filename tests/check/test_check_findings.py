@@ -98,6 +98,16 @@ def refitted(*, parents: bool = False) -> Loaded:
     return replace(clean(), mixture=replace(mixture, synth=Examples(x, made, ids, np.full(900, "made"), parent)))
 
 
+def scaled_alone() -> Loaded:
+    """Every part has mean 0 and spread 1, each by constants of its own."""
+    mixture = clean().mixture
+    scaled = {
+        name: replace(part, x=(part.x - part.x.mean(axis=0)) / part.x.std(axis=0))
+        for name, part in (("real", mixture.real), ("valid", mixture.valid), ("synth", mixture.synth))
+    }
+    return replace(clean(), mixture=replace(mixture, **scaled))
+
+
 NOTHING: dict[str, str] = {}
 TRAIN = {"saw": "train"}
 Make = Callable[[], Loaded]
@@ -181,6 +191,7 @@ CASES: dict[str, tuple[Make, str, Make]] = {
         "share of the real rows: synthetic: kind 'w' (33 %).",
         lambda: kinds("synth", (slice(None), "v")),  # a single value is SS146
     ),
+    "SS155": (scaled_alone, "synthetic: 8 columns with the same mean as the real rows", clean),
     "SS154": (refitted, "would be for a generator that has not seen them: made: 0.", lambda: refitted(parents=True)),
 }
 

@@ -5,9 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from synthsift.numerics.overlap import Nearness, nearness
+from synthsift.numerics.overlap import Nearness, judges
+from synthsift.numerics.overlap import nearness as near
 
 Sample = tuple[np.ndarray, np.ndarray]
+
+
+def nearness(x: np.ndarray, y: np.ndarray, synth_x: np.ndarray, synth_y: np.ndarray) -> Nearness:
+    """Of one source alone."""
+    return near(judges(x, y, synth_x, synth_y), synth_x, synth_y)
 
 
 def draw(num: int, rng: np.random.Generator, shape: np.ndarray, centers: np.ndarray, *, heavy: bool = False) -> Sample:
@@ -57,3 +63,64 @@ def test_too_few_rows_say_nothing() -> None:
     assert nearness(x, y, x[:4], y[:4]) == Nearness(1.0, 1.0)
     assert nearness(np.ones((40, 3)), y, np.ones((40, 3)), y) == Nearness(1.0, 1.0), "constant columns"
     assert nearness(x, y, x[:0], y[:0]) == Nearness(1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("classes", "each", "made_each", "dim", "apart"),
+    [(50, 10, 50, 64, 2.0), (100, 10, 20, 128, 1.0), (10, 50, 100, 64, 9.0)],
+)
+def test_classes_of_fixed_sizes_are_not_near(classes: int, each: int, made_each: int, dim: int, apart: float) -> None:
+    """Where so many rows of each class are drawn, what tells classes apart adds nothing to the error of the mean."""
+    p_values, rng = [], np.random.default_rng(0)
+    for _ in range(30):
+        centers = np.sqrt(apart) * rng.standard_normal((classes, dim))
+        y, z = np.repeat(np.arange(classes), each), np.repeat(np.arange(classes), made_each)
+        x, made = (centers[labels] + rng.standard_normal((len(labels), dim)) for labels in (y, z))
+        p_values.append(nearness(x, y, made, z).p_value)
+    assert np.mean(np.array(p_values) < 0.1) <= 0.1 + 3 * np.sqrt(0.1 / 30)
+
+
+def test_a_class_of_one_made_row_does_not_widen_what_is_expected() -> None:
+    """Each class by its own covariance: pooled, the narrow class of one row would let any distance look small."""
+    p_values, rng = [], np.random.default_rng(0)
+    scale = np.array([0.01, 1.0])
+    for _ in range(100):
+        y, z = np.repeat([0, 1], 100), np.repeat([0, 1], [1, 400])
+        x, made = (scale[labels][:, None] * rng.standard_normal((len(labels), 20)) for labels in (y, z))
+        p_values.append(nearness(x, y, made, z).p_value)
+    assert np.mean(np.array(p_values) < 0.1) <= 0.1 + 3 * np.sqrt(0.1 / 100)
+
+
+@pytest.mark.parametrize("expected", [1, 3, 10])
+def test_rare_columns_are_not_near(expected: int) -> None:
+    """A column with a one or two in it is scaled by the very count that its mean consists of."""
+    p_values, rng = [], np.random.default_rng(expected)
+    for _ in range(15):
+        x, made = (np.hstack([rng.random((1000, 200)) < expected / 1000, rng.standard_normal((1000, 8))]) for _ in "ab")
+        p_values.append(nearness(x, rng.integers(2, size=1000), made, rng.integers(2, size=1000)).p_value)
+    assert np.mean(np.array(p_values) < 0.1) <= 0.1 + 3 * np.sqrt(0.1 / 15)
+
+
+def test_files_scaled_each_by_itself_are_told_and_not_near() -> None:
+    rng = np.random.default_rng(0)
+    x, made = rng.standard_normal((120, 20)), rng.standard_normal((3000, 20))
+    y, z = rng.integers(2, size=120), rng.integers(2, size=3000)
+    scaled = [np.round((rows - rows.mean(axis=0)) / rows.std(axis=0), 4) for rows in (x, made)]
+    assert nearness(scaled[0], y, scaled[1], z) == Nearness(1.0, 1.0, 20)
+    assert nearness(x, y, made, z).equal == 0
+    some = [np.hstack([rows, old[:, :8] + 3]) for rows, old in zip(scaled, (x, made), strict=True)]
+    found = nearness(some[0], y, some[1], z)  # the other columns are judged, and equal means are counted once
+    assert found.equal == 20 and found.p_value > 0.01
+    learned = np.hstack([scaled[1], 3 + x[rng.integers(120, size=3000), :8] + 0.3 * rng.standard_normal((3000, 8))])
+    assert nearness(some[0], y, learned, z).p_value < 1e-3
+
+
+def test_many_sources_are_compared_with_rows_that_were_prepared_once() -> None:
+    """Directions come from all sources then; what is near stays near, and what is not does not become so."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((200, 100)), rng.integers(3, size=200)  # more columns than 200 rows can judge
+    own = x[rng.integers(200, size=900)] + 0.5 * rng.standard_normal((900, 100))
+    other = 0.3 * rng.standard_normal(100) + rng.standard_normal((900, 100))
+    z = rng.integers(3, size=900)
+    real = judges(x, y, np.concatenate([own, other]), np.concatenate([z, z]))
+    assert near(real, own, z).p_value < 1e-3 < 0.5 < near(real, other, z).p_value

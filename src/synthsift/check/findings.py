@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
 from synthsift.check.categories import lacking_levels, new_levels
 from synthsift.check.classes import few_real_rows, label_shift, lacking_classes
 from synthsift.check.columns import constant_columns, frozen_columns, nonfinite_values
@@ -14,15 +18,23 @@ from synthsift.check.copies import (
     test_copies,
     validation_copies,
 )
-from synthsift.check.fitted import fitted_on_judged
+from synthsift.check.fitted import equal_means, fitted_on_judged, means_of_sources
 from synthsift.check.models import contradicted_labels, obvious_sources
 from synthsift.check.texts import named_labels
-from synthsift.records import Finding, Loaded
+from synthsift.numerics.overlap import Nearness
+from synthsift.records import Finding, Loaded, Mixture
 from synthsift.represent.encoding import Encoded, encode
 from synthsift.seeds import Seeds
 
 
-def check(loaded: Loaded, seeds: Seeds, *, saw: str = "unknown", encoded: Encoded | None = None) -> tuple[Finding, ...]:
+def check(
+    loaded: Loaded,
+    seeds: Seeds,
+    *,
+    saw: str = "unknown",
+    encoded: Encoded | None = None,
+    compare_means: Callable[[Mixture, np.ndarray], Mapping[str, Nearness]] = means_of_sources,
+) -> tuple[Finding, ...]:
     """Look for everything that could make a training on these rows, or its judgment, go wrong.
 
     Parameters
@@ -35,6 +47,8 @@ def check(loaded: Loaded, seeds: Seeds, *, saw: str = "unknown", encoded: Encode
         Real rows that the generator was trained on.
     encoded : Encoded, optional
         Vectors of all rows if they are known already.
+    compare_means : callable
+        What `means_of_sources` does; another one knows them already, or names relatives first.
 
     Returns
     -------
@@ -47,13 +61,14 @@ def check(loaded: Loaded, seeds: Seeds, *, saw: str = "unknown", encoded: Encode
     found += [label_shift(mixture), lacking_classes(mixture), few_real_rows(mixture)]
     if broken is None:
         encoded = encode(loaded) if encoded is None else encoded
-        parts = all_contents(loaded, encoded, seeds)
+        parts, means = all_contents(loaded, encoded, seeds), compare_means(mixture, encoded.rows)
         found += [test_copies(loaded), near_test_copies(parts), validation_copies(parts)]
         found += [real_copies(parts), repeats(parts), constant_columns(mixture), frozen_columns(mixture)]
         found += [
             obvious_sources(mixture, encoded.rows, parts, seeds),
             contradicted_labels(mixture, encoded.rows, seeds),
-            fitted_on_judged(mixture, encoded.rows),
+            fitted_on_judged(means),
+            equal_means(means),
         ]
         found += [named_labels(mixture, seeds), new_levels(mixture), lacking_levels(mixture)]
     return worst_first(finding for finding in found if finding is not None)

@@ -177,6 +177,7 @@ def _plan(settings: RunSettings, learner: Learner) -> Plan:
         pca=settings.pca,
         encoder=settings.encoder,
         metric=settings.metric,
+        unseen=settings.generator_saw == "none",
     )
 
 
@@ -195,7 +196,13 @@ def _conclude(
     console.say("Fitting the final models ...")
     found = conclude(study, loaded, comparison, encoded.test, together)
     verdict = found.verdict
-    findings = check(loaded, Seeds(settings.first_seed).child("check"), saw=settings.generator_saw, encoded=encoded)
+    findings = check(
+        loaded,
+        Seeds(settings.first_seed).child("check"),
+        saw=settings.generator_saw,
+        encoded=encoded,
+        compare_means=lambda *_: found.means,
+    )
     if any(finding.code == COPIES for finding in findings):
         verdict = replace(verdict, sentence=f"{verdict.sentence} {LEAKS_ALLOWED}")
     if LEARNED in found.weights and (told := in_words(found.weights[LEARNED].history)):

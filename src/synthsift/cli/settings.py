@@ -9,11 +9,10 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-from synthsift.data.spec import DataSpec
+from synthsift.data.spec import GENERATOR_SAW, DataSpec
 from synthsift.records import DataError
 
 METRIC_CHOICES = ("accuracy", "balanced_accuracy", "macro_f1", "auc", "log_loss")
-GENERATOR_SAW = ("train", "all", "none", "unknown")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from synthsift.records import DataError
 
 PIXELS = (32, 64)
+GENERATOR_SAW = ("train", "all", "none", "unknown")  # which real rows the generators were fitted on
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from synthsift.check.fitted import fitted_sources
+from synthsift.check.fitted import fitted_sources, means_of_sources
 from synthsift.compare import Study, final_fits, judge_test
 from synthsift.numerics.metrics import is_unbalanced
+from synthsift.numerics.overlap import Nearness
 from synthsift.paired import check_metric
 from synthsift.records import Comparison, DataError, Features, Images, Loaded, Verdict, Weights, concat_x
 from synthsift.represent.encoding import Encoded, encode
@@ -28,6 +29,7 @@ from synthsift.training.learners import Learner, Model
 from synthsift.verdict import decide, only_copies, seen_before, verdict_seeds
 
 LEARNED = "LearnedWeights"
+LEAST_SHARE = 0.05  # of the synthetic weight: a source with less is not what a gain rests on
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class Plan:
         Directions kept of a table.
     encoder : str, optional
         A pretrained network, see `represent.pretrained`; None: the encoder that needs none.
+    unseen : bool
+        The user says that the generators saw no real row: means that are too close overrule no verdict.
     """
 
     learner: Learner
@@ -61,6 +65,7 @@ class Plan:
     metric: str | None = None
     pca: int | None = None
     encoder: str | None = None
+    unseen: bool = False
 
 
 def prepare(loaded: Loaded, plan: Plan) -> tuple[Encoded, Study]:
@@ -105,6 +110,7 @@ def prepare(loaded: Loaded, plan: Plan) -> tuple[Encoded, Study]:
         inputs=inputs,
         leaks=leaks,
         refitted=None if loaded.test is not None else (LEARNED,),
+        unseen=plan.unseen,
     )
     return encoded, study
 
@@ -130,6 +136,8 @@ class Concluded:
         Test metric of every policy, empty without test rows.
     features : Features
         The description of all rows, as the final fits saw it.
+    means : mapping of str to Nearness
+        How close the means of each source are to those of the real rows.
     """
 
     verdict: Verdict
@@ -137,6 +145,7 @@ class Concluded:
     models: Mapping[str, Model]
     test: list[dict[str, Any]]
     features: Features
+    means: Mapping[str, Nearness]
 
 
 def seen_of_test(study: Study, loaded: Loaded, test_vectors: np.ndarray | None) -> Any:
@@ -169,14 +178,20 @@ def conclude(
         test, (weights, models) = [], final_fits(study, names)
     words, times = words_of(study.policies[verdict.policy])
     synth = weights[verdict.policy].values[study.mixture.is_synth]
-    if not set(study.mixture.synth.source[synth > 0].tolist()).isdisjoint(
-        fitted_sources(study.mixture, study.embedding)
-    ):
+    means = means_of_sources(study.mixture, study.embedding)
+    blamed = [] if study.unseen else _rested_on(fitted_sources(means), study.mixture.synth.source, synth)
+    if blamed:
         verdict = seen_before(verdict)
     return Concluded(
-        verdict=with_weights(verdict, synth, times, comparison, words),
+        verdict=with_weights(verdict, synth, times, comparison, words, blamed),
         weights={name: weights[name] for name in (verdict.policy, LEARNED) if name in weights},
         models=models,
         test=test,
         features=study.describe(study.mixture, Seeds(study.first_seed).child("final", "describe")),
+        means=means,
     )
+
+
+def _rested_on(sources: Iterable[str], source: np.ndarray, weights: np.ndarray) -> list[str]:
+    """Return those of the sources that hold a share worth speaking of of the weight."""
+    return [name for name in sources if weights[source == name].sum() > LEAST_SHARE * weights.sum()]
