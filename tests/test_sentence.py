@@ -46,7 +46,7 @@ def worded(
     metric: str = "accuracy",
     times: float = 1,
     weights: np.ndarray | None = None,
-    seen_by: tuple[str, ...] = ("llm", "sim"),
+    seen_by: tuple[str, ...] = ("llm",),
 ) -> Verdict:
     """A verdict with its sentence, for 250 real rows and 25 splits."""
     plain = Verdict(policy, use, evidence, reason, gain, CLEAR, everything, metric, 25)
@@ -86,7 +86,7 @@ SENTENCES = {
     "behind": NOT_SHOWN.replace("bet is", "bet by log-loss is") + "75 % of the synthetic rows with TrustedMargin "
     "filter, which shows no gain: -1.3 [-2.6, 0.1] points accuracy over real data alone (unproven; 25 paired splits). "
     "All of it unweighted: -0.2 [-1.1, 0.7].",
-    "seen": "The synthetic rows are not shown to help: the generator of llm, sim was fitted on the very rows that "
+    "seen": "The synthetic rows are not shown to help: the generator of llm was fitted on the very rows that "
     "judge them (SS154), so that gains are optimistic. The best bet is 75 % of the synthetic rows with TrustedMargin "
     "filter: +2.4 [1.2, 3.6] points accuracy over real data alone (optimistic; 25 paired splits). All of it "
     "unweighted: "
@@ -156,4 +156,4 @@ def test_fractions_are_filled_in() -> None:
 
 def test_sources_of_any_name_are_named() -> None:
     told = worded(*CASES["seen"], seen_by=("a\x1b[31m", "b" * 100, "c", "d", "e")).sentence
-    assert f"the generator of a\\x1b[31m, {'b' * 40}, c and 2 more was fitted" in told and told.isprintable()
+    assert f"the generators of a\\x1b[31m, {'b' * 40}, c and 2 more were fitted" in told and told.isprintable()

@@ -49,6 +49,19 @@ def test_findings_are_printed_worst_first_and_an_error_gives_code_1(tmp_path: Pa
     assert "\x1b" not in ended.out and max(map(len, ended.out.splitlines())) <= 120
 
 
+def test_copies_do_not_make_a_generator_that_saw_the_rows(tmp_path: Path) -> None:
+    """They leave the splits that judge their originals, so that `run` does not count them, either."""
+    real, fresh = draw(120, 1), draw(120, 2)
+    made = {name: [*column * 4, *fresh[name]] for name, column in real.items()}
+    ended = synthsift(*check_words(tmp_path, "--json", real=real, synthetic=made))
+    codes = {finding["code"] for finding in json.loads(ended.out)}
+    assert "SS140" in codes and "SS154" not in codes
+    near = {name: [*column * 4, *fresh[name]] for name, column in real.items()}
+    near["a"] = [value + 0.3 * (-1) ** (k // 120) if k < 480 else value for k, value in enumerate(near["a"])]
+    ended = synthsift(*check_words(tmp_path, "--json", real=real, synthetic=near))
+    assert "SS154" in {finding["code"] for finding in json.loads(ended.out)}, "rows moved too far to be copies"
+
+
 def test_json_and_the_file_hold_the_same(tmp_path: Path) -> None:
     file = tmp_path / "findings.json"
     leave_stale(file)

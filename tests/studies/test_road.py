@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from synthsift.check.fitted import fitted_sources
 from synthsift.compare import compare
 from synthsift.data.worlds import same_law
 from synthsift.records import DataError, Loaded
 from synthsift.seeds import Seeds
-from synthsift.studies.road import Plan, conclude, prepare
+from synthsift.studies.road import Plan, conclude, prepare, rested_on
 from synthsift.training.learners import Logistic
 from synthsift.verdict import decide, verdict_seeds
 
@@ -61,4 +62,15 @@ def test_a_generator_that_was_fitted_on_the_judged_rows_proves_nothing(fitted_on
     assert verdict.use and 100 * (fresh[verdict.policy] - fresh["RealOnly"]) < verdict.gain.low, (
         "a gain of the splits alone"
     )
-    assert (found.verdict.use, found.verdict.reason) == (False, "seen") and "SS154" in found.verdict.sentence
+    assert (found.verdict.use, found.verdict.reason) == (False, "seen")
+    assert "the generator of synthetic was fitted on the very rows that judge them (SS154)" in found.verdict.sentence
+    told = conclude(replace(study, unseen=True), replace(loaded, test=None), comparison, None)
+    assert (told.verdict.use, told.verdict.reason) == (True, ""), "the user knows better"
+    assert fitted_sources(told.means), "and is told all the same"
+
+
+def test_a_source_that_hardly_counts_is_not_what_a_gain_rests_on() -> None:
+    weights, source = np.array([1.0, 1.0, 1.0, 0.1]), np.array(["a", "a", "b", "b"])
+    assert rested_on(["a", "b"], source, weights) == ["a", "b"] and rested_on([], source, weights) == []
+    assert rested_on(["a", "b"], source, weights * [1, 1, 0, 1]) == ["a"], "0.1 of 2.1"
+    assert rested_on(["a", "b"], source, 0 * weights) == [], "nothing is used"

@@ -179,7 +179,7 @@ def conclude(
     words, times = words_of(study.policies[verdict.policy])
     synth = weights[verdict.policy].values[study.mixture.is_synth]
     means = means_of_sources(study.mixture, study.embedding)
-    blamed = [] if study.unseen else _rested_on(fitted_sources(means), study.mixture.synth.source, synth)
+    blamed = [] if study.unseen else rested_on(fitted_sources(means), study.mixture.synth.source, synth)
     if blamed:
         verdict = seen_before(verdict)
     return Concluded(
@@ -192,6 +192,6 @@ def conclude(
     )
 
 
-def _rested_on(sources: Iterable[str], source: np.ndarray, weights: np.ndarray) -> list[str]:
+def rested_on(sources: Iterable[str], source: np.ndarray, weights: np.ndarray) -> list[str]:
     """Return those of the sources that hold a share worth speaking of of the weight."""
     return [name for name in sources if weights[source == name].sum() > LEAST_SHARE * weights.sum()]
