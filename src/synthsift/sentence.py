@@ -118,8 +118,8 @@ def _advice(verdict: Verdict, seen_by: Sequence[str]) -> str:
         who = ", ".join(shown) + (f" and {len(seen_by) - 3} more" if len(seen_by) > 3 else "")
         return (
             f"The synthetic rows are not shown to help: the generator{'s' * (len(seen_by) > 1)} of {who} "
-            f"{'were' if len(seen_by) > 1 else 'was'} fitted on the very rows that judge them (SS154), so that gains are "
-            "optimistic."
+            f"{'were' if len(seen_by) > 1 else 'was'} fitted on the very rows that judge them (SS154), so that gains "
+            "are optimistic."
         )
     return (
         "The synthetic rows are not shown to help: stay with the real ones unless something else speaks for adding "
