@@ -23,11 +23,15 @@ class Paired:
         RealOnly's log-loss minus the policy's, with the `loss_weights` of the metric; higher is better.
     hits : ndarray (n, p)
         The policy's hits minus RealOnly's; higher is better.
+    in_race : ndarray of bool (p,)
+        Policies that racing has not stopped. Only these may be recommended: one that was found to be clearly behind has
+        fewer splits, and by their noise could be near again.
     """
 
     names: tuple[str, ...]
     loss: np.ndarray
     hits: np.ndarray
+    in_race: np.ndarray
 
     @staticmethod
     def of(comparison: Comparison, metric: str) -> Paired:
@@ -41,7 +45,8 @@ class Paired:
             k = len(prob)
             loss.append(weights * (base_loss[:k] - np.array([row_losses(p, y) for p in prob])).mean(axis=0))
             hits.append((np.array([row_hits(p, y) for p in prob]) - base_hits[:k]).mean(axis=0))
-        return Paired(tuple(comparison.probabilities), np.array(loss).T, np.array(hits).T)
+        in_race = np.array([name not in comparison.stopped for name in comparison.probabilities])
+        return Paired(tuple(comparison.probabilities), np.array(loss).T, np.array(hits).T, in_race)
 
 
 def metric_gains(comparison: Comparison, paired: Paired, metric: str, counts: np.ndarray, policy: int) -> np.ndarray:

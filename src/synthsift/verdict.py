@@ -126,7 +126,7 @@ def bias_corrected(comparison: Comparison, paired: Paired, metric: str, counts: 
     needed = 2 if metric == "auc" else 1  # classes among the rows left out; `check_metric` knows that they are there
     num_left = [np.count_nonzero(np.bincount(comparison.y[count == 0])) for count in counts]
     usable = np.flatnonzero(np.array(num_left) >= needed)
-    chosen = Chooser.of(paired.loss, comparison.group)(counts)[usable]
+    chosen = Chooser.of(paired.loss, comparison.group, paired.in_race)(counts)[usable]
     gains, losses, beyond = np.empty(len(usable)), np.empty(len(usable)), np.empty(len(usable))
     for drawn in np.unique(chosen):
         rows = np.flatnonzero(chosen == drawn)
@@ -208,7 +208,7 @@ def decide(comparison: Comparison, metric: str, seeds: Seeds) -> Verdict:
     check_metric(metric, comparison.y, comparison.group)
     paired = Paired.of(comparison, metric)
     counts = draw_rows(comparison, seeds)
-    policy = int(Chooser.of(paired.loss, comparison.group)(np.ones((1, len(comparison.y))))[0])
+    policy = int(Chooser.of(paired.loss, comparison.group, paired.in_race)(np.ones((1, len(comparison.y))))[0])
     corrected = bias_corrected(comparison, paired, metric, counts, policy)
     corrected = replace(
         corrected,

@@ -78,31 +78,39 @@ class Chooser:
 
     Parameters
     ----------
-    loss : ndarray (g, p)
-        Sums of row-wise gains over each unit.
+    loss : ndarray (g, k)
+        Sums of row-wise gains over each unit, of the policies that may be chosen.
     first : ndarray (g,)
         A row of each unit; rows of a unit share their bootstrap counts.
     size : ndarray (g,)
+    in_race : ndarray of bool (p,)
+        Which of all policies may be chosen.
     """
 
     loss: np.ndarray
     first: np.ndarray
     size: np.ndarray
+    in_race: np.ndarray
 
     @staticmethod
-    def of(loss: np.ndarray, group: np.ndarray | None) -> Chooser:
-        """Sum row-wise gains (n, p) over groups."""
+    def of(loss: np.ndarray, group: np.ndarray | None, in_race: np.ndarray | None = None) -> Chooser:
+        """Sum row-wise gains (n, p) over groups; all policies may be chosen unless some are in the race no more."""
+        in_race = np.ones(loss.shape[1], dtype=bool) if in_race is None else in_race
+        loss = loss[:, in_race]
         if group is None:
-            return Chooser(loss, np.arange(len(loss)), np.ones(len(loss)))
+            return Chooser(loss, np.arange(len(loss)), np.ones(len(loss)), in_race)
         member = members(group)
         _, first, size = np.unique(member, return_index=True, return_counts=True)
         order = np.argsort(member, kind="stable")
-        return Chooser(np.add.reduceat(loss[order], np.cumsum(size) - size, axis=0), first, size.astype(float))
+        sums = np.add.reduceat(loss[order], np.cumsum(size) - size, axis=0)
+        return Chooser(sums, first, size.astype(float), in_race)
 
     def __call__(self, counts: np.ndarray) -> np.ndarray:
         """Return the place of the recommended policy (b,) when row i counts ``counts[b, i]`` times in draw b."""
-        return recommend(self.loss, counts[:, self.first], self.size)
+        return np.flatnonzero(self.in_race)[recommend(self.loss, counts[:, self.first], self.size)]
 
     def near(self) -> np.ndarray:
         """Return which policies may be recommended (p,) when every row counts once."""
-        return near_best(self.loss, np.ones((1, len(self.first))), self.size)[0]
+        near = np.zeros(len(self.in_race), dtype=bool)
+        near[self.in_race] = near_best(self.loss, np.ones((1, len(self.first))), self.size)[0]
+        return near

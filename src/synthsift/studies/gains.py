@@ -42,7 +42,7 @@ def policy_rows(comparison: Comparison, metric: str) -> tuple[list[dict[str, Any
     """
     paired, n = Paired.of(comparison, metric), len(comparison.y)
     counts = draw_rows(comparison, verdict_seeds(comparison))
-    near = Chooser.of(paired.loss, comparison.group).near()
+    near = Chooser.of(paired.loss, comparison.group, paired.in_race).near()
     own, gains, weights = [], [], loss_weights(metric, comparison.y)
     base = comparison.probabilities["RealOnly"]
     for place, (name, prob) in enumerate(comparison.probabilities.items()):
