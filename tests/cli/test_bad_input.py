@@ -387,3 +387,13 @@ def test_odd_input_runs_and_the_finding_is_kept(tmp_path: Path, name: str) -> No
         "--allow-leaks" in arguments
     )
     assert (run / "report.html").exists()
+
+
+def test_rows_that_lie_almost_on_test_rows_are_told_beside_the_results(tmp_path: Path) -> None:
+    test, made = draw(60, 3), draw(40, 2)
+    near = {name: [*made[name], *test[name]] for name in made}
+    near["a"] = [*made["a"], *(value + 1e-5 for value in test["a"])]
+    arguments = two_files(tmp_path, "--test", write(tmp_path / "test.csv", test), synthetic=near)
+    ended = synthsift(*arguments)
+    assert ended.code == 0, ended.err
+    assert "lie almost on test rows (SS131), so results on the test rows may be too good" in ended.out
