@@ -10,7 +10,7 @@ from sklearn.ensemble import ExtraTreesClassifier
 
 from synthsift.check.contents import AllContents, percent, worst
 from synthsift.check.relabeling import told_relabeling
-from synthsift.numerics.intervals import Z, auc_interval, share_difference
+from synthsift.numerics.intervals import Z, auc_interval, share_difference, z_of_many
 from synthsift.numerics.metrics import metric_value
 from synthsift.numerics.resampling import group_folds
 from synthsift.records import Finding, Mixture, Severity
@@ -101,16 +101,18 @@ def contradicted_labels(mixture: Mixture, rows: np.ndarray, seeds: Seeds) -> Fin
     if not _tells_classes(base, y[real]):
         return None
     synth, seen, told, exchanged = np.flatnonzero(mixture.is_synth), [], [], False
-    for name in dict.fromkeys(mixture.synth.source.tolist()):
+    sources = list(dict.fromkeys(mixture.synth.source.tolist()))
+    z = z_of_many(len(sources))
+    for name in sources:
         made = _draw(synth[mixture.source[synth] == name], MAX_JUDGED, seeds, f"made {name}")
         said = fit.model.predict_proba(rows[made]).argmax(axis=1)
         wrong = said != y[made]
         usual, num = _usual_share(base, y[real], np.bincount(y[made], minlength=mixture.num_classes))
-        low, high = share_difference(wrong.sum(), len(made), usual * num, num)
+        low, high = share_difference(wrong.sum(), len(made), usual * num, num, z)
         moves = ""
         if low > 0:  # a relabeling that repairs it tells of a fault, however few classes it is in
             halves = seeds.numpy(f"halves {name}")
-            moves = told_relabeling(y[made], said, usual, mixture.classes, halves)
+            moves = told_relabeling(y[made], said, usual, mixture.classes, halves, z)
         if low > CONTRADICTED or moves:
             some = made[wrong][:3]
             shown = ", ".join(
