@@ -26,10 +26,9 @@ def named_labels(mixture: Mixture, seeds: Seeds) -> Finding | None:
     real_x, real_y = np.concatenate(x[:2]), mixture.y[~mixture.is_synth]
     some = _draw(np.arange(len(real_y)), seeds, "real")
     base = _names_own_label(real_x[some], real_y[some], words)
-    seen, sources = [], list(dict.fromkeys(mixture.synth.source.tolist()))
-    z = z_of_many(len(sources))
-    for name in sources:
-        rows = _draw(np.flatnonzero(mixture.synth.source == name), seeds, name)
+    seen, z = [], z_of_many(len(mixture.rows_of))
+    for name, of_source in mixture.rows_of.items():
+        rows = _draw(of_source, seeds, name)
         named = _names_own_label(mixture.synth.x[rows], mixture.synth.y[rows], words)
         low, high = share_difference(int(named.sum()), len(rows), int(base.sum()), len(base), z)
         if low > NAMED:
