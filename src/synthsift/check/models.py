@@ -1,7 +1,7 @@
 """What cross-fitted models say: a source that gives itself away (SS149), labels that real rows contradict (SS150).
 
-Both work on drawn rows where there are many, the first on the largest sources alone, so that its time stays bounded; the
-findings name the numbers.
+Both work on drawn rows where there are many, the first on the largest sources alone, so that its time stays bounded;
+the findings name the numbers.
 """
 
 from __future__ import annotations
