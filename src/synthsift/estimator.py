@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ class SyntheticDataSelector(BaseEstimator):
     budget_minutes : float, default=5.0
         Fewer policies and fewer repetitions keep to it; reading and encoding the rows count, too.
     pca : int, optional
-        Project a table to so many directions.
+        Project a table to so many directions: the rows of a data frame.
     random_state : int, RandomState instance or None, default=0
         The first repetition's number; None counts as 0, so that the same call gives the same answer.
 
@@ -177,9 +178,10 @@ class SyntheticDataSelector(BaseEstimator):
         """Check the settings and bring them to the form of the road."""
         if self.metric is not None and self.metric not in METRICS:
             raise DataError(f"metric is {self.metric!r}; known are {', '.join(METRICS)}")
-        if not isinstance(self.num_seeds, int | np.integer) or self.num_seeds < 1:
-            raise DataError(f"num_seeds is {self.num_seeds!r}; a whole number of at least 1 is needed")
-        if not 0 < self.budget_minutes < float("inf"):
+        for name, value in (("num_seeds", self.num_seeds), ("pca", 1 if self.pca is None else self.pca)):
+            if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
+                raise DataError(f"{name} is {value!r}; a whole number of at least 1 is needed")
+        if not isinstance(self.budget_minutes, Real) or not 0 < self.budget_minutes < float("inf"):
             raise DataError(f"budget_minutes is {self.budget_minutes!r}; a number of minutes above 0 is needed")
         learner, inner = _learner(self.learner)
         policies = self.policies if self.policies is None or isinstance(self.policies, str) else ",".join(self.policies)
@@ -189,7 +191,7 @@ class SyntheticDataSelector(BaseEstimator):
             policies=policies,
             num_seeds=int(self.num_seeds),
             first_seed=_first_seed(self.random_state),
-            budget_seconds=60 * self.budget_minutes,
+            budget_seconds=60 * float(self.budget_minutes),
             pca=self.pca,
             metric=self.metric,
         )
@@ -288,10 +290,8 @@ def _learner(learner: Any) -> tuple[Learner, str]:
 
 def _first_seed(random_state: Any) -> int:
     """A number for the first repetition."""
-    if random_state is None:
-        return 0
-    if isinstance(random_state, int | np.integer):
-        return int(random_state)
+    if random_state is None or isinstance(random_state, int | np.integer):
+        return int(random_state or 0)
     from sklearn.utils import check_random_state
 
     return int(check_random_state(random_state).randint(2**31 - 1))
