@@ -125,5 +125,6 @@ def beside_test(verdict: Mapping[str, Any], test: Sequence[Mapping[str, Any]], n
         return ""
     return (
         f"On them {chosen} gains {wording.signed(100 * (ours - alone))} points, outside of its interval "
-        f"{wording.interval(told)} by more than chance: the test rows may follow another law, or the gain is one of the splits alone."
+        f"{wording.interval(told)} by more than chance: the test rows may follow another law, or the gain is one of "
+        "the splits alone."
     )
