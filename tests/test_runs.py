@@ -188,6 +188,14 @@ def test_a_summary_without_a_sentence_is_damaged_and_the_run_is_resumed(tmp_path
             assert run.resumed and not run.complete
 
 
+def test_cells_of_other_rules_are_not_mixed_with_those_of_this_version(tmp_path: Path) -> None:
+    RunFolder.open(tmp_path, SETTINGS, "d1").close()
+    record = json.loads((tmp_path / "settings.json").read_text())
+    (tmp_path / "settings.json").write_text(json.dumps({**record, "rules": runs.RULES - 1}))
+    with pytest.raises(RunError, match="rules of training of another version"):
+        RunFolder.open(tmp_path, SETTINGS, "d1")
+
+
 def test_an_unknown_schema_is_refused_but_may_be_overwritten(tmp_path: Path) -> None:
     later = {"schema": 2, "tool": "synthsift", "data_hash": "d1", "settings": {}}
     writing.write_json(tmp_path / "settings.json", later)
