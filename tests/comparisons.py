@@ -1,12 +1,25 @@
-"""Comparisons of given predictions, as tests of the verdict and of its sentence need them."""
+"""Comparisons of given predictions, as tests of the verdict and of its sentence need them, and of given seconds."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
+from synthsift.compare import MemoryStore
 from synthsift.records import Comparison
+
+
+@dataclass
+class Costly(MemoryStore):
+    """Says that every cell took so many seconds, far more than any does, so that budgets do not depend on a machine."""
+
+    each: float = 1000.0
+
+    def put_cell(self, policy: str, seed: int, fold: int, arrays: dict[str, np.ndarray]) -> None:
+        arrays["seconds"] = np.array([self.each])
+        super().put_cell(policy, seed, fold, arrays)
 
 
 def compared(

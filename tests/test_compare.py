@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import count
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from comparisons import Costly
 from synthsift.baselines.simple import Everything, RandomSubset, RealOnly, RealTimes
 from synthsift.compare import MemoryStore, Study, compare, final_fits, judge_test
 from synthsift.data.worlds import harmful_labels, same_law
@@ -355,17 +358,9 @@ def test_a_tiny_budget_finishes_one_repetition_of_the_protected_policies() -> No
         assert np.array_equal(comparison.probabilities[name], free.probabilities[name])
 
 
-class Costly(MemoryStore):
-    """Says that every cell took a second, so that budgets do not depend on this machine."""
-
-    def put_cell(self, policy: str, seed: int, fold: int, arrays: dict[str, np.ndarray]) -> None:
-        arrays["seconds"] = np.array([1.0])
-        super().put_cell(policy, seed, fold, arrays)
-
-
 def test_the_budget_decides_how_many_repetitions_and_policies_there_are() -> None:
     study = make_study(small(), {"Subset": RandomSubset(), "Real x3": RealTimes(3)}, num_seeds=6)
-    for budget, num_seeds, num_policies in ((1000.0, 6, 4), (60.0, 2, 4), (30.0, 1, 4), (22.0, 1, 3), (2.0, 1, 2)):
+    for budget, num_seeds, num_policies in ((1e6, 6, 4), (6e4, 2, 4), (3e4, 1, 4), (2.2e4, 1, 3), (2e3, 1, 2)):
         comparison = compare(replace(study, budget_seconds=budget), store=Costly())
         assert (len(comparison.seeds), len(comparison.probabilities)) == (num_seeds, num_policies)
         spent = sum(comparison.seconds.values())
@@ -384,12 +379,14 @@ def test_describing_costs_the_budget_of_all_workers() -> None:
     assert sum(comparison.seconds.values()) / study.workers >= NUM_FOLDS * 0.05
 
 
-def test_a_resumed_split_charges_a_policy_its_share_of_describing_and_no_more() -> None:
+def test_a_resumed_split_charges_a_policy_its_share_of_describing_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the budget might drop the few that were still open, which an uninterrupted run keeps."""
     study = make_study(small(), {f"Subset {k}": RandomSubset(0.1 * k) for k in range(1, 7)}, num_seeds=1, workers=2)
+    ticks = count()  # a clock that says a second more whenever it is asked, and 7 seconds more after a description
+    monkeypatch.setattr("synthsift.compare.time", SimpleNamespace(perf_counter=lambda: float(next(ticks))))
 
     def slow(part: Mixture, seeds: Seeds) -> Features:
-        time.sleep(0.08)
+        assert [next(ticks) for _ in range(7)]
         return study.describe(part, seeds)
 
     store = MemoryStore()
@@ -398,17 +395,17 @@ def test_a_resumed_split_charges_a_policy_its_share_of_describing_and_no_more() 
     compare(replace(study, describe=slow), store=store)
     for name in study.policies:
         cell = store.cells[name, 0, 0]
-        assert 2 * 0.08 / 8 <= cell["describing"][0] < 2 * 2 * 0.08 / 8, "8 policies share the time of 2 workers"
-        assert cell["describing"][0] < cell["seconds"][0]
+        assert cell["describing"][0] == 2 * 8 / 8, "8 policies share the time of 2 workers"
+        assert cell["seconds"][0] >= cell["describing"][0] + 1
 
 
 def test_the_budget_keeps_time_for_what_will_be_fitted_at_the_end() -> None:
-    """Every cell takes 1 s: 5 splits of 4 policies and 4 final fits are 26 s, with 2 final fits 23 s."""
+    """Every cell takes 1,000 s: 5 splits of 4 policies and 4 final fits are 26,000 s, with 2 final fits 23,000 s."""
     study = make_study(small(), {"Subset": RandomSubset(), "Real x3": RealTimes(3)}, num_seeds=2)
     for refitted, few, many in ((None, 3, 1), (("Subset",), 4, 2)):
         some = replace(study, refitted=refitted)
-        assert len(compare(replace(some, budget_seconds=27.0), store=Costly()).probabilities) == few
-        assert len(compare(replace(some, budget_seconds=49.0), store=Costly()).seeds) == many
+        assert len(compare(replace(some, budget_seconds=27e3), store=Costly()).probabilities) == few
+        assert len(compare(replace(some, budget_seconds=49e3), store=Costly()).seeds) == many
 
 
 def test_time_for_the_final_fits_is_that_of_describing_once_and_of_each_fit() -> None:

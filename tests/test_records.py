@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -37,6 +38,18 @@ def test_mixture_orders_rows_real_valid_synth_and_shares_no_id() -> None:
         Mixture(rows(3), rows(2, "gan"), rows(2), (0, 1))
     with pytest.raises(DataError, match="must all be real"):
         Mixture(rows(3), rows(2, "gan"), rows(2, "other"), (0, 1))
+
+
+def test_rows_of_a_source_are_those_that_bear_its_name() -> None:
+    source = np.array(["b", "a", "b", "c", "a", "b"], dtype=object)
+    mixture = Mixture(rows(3), replace(rows(6, "gan"), source=source), rows(0), (0, 1))
+    assert {name: places.tolist() for name, places in mixture.rows_of.items()} == {
+        "b": [0, 2, 5],
+        "a": [1, 4],
+        "c": [3],
+    }
+    assert list(mixture.rows_of) == ["b", "a", "c"], "in order of first appearance"
+    assert Mixture(rows(3), rows(0, "gan"), rows(0), (0, 1)).rows_of == {}
 
 
 def test_family_joins_children_with_parents_and_groups() -> None:

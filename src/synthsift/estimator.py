@@ -49,7 +49,7 @@ class SyntheticDataSelector(BaseEstimator):
     budget_minutes : float, default=5.0
         Fewer policies and fewer repetitions keep to it; reading and encoding the rows count, too.
     pca : int, optional
-        Project a table to so many directions.
+        Project a table to so many directions: the rows of a data frame.
     generator_saw : {"unknown", "none", "train", "all"}, default="unknown"
         Which real rows the generators were fitted on, as far as you know. "none": means that are too close to those of
         the real rows are told in `findings_`, and do not overrule the verdict.

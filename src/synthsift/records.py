@@ -278,6 +278,14 @@ class Mixture:
         return np.arange(len(self.ids)) >= len(self.real) + len(self.valid)
 
     @cached_property
+    def rows_of(self) -> dict[str, np.ndarray]:
+        """Places of the rows of each synthetic source among the synthetic rows, in order of first appearance."""
+        place = {name: k for k, name in enumerate(dict.fromkeys(self.synth.source.tolist()))}
+        code = np.array([place[name] for name in self.synth.source.tolist()], dtype=np.int64)
+        order, count = np.argsort(code, kind="stable"), np.bincount(code, minlength=len(place))
+        return {name: order[end - n : end] for name, n, end in zip(place, count, np.cumsum(count), strict=True)}
+
+    @cached_property
     def family(self) -> np.ndarray:
         """Rows (n,) that must not be split between training and judging share a number; -1: belongs to nobody.
 

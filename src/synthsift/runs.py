@@ -21,7 +21,7 @@ from synthsift.locking import LOCK, release_lock, take_lock
 from synthsift.writing import TEMPORARY, RunError, explained, to_plain, write_json
 
 SCHEMA = 1
-RULES = 3  # of training and leaving out: raised where cells of a begun run would not be those of this version
+RULES = 4  # of training and leaving out: raised where cells of a begun run would not be those of this version
 TOOL = "synthsift"
 SETTINGS = "settings.json"
 SUMMARY = "summary.json"

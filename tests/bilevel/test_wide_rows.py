@@ -48,6 +48,15 @@ def test_directions_without_variance_are_still_directions(wide: pytest.MonkeyPat
         assert np.abs(left).max() < 1e-5, "two directions hold all there is"
 
 
+@pytest.mark.parametrize("power", [-140, -83, 0, 66, 120])
+def test_directions_do_not_depend_on_the_scale(power: int) -> None:
+    """Bit for bit where it is a power of two; in single precision, squares of 1e-25 are 0 and those of 1e20 endless."""
+    x = np.random.default_rng(3).integers(-8, 9, (30, 200)).astype(np.float32)
+    values, directions = leading_eigen(x, 4)
+    found = leading_eigen(np.ldexp(x, power), 4)
+    assert np.array_equal(found[0], np.ldexp(values, 2 * power)) and np.array_equal(found[1], directions)
+
+
 def test_values_are_nearly_the_largest_even_where_all_lie_close_together() -> None:
     """Rows of plain noise have no leading direction: none is found exactly, and none needs to be."""
     x = np.random.default_rng(2).standard_normal((900, 800)).astype(np.float32)

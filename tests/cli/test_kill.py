@@ -63,7 +63,7 @@ def server() -> Iterator[Server]:
     yield one
     assert one.process.stdin is not None and one.process.stdout is not None
     one.process.stdin.close()
-    one.process.wait(30)
+    one.process.wait(300)
     one.process.stdout.close()
 
 
@@ -145,7 +145,7 @@ def test_a_second_run_into_the_same_folder_is_refused(server: Server, tmp_path: 
 def test_ctrl_c_ends_with_3_and_the_run_goes_on(server: Server, tmp_path: Path) -> None:
     words, run = command(tmp_path, "TrustedMargin"), tmp_path / "run"
     assert server.run([*words, "--out", str(tmp_path / "undisturbed")])["code"] == 0
-    pid = server.start_slowly([*words, "--out", str(run)], pause=0.3)
+    pid = server.start_slowly([*words, "--out", str(run)], pause=1.0)  # 15 of them are far longer than the signal takes
     os.kill(pid, signal.SIGINT)
     assert server.ask({"pid": pid})["code"] == 3
     said = run.with_suffix(".log").read_text()

@@ -320,9 +320,13 @@ def test_weights_that_say_nothing_and_harmful_sources_are_told(folder: Path, tmp
         assert np.ptp(columns_of(tmp_path / f"{name}.parquet")["learned_weight"]) < 1e-12
     file = tmp_path / "power" / "summary.json"
     record = json.loads(file.read_text())
-    file.write_text(json.dumps({**record, "verdict": {**record["verdict"], "reason": "harmful"}}))
-    ended = score(tmp_path, tmp_path / "h.parquet", f"good={folder / 'good.csv'}", run="power")
-    assert ended.code == 0 and len(ended.err.splitlines()) == 2 and "advises against using" in ended.err, ended.err
+    for reason, words in (
+        ("harmful", "advises against using"),
+        ("seen", "fitted on the rows that judged them (SS154)"),
+    ):
+        file.write_text(json.dumps({**record, "verdict": {**record["verdict"], "reason": reason}}))
+        ended = score(tmp_path, tmp_path / f"{reason}.parquet", f"good={folder / 'good.csv'}", run="power")
+        assert ended.code == 0 and len(ended.err.splitlines()) == 2 and words in ended.err, ended.err
     file.write_text(json.dumps({**record, "balanced_training": True}))
     ended = score(tmp_path, tmp_path / "b.parquet", f"good={folder / 'good.csv'}", run="power")
     assert ended.code == 0 and len(ended.err.splitlines()) == 2 and "every class at the same total weight" in ended.err

@@ -11,7 +11,8 @@ import pytest
 from small_files import mixed_table, one_table, rows, two_files, without, write, write_npz
 
 from synthsift.data.load import DataSpec, load
-from synthsift.records import Finding
+from synthsift.records import Finding, concat_x
+from synthsift.represent.encoders import TableEncoder
 
 LONG = "a sentence of more than thirty characters, number "
 
@@ -95,6 +96,11 @@ CASES: dict[str, tuple[Callable[[Path], DataSpec], str, Callable[[Path], DataSpe
         "7 of 20 real rows",
         lambda f: two_files(f, rows(20, g="x"), group="g"),
     ),
+    "SS118": (
+        lambda f: two_files(f, rows(20, b=lambda i: f"2024-01-{i + 1:02}")),
+        "fewer than 3 rows have, in 'b' (such as '2024-01-01').",
+        lambda f: two_files(f, rows(20, b=lambda i: f"{i % 12}"), rows(30, b=lambda i: f"{i % 12}")),
+    ),
 }
 
 
@@ -112,6 +118,20 @@ def test_a_planted_case_is_found(tmp_path: Path, code: str) -> None:
 @pytest.mark.parametrize("code", sorted(CASES))
 def test_a_clean_case_is_silent(tmp_path: Path, code: str) -> None:
     assert code not in findings(CASES[code][2](tmp_path))
+
+
+@pytest.mark.parametrize("each", [1, 2, 3])
+def test_columns_that_hardly_repeat_are_those_that_the_encoder_drops(tmp_path: Path, each: int) -> None:
+    """15 days, of one real and up to two synthetic rows: three rows make a level of its own."""
+    days = [row | {"b": f"2024-01-{k % 15:02}"} for k, row in enumerate(rows(15 * each))]
+    loaded = load(two_files(tmp_path, days[:15], [*days[15:], *rows(30, b="")]))
+    levels = TableEncoder.fit(concat_x([part.x for part in loaded.mixture.parts])).categories[1]
+    assert levels is not None and (not levels) == (each < 3)
+    assert (not levels) == ("SS118" in {finding.code for finding in loaded.findings})
+
+
+def test_long_texts_that_hardly_repeat_are_told_once(tmp_path: Path) -> None:
+    assert set(findings(two_files(tmp_path, rows(20, b=lambda i: f"{LONG}{i}")))) == {"SS106"}
 
 
 def test_a_spoiled_column_is_found_inside_one_table(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from synthsift.data.worlds import same_law
@@ -105,3 +106,16 @@ def test_a_gain_that_the_test_rows_contradict_is_told() -> None:
     for unknown in (0, None, "many"):
         assert beside("Mine", 0.575, num=unknown) == ""
     assert beside("Mine", 0.575, metric="auc") == "" and beside_test({"policy": "Mine"}, [], 50) == ""
+
+
+def test_a_single_test_row_contradicts_nothing() -> None:
+    assert [beside("Mine", ours, alone, num=1) for ours in (0.0, 1.0) for alone in (0.0, 1.0)] == [""] * 4
+
+
+@pytest.mark.parametrize("num", [1, 2, 3, 10, 100])
+def test_chance_seldom_looks_like_more_than_chance(num: int) -> None:
+    """The true gain is that of the middle of the interval, and models err on different rows."""
+    rng = np.random.default_rng(0)
+    for low in (0.45, 0.7, 0.9):
+        hits = rng.binomial(num, [[low + 0.05], [low]], (2, 2000)) / num
+        assert np.mean([bool(beside("Mine", ours, alone, num=num)) for ours, alone in hits.T]) < 0.05

@@ -433,7 +433,7 @@ def test_a_browser_shows_every_section_asks_for_nothing_and_never_scrolls_sidewa
         f"--blink-settings=preferredColorScheme={0 if width == 400 else 1}",  # dark on the narrow page
     ]
     command += ["--window-size=1600,1000", "--dump-dom", (tmp_path / "probe.html").as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     found = re.search(r"<pre>(\{.*?\})</pre>", done.stdout)
     assert found, done.stderr[-2000:]
     seen = json.loads(found[1])

@@ -111,6 +111,12 @@ def test_a_loss_on_the_test_rows_has_no_sign(summary: dict[str, Any]) -> None:
     assert line == "On 1,000 test rows, log-loss: TrustedMargin 0.450, RealOnly 0.450."
 
 
+def test_a_loss_beside_the_test_rows_is_plain_ascii(summary: dict[str, Any]) -> None:
+    test = [{"name": n, "metric": "accuracy", "value": v} for n, v in (("TrustedMargin", 0.5), ("RealOnly", 0.79))]
+    line = closing_notes({**summary, "test": test}, [])[0]
+    assert "TrustedMargin gains -29.0 points, outside of its interval [" in line and line.isascii()
+
+
 def test_without_test_rows_nothing_is_said_of_them(summary: dict[str, Any]) -> None:
     assert closing_notes({**summary, "test": []}, []) == ["Findings: none."]
     assert closing_notes({"verdict": summary["verdict"]}, []) == ["Findings: none."]

@@ -116,22 +116,23 @@ def _columns(mixture: Mixture) -> Iterator[Levels]:
     x = mixture.real.x
     if not isinstance(x, Table):
         return
-    y, is_synth = mixture.y, mixture.is_synth
-    _, first = np.unique(mixture.family[~is_synth], return_index=True)  # rows of a group may share what they hold
+    real_y = mixture.y[~mixture.is_synth]
+    _, first = np.unique(
+        mixture.family[~mixture.is_synth], return_index=True
+    )  # rows of a group may share what they hold
     for k, texts in enumerate(x.categories):
         if texts is None:
             continue
-        code = np.concatenate([part.x.values[k] for part in mixture.parts])
-        real, real_y = code[~is_synth], y[~is_synth]
+        real, synth = np.concatenate([mixture.real.x.values[k], mixture.valid.x.values[k]]), mixture.synth.x.values[k]
         drawn = _table(real[first], real_y[first], len(texts), mixture.num_classes)
         once = np.count_nonzero(drawn.sum(axis=1) == 1)
         if not drawn.any() or once > UNIQUE * drawn.sum():
             continue
-        for source in dict.fromkeys(mixture.synth.source.tolist()):
-            rows = is_synth & (mixture.source == source)
-            made = _table(code[rows], y[rows], len(texts), mixture.num_classes)
+        counts = np.bincount(real[real >= 0], minlength=len(texts))
+        for source, rows in mixture.rows_of.items():
+            made = _table(synth[rows], mixture.synth.y[rows], len(texts), mixture.num_classes)
             if made.any():
-                yield Levels(source, x.names[k], texts, np.bincount(real[real >= 0], minlength=len(texts)), drawn, made)
+                yield Levels(source, x.names[k], texts, counts, drawn, made)
 
 
 def _table(code: np.ndarray, y: np.ndarray, num_levels: int, num_classes: int) -> np.ndarray:

@@ -13,7 +13,8 @@ import numpy as np
 from synthsift.check.contents import flat, worst
 from synthsift.records import Examples, Finding, Loaded, Mixture, Severity, Table
 
-CHANCE = 1e-3  # that real rows would all show the one value that a source shows, over all its columns
+CHANCE = 1e-3  # that real rows would all show the one value that a source shows, over all columns and sources
+MIN_ROWS = 2  # of a source; a single row varies in nothing
 
 
 def constant_columns(mixture: Mixture) -> Finding | None:
@@ -38,22 +39,23 @@ def constant_columns(mixture: Mixture) -> Finding | None:
 
 def frozen_columns(mixture: Mixture) -> Finding | None:
     """SS146: columns that vary in the real rows but are constant, or empty, in a source."""
-    seen = []
-    for source in dict.fromkeys(mixture.synth.source.tolist()):
-        rows = np.flatnonzero(mixture.synth.source == source)
-        frozen: list[tuple[str, float]] = []
-        empty: list[tuple[str, float]] = []
-        total = 0
-        for name, (real, valid, synth) in _columns([mixture.real.x, mixture.valid.x, mixture.synth.x]):
-            total += 1
+    sources = {name: rows for name, rows in mixture.rows_of.items() if len(rows) >= MIN_ROWS}
+    single: dict[str, tuple[list[tuple[str, float]], ...]] = {name: ([], []) for name in sources}
+    total, num_real = 0, len(mixture.real) + len(mixture.valid)
+    for column, (real, valid, synth) in _columns([mixture.real.x, mixture.valid.x, mixture.synth.x]):
+        total += 1
+        for source, rows in sources.items():
             own = synth[rows]
             if (own != own[0]).any():
                 continue
-            usual = float(np.mean(np.concatenate([real, valid]) == own[0]))
+            # with one row more that shows it: what no real row has shown is not impossible
+            usual = (np.count_nonzero(real == own[0]) + np.count_nonzero(valid == own[0]) + 1) / (num_real + 1)
             if usual < 1:
-                (empty if np.isinf(own[0]) else frozen).append((name, usual))
+                single[source][int(np.isinf(own[0]))].append((column, usual ** len(rows)))
+    seen = []
+    for source, kinds in single.items():
         # All rows of the source show a value that only the share `usual` of the real rows shows.
-        few = [[name for name, usual in found if usual ** len(rows) < CHANCE / total] for found in (frozen, empty)]
+        few = [[column for column, chance in found if chance < CHANCE / (total * len(sources))] for found in kinds]
         told = [f"{len(names)} {what} ({_names(names)})" for names, what in zip(few, WHAT, strict=True) if names]
         if told:
             seen.append((sum(map(len, few)), f"of {total} columns {source} has {' and '.join(told)}"))

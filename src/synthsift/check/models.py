@@ -1,6 +1,7 @@
 """What cross-fitted models say: a source that gives itself away (SS149), labels that real rows contradict (SS150).
 
-Both work on drawn rows where there are many, so their cost does not grow with the data; the findings name the numbers.
+Both work on drawn rows where there are many, the first on the largest sources alone, so that its time stays bounded;
+the findings name the numbers.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from sklearn.ensemble import ExtraTreesClassifier
 
 from synthsift.check.contents import AllContents, percent, worst
 from synthsift.check.relabeling import told_relabeling
-from synthsift.numerics.intervals import Z, auc_interval, share_difference
+from synthsift.numerics.intervals import Z, auc_interval, share_difference, z_of_many
 from synthsift.numerics.metrics import metric_value
 from synthsift.numerics.resampling import group_folds
 from synthsift.records import Finding, Mixture, Severity
@@ -19,7 +20,8 @@ from synthsift.training.choosing import fit_chosen
 from synthsift.training.logistic import fit_logistic
 
 MAX_ROWS = 1000  # of either side that the classifier of origins sees: its AUC is then known to a percent or two
-ALL_ROWS, LEAST_ROWS = 16_000, 200  # of all sources together, and of one of very many: the time stays bounded
+ALL_ROWS = 16_000  # of all sources together
+MAX_SOURCES = 32  # that are looked at, the largest: a fit costs a tenth of a second however few rows it has
 MIN_ROWS = 30  # distinct ones of either side; below, no AUC comes out near-certain
 CERTAIN = 0.95  # AUC above which, with its whole interval, a source counts as told from real with near-certainty
 INFLATION = 1.3  # folds share training rows, so the plain error of their pooled AUC is somewhat too small
@@ -32,15 +34,18 @@ CONTRADICTED = 0.05  # share of contradicted labels beyond that of real rows whi
 def obvious_sources(mixture: Mixture, rows: np.ndarray, parts: AllContents, seeds: Seeds) -> Finding | None:
     """SS149: sources that a classifier tells from real rows with near-certainty, at rows it has not seen."""
     pool = np.flatnonzero(~mixture.is_synth)[parts.pool.first]  # repeated rows would be known by heart
-    synth = np.flatnonzero(mixture.is_synth)[parts.synth.first]
-    seen, sources = [], list(dict.fromkeys(mixture.synth.source.tolist()))
-    limit = min(MAX_ROWS, max(LEAST_ROWS, ALL_ROWS // len(sources)))
-    for name in sources:
+    synth, is_first = np.flatnonzero(mixture.is_synth), np.zeros(len(mixture.synth), dtype=bool)
+    is_first[parts.synth.first] = True
+    distinct = {name: synth[of_source[is_first[of_source]]] for name, of_source in mixture.rows_of.items()}
+    enough = [name for name, places in distinct.items() if len(places) >= MIN_ROWS]
+    if len(pool) < MIN_ROWS or not enough:
+        return None
+    largest = sorted(enough, key=lambda name: -len(distinct[name]))[:MAX_SOURCES]
+    limit, seen = min(MAX_ROWS, ALL_ROWS // len(largest)), []
+    for name in largest:
         own = seeds.child("origin", name)
         real = _draw(pool, limit, own, "real")
-        made = _draw(synth[mixture.source[synth] == name], limit, own, "made")
-        if min(len(real), len(made)) < MIN_ROWS:
-            continue
+        made = _draw(distinct[name], limit, own, "made")
         auc = _origin_auc(rows, mixture.family, real, made, own)
         low, high = auc_interval(auc, len(made), len(real), INFLATION)
         if low > CERTAIN:
@@ -48,11 +53,13 @@ def obvious_sources(mixture: Mixture, rows: np.ndarray, parts: AllContents, seed
             seen.append((auc, f"{name} AUC {auc:.3f} [{low:.3f}, {high:.3f}] from {rows_seen}"))
     if not seen:
         return None
+    passed_over = f"; only the {MAX_SOURCES} largest of {len(enough)} sources" if len(enough) > MAX_SOURCES else ""
     return Finding(
         "SS149",
         Severity.warning,
         "A classifier tells a source from real rows",
-        f"{worst(seen)} (0.5 is chance, 1 certainty; drawn distinct rows, each judged by models without it).",
+        f"{worst(seen)} (0.5 is chance, 1 certainty; drawn distinct rows, each judged by models without it"
+        f"{passed_over}).",
         "The rows lie where hardly any real row lies, so what they teach may not carry over; and any model can learn "
         "to treat them apart.",
         "Look at the columns that differ (rounding, missing cells, range, style). Nothing to mend if run finds a gain.",
@@ -101,16 +108,17 @@ def contradicted_labels(mixture: Mixture, rows: np.ndarray, seeds: Seeds) -> Fin
     if not _tells_classes(base, y[real]):
         return None
     synth, seen, told, exchanged = np.flatnonzero(mixture.is_synth), [], [], False
-    for name in dict.fromkeys(mixture.synth.source.tolist()):
-        made = _draw(synth[mixture.source[synth] == name], MAX_JUDGED, seeds, f"made {name}")
+    z = z_of_many(len(mixture.rows_of))
+    for name, rows_of_source in mixture.rows_of.items():
+        made = _draw(synth[rows_of_source], MAX_JUDGED, seeds, f"made {name}")
         said = fit.model.predict_proba(rows[made]).argmax(axis=1)
         wrong = said != y[made]
         usual, num = _usual_share(base, y[real], np.bincount(y[made], minlength=mixture.num_classes))
-        low, high = share_difference(wrong.sum(), len(made), usual * num, num)
+        low, high = share_difference(wrong.sum(), len(made), usual * num, num, z)
         moves = ""
         if low > 0:  # a relabeling that repairs it tells of a fault, however few classes it is in
             halves = seeds.numpy(f"halves {name}")
-            moves = told_relabeling(y[made], said, usual, mixture.classes, halves)
+            moves = told_relabeling(y[made], said, usual, mixture.classes, halves, z)
         if low > CONTRADICTED or moves:
             some = made[wrong][:3]
             shown = ", ".join(

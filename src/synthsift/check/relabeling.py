@@ -20,14 +20,19 @@ MAX_TOLD = 5  # moves that are named
 
 
 def told_relabeling(
-    labels: np.ndarray, said: np.ndarray, usual: float, classes: Sequence[Any], rng: np.random.Generator
+    labels: np.ndarray,
+    said: np.ndarray,
+    usual: float,
+    classes: Sequence[Any],
+    rng: np.random.Generator,
+    z: float = Z,
 ) -> str:
     """Return in words which classes to exchange, or "" where no relabeling makes a model agree far better.
 
     A relabeling is chosen on one half of the rows (the permutation of classes with the most agreements, by linear
     assignment of the confusion counts) and judged on the other, so that of many permutations none wins by chance. It is
-    told if the agreement that it gains, with its whole 95 % interval, is more than `REPAIRED` of what lacks to the
-    usual agreement with real rows.
+    told if the agreement that it gains, with its whole interval, is more than `REPAIRED` of what lacks to the usual
+    agreement with real rows.
 
     Parameters
     ----------
@@ -38,6 +43,8 @@ def told_relabeling(
     classes : sequence
     rng : Generator
         Halves the rows.
+    z : float
+        Quantile of the interval, of 95 % by default.
     """
     num = len(classes)
     half = stratified_folds(labels, 2, rng)
@@ -46,7 +53,7 @@ def told_relabeling(
         chosen = best_relabeling(_confusion(labels[half != j], said[half != j], num))
         agrees[half == j] = chosen[labels[half == j]] == said[half == j]
     gained = agrees - (labels == said)
-    low = float(gained.mean() - Z * gained.std() / np.sqrt(len(gained)))
+    low = float(gained.mean() - z * gained.std() / np.sqrt(len(gained)))
     lacking = (1.0 - usual) - float(np.mean(labels == said))
     confusion = _confusion(labels, said, num)
     new = best_relabeling(confusion)

@@ -8,7 +8,7 @@ import numpy as np
 
 from synthsift.check.contents import examples, percent, worst
 from synthsift.numerics.fingerprints import normalize_text
-from synthsift.numerics.intervals import share_difference
+from synthsift.numerics.intervals import share_difference, z_of_many
 from synthsift.records import Finding, Mixture, Severity
 from synthsift.seeds import Seeds
 
@@ -26,11 +26,11 @@ def named_labels(mixture: Mixture, seeds: Seeds) -> Finding | None:
     real_x, real_y = np.concatenate(x[:2]), mixture.y[~mixture.is_synth]
     some = _draw(np.arange(len(real_y)), seeds, "real")
     base = _names_own_label(real_x[some], real_y[some], words)
-    seen = []
-    for name in dict.fromkeys(mixture.synth.source.tolist()):
-        rows = _draw(np.flatnonzero(mixture.synth.source == name), seeds, name)
+    seen, z = [], z_of_many(len(mixture.rows_of))
+    for name, of_source in mixture.rows_of.items():
+        rows = _draw(of_source, seeds, name)
         named = _names_own_label(mixture.synth.x[rows], mixture.synth.y[rows], words)
-        low, high = share_difference(int(named.sum()), len(rows), int(base.sum()), len(base))
+        low, high = share_difference(int(named.sum()), len(rows), int(base.sum()), len(base), z)
         if low > NAMED:
             shown = examples(mixture.synth.ids[rows][named])
             text = (

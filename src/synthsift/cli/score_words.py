@@ -81,7 +81,7 @@ def _listed(names: list[str]) -> str:
 
 
 def warnings(weigh: RowWeigher, summary: Mapping[str, Any]) -> list[str]:
-    """Say where the weights tell no rows apart, what they lack, and where the run found that these sources do harm."""
+    """Say where the weights tell no rows apart, what they lack, and where the run advises against these sources."""
     lines = []
     if weigh.says_nothing:
         lines.append("The run's meta-network found nothing to go by: all rows get the same weight.")
@@ -89,4 +89,9 @@ def warnings(weigh: RowWeigher, summary: Mapping[str, Any]) -> list[str]:
         lines.append("Models of the run had every class at the same total weight; scale these weights so, too.")
     if summary["verdict"].get("reason") == "harmful":
         lines.append("The run advises against using its synthetic sources: its verdict is that they are harmful.")
+    if summary["verdict"].get("reason") == "seen":
+        lines.append(
+            "The run recommends none of its synthetic sources: their generator was fitted on the rows that judged them "
+            "(SS154), so that gains are optimistic."
+        )
     return lines

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 READ_BYTES = 2**20  # of a column chunk at a time
-_SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+_A_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}  # divided by: 1e-3 is no exact number
 _INDEX = "__index_level_"  # how pandas stores the index of a frame; row numbers are no feature
 
 
@@ -99,7 +99,7 @@ def column_names(path: Path, schema: pa.Schema) -> list[str]:
 
 def refuse_types(path: Path, schema: pa.Schema, kept: list[str]) -> None:
     """Refuse columns whose cells are neither a number nor a text."""
-    bad = [name for name in kept if not _is_flat(schema.field(name).type)]
+    bad = [name for name in kept if not is_flat(schema.field(name).type)]
     if bad:
         kinds = ", ".join(f"{name!r} ({schema.field(name).type})" for name in bad[:5])
         raise DataError(
@@ -108,19 +108,20 @@ def refuse_types(path: Path, schema: pa.Schema, kept: list[str]) -> None:
         )
 
 
-def _is_flat(kind: pa.DataType) -> bool:
+def is_flat(kind: pa.DataType) -> bool:
     """Tell whether a cell of this type is a number, a text, or missing."""
     import pyarrow as pa
 
     is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-    is_dictionary = pa.types.is_dictionary(kind) and _is_flat(kind.value_type)
-    return (
-        is_text or is_dictionary or pa.types.is_primitive(kind) or pa.types.is_null(kind) or pa.types.is_decimal(kind)
-    )
+    is_dictionary = pa.types.is_dictionary(kind) and is_flat(kind.value_type)
+    is_single = pa.types.is_primitive(kind) and not pa.types.is_interval(
+        kind
+    )  # an interval is months, days and seconds
+    return is_text or is_dictionary or is_single or pa.types.is_null(kind) or pa.types.is_decimal(kind)
 
 
 def typed(column: pa.ChunkedArray, total: int, only_text: bool) -> Column:
-    """Return a Parquet column as numbers or text."""
+    """Return a column of a Parquet file, or of a data frame, as numbers or text."""
     import pyarrow as pa
 
     plain = [_plain(chunk) for chunk in column.chunks]
@@ -156,4 +157,4 @@ def _seconds(chunk: pa.Array) -> pa.Array:
         return pc.multiply(pc.cast(pc.cast(chunk, pa.int32()), pa.float64()), 86400.0)
     unit = "ms" if pa.types.is_date64(kind) else kind.unit
     whole = pc.cast(chunk, pa.int32() if kind.bit_width == 32 else pa.int64())
-    return pc.multiply(pc.cast(whole, pa.float64(), safe=False), _SECONDS[unit])
+    return pc.divide(pc.cast(whole, pa.float64(), safe=False), _A_SECOND[unit])

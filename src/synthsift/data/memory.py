@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from synthsift.data.columns import Column, NumberColumn, RawFile, column_of, text_column
+from synthsift.data.columnar import is_flat, typed
+from synthsift.data.columns import Column, NumberColumn, RawFile, text_column
 from synthsift.data.load import assemble
 from synthsift.data.parts import Part, numbered_ids
 from synthsift.data.reading import divide_table
@@ -34,7 +35,8 @@ def load_arrays(
     Parameters
     ----------
     x : array-like of numbers (n, ...), sequence of str (n,), or pandas.DataFrame (n, columns)
-        Inputs of real and synthetic rows; columns of a data frame may be numbers, texts, categories, and missing.
+        Inputs of real and synthetic rows; columns of a data frame may be numbers, texts, categories, dates and times
+        (as in Parquet: numbers of seconds), and missing.
     y : array-like (n,)
         Labels.
     source : array-like of str (n,)
@@ -173,19 +175,21 @@ def holds_texts(name: str, x: Any) -> bool:
 
 
 def _column(name: str, label: str, values: Any) -> Column:
-    """One column of a data frame: numbers, or anything that has a text."""
+    """One column of a data frame: what Parquet made of it would be read as, else anything that has a text."""
     import pyarrow as pa
 
     try:
         column = pa.array(values, from_pandas=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
         return _text(f"column {label!r} of {name}", values)  # numbers and texts in one column
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if pa.types.is_nested(column.type) or pa.types.is_binary(column.type):
-        raise DataError(f"column {label!r} of {name} holds {column.type}; numbers, texts or dates are needed.")
     chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
-    return column_of(chunks)
+    stored = [chunk.storage if isinstance(chunk.type, pa.BaseExtensionType) else chunk for chunk in chunks]
+    if not is_flat(stored[0].type):
+        raise DataError(
+            f"column {label!r} of {name} holds {column.type}; numbers, texts or dates are needed. Drop the column, or "
+            "make texts of it with astype(str)."
+        )
+    return typed(pa.chunked_array(stored), len(values), only_text=False)
 
 
 def _text(name: str, values: Any) -> Column:

@@ -1,4 +1,4 @@
-"""What the loader has to say about files that it could read: findings SS101 to SS117.
+"""What the loader has to say about files that it could read: findings SS101 to SS118.
 
 One function a finding. Each says what was seen with numbers, why it matters, and what to do.
 """
@@ -234,4 +234,18 @@ def missing_groups(count: int, total: int, column: str) -> Finding:
         f"{count:,} of {total:,} real rows have no entry in {column!r}.",
         "Each of them counts as a group of its own, so near-copies among them may straddle a split.",
         "Fill the column in if these rows belong together.",
+    )
+
+
+def values_that_hardly_repeat(examples: Mapping[str, str]) -> Finding:
+    """SS118: columns of dates, ids or names, as a rule, each with one of its values."""
+    shown = ", ".join(f"{name!r} (such as {value[:40]!r})" for name, value in list(examples.items())[:5])
+    more = f" and {len(examples) - 5} more" if len(examples) > 5 else ""
+    return Finding(
+        "SS118",
+        Severity.warning,
+        "A column's values hardly repeat",
+        f"Most real cells hold a value that fewer than 3 rows have, in {shown}{more}.",
+        "Categories of fewer than 3 rows count as one, so the column is as good as left out.",
+        "Dates and times: write them as numbers, or use Parquet. Ids and names: leave the column out.",
     )

@@ -17,6 +17,8 @@ from synthsift.data.parts import Part
 from synthsift.records import DataError, Finding, Table
 
 TEXT_LENGTH = 30  # mean number of characters above which mostly distinct cells look like running text
+OWN_LEVEL = 3  # rows from which on the encoder of tables tells a category from others
+FEWEST_VALUES = 10  # rarer ones from which on a column may hold anything but categories
 
 Cells = tuple[list[np.ndarray], tuple[str, ...] | None]
 
@@ -132,14 +134,23 @@ def _spoiled(name: str, parts: Sequence[Part], columns: Sequence[Column | None])
 
 
 def _texts(tables: Sequence[Table], parts: Sequence[Part]) -> list[Finding]:
-    """Report categorical columns of the real training rows that look like running text."""
+    """Report categorical columns of the real training rows that look like running text, or hardly have categories."""
     real = [table for table, part in zip(tables, parts, strict=True) if part.role == "real"]
-    found = []
+    seen = [table for table, part in zip(tables, parts, strict=True) if part.role != "test"]
+    texts, rare = [], {}
     for column, categories in enumerate(real[0].categories):
         if categories is None:
             continue
-        codes = np.concatenate([table.values[column] for table in real])
-        used = np.unique(codes[codes >= 0])
+        codes, name = np.concatenate([table.values[column] for table in real]), real[0].names[column]
+        used, count = np.unique(codes[codes >= 0], return_counts=True)
         if len(used) > 0.5 * len(codes) and np.mean([len(categories[code]) for code in used]) > TEXT_LENGTH:
-            found.append(real[0].names[column])
-    return [notices.texts_as_categories(found)] if found else []
+            texts.append(name)
+            continue
+        if are_numbers([part.raw.columns[name] for part in parts if part.role == "real"]):
+            continue  # spoiled by another file
+        known = np.concatenate([table.values[column] for table in seen])
+        few = np.bincount(known[known >= 0], minlength=len(categories))[used] < OWN_LEVEL
+        if few.sum() >= FEWEST_VALUES and count[few].sum() > 0.5 * count.sum():
+            rare[name] = categories[used[few][0]]
+    found = [notices.texts_as_categories(texts)] if texts else []
+    return found + ([notices.values_that_hardly_repeat(rare)] if rare else [])

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.optimize import brentq
+from scipy.stats import norm as normal
 from scipy.stats import t as student
 
 Z = 1.959964  # of a two-sided level of 95 %
@@ -57,18 +58,23 @@ def few_rows(values: np.ndarray, y: np.ndarray) -> float:
     return float(student.ppf(0.975, freedom) / Z)
 
 
-def share_interval(hits: float, n: float) -> tuple[float, float]:
-    """Return the 95 % interval of the share `hits` of `n` (Wilson 1927)."""
+def z_of_many(count: int) -> float:
+    """Return what stands for `Z` in each of `count` intervals that are to hold together at 95 % (Bonferroni)."""
+    return float(normal.isf(0.025 / count))
+
+
+def share_interval(hits: float, n: float, z: float = Z) -> tuple[float, float]:
+    """Return the interval of the share `hits` of `n` (Wilson 1927), of 95 % unless another quantile is given."""
     p = hits / n
-    center = (p + Z * Z / (2 * n)) / (1 + Z * Z / n)
-    half = Z * np.sqrt(p * (1 - p) / n + Z * Z / (4 * n * n)) / (1 + Z * Z / n)
+    center = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
     return max(0.0, float(center - half)), min(1.0, float(center + half))
 
 
-def share_difference(hits: float, n: float, base_hits: float, base_n: float) -> tuple[float, float]:
-    """Return the 95 % interval of hits / n - base_hits / base_n (Newcombe 1998, method 10)."""
+def share_difference(hits: float, n: float, base_hits: float, base_n: float, z: float = Z) -> tuple[float, float]:
+    """Return the interval of hits / n - base_hits / base_n (Newcombe 1998, method 10), as `share_interval` does."""
     first, second = hits / n, base_hits / base_n
-    (low, high), (base_low, base_high) = share_interval(hits, n), share_interval(base_hits, base_n)
+    (low, high), (base_low, base_high) = share_interval(hits, n, z), share_interval(base_hits, base_n, z)
     down, up = np.hypot(first - low, base_high - second), np.hypot(high - first, second - base_low)
     return float(first - second - down), float(first - second + up)
 

@@ -32,6 +32,8 @@ def leading_eigen(x: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     d = x.shape[1]
     if not x.any():  # no start has anything in common with the rows
         return np.zeros(count), np.eye(d)[:, :count]
+    scale = np.ldexp(x.dtype.type(1), np.frexp(np.abs(x).max())[1] - 1)  # squares of tiny rows vanish; a power of two
+    x = x / scale  # rounds nothing
 
     def product(vector: np.ndarray) -> np.ndarray:
         return (x.T @ (x @ vector.astype(x.dtype))).astype(np.float64)
@@ -40,4 +42,4 @@ def leading_eigen(x: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     start, basis = np.random.default_rng(0).standard_normal(d), min(d, max(2 * count + 1, LEAST_BASIS))
     values, directions = eigsh(square, k=count, v0=start, ncv=basis, tol=TOLERANCE)
     order = np.argsort(-values)
-    return values[order], directions[:, order]
+    return values[order] * float(scale) ** 2, directions[:, order]

@@ -119,7 +119,7 @@ def _test_line(summary: Mapping[str, Any]) -> str:
         return ""
     told = [f"{wording.one_line(name, 40)} {wording.measured(values[name], metric)}" for name in names]
     num = (summary.get("data") or {}).get("num_test")
-    beside = beside_test(summary["verdict"], summary.get("test") or [], num)
+    beside = beside_test(summary["verdict"], summary.get("test") or [], num).replace(wording.MINUS, "-")
     return f"On {wording.count(num)} test rows, {wording.title(metric)}: {', '.join(told)}. {beside}".strip()
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synthsift.records import Loaded, concat_x
+from synthsift.records import DataError, Loaded, Table, concat_x
 from synthsift.represent.encoders import Encoder, fit_encoder
 
 
@@ -43,8 +43,13 @@ def encode(loaded: Loaded, pca: int | None = None, name: str | None = None) -> E
     Raises
     ------
     DataError
-        If the inputs carry nothing that could be encoded.
+        If the inputs carry nothing that could be encoded, or are no table that could be projected.
     """
+    if pca is not None and (loaded.embeddings is not None or not isinstance(loaded.mixture.real.x, Table)):
+        raise DataError(
+            f"pca (--pca) is {pca}, but only tables are projected, and the rows are none. Leave it out, or give "
+            "numbers as a data frame or a table."
+        )
     if loaded.embeddings is not None:
         vectors, given = loaded.embeddings.astype(np.float32), loaded.test_embeddings
         encoder = fit_encoder(vectors)

@@ -32,9 +32,10 @@ def plan_of(
     """
     if metric is not None and metric not in METRICS:
         raise DataError(f"metric is {metric!r}; known are {', '.join(METRICS)}")
-    if not isinstance(num_seeds, int | np.integer) or num_seeds < 1:
-        raise DataError(f"num_seeds is {num_seeds!r}; a whole number of at least 1 is needed")
-    if not 0 < budget_minutes < float("inf"):
+    for name, value in (("num_seeds", num_seeds), ("pca", 1 if pca is None else pca)):
+        if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
+            raise DataError(f"{name} is {value!r}; a whole number of at least 1 is needed")
+    if not isinstance(budget_minutes, int | float | np.number) or not 0 < budget_minutes < float("inf"):
         raise DataError(f"budget_minutes is {budget_minutes!r}; a number of minutes above 0 is needed")
     if generator_saw not in GENERATOR_SAW:
         raise DataError(f"generator_saw is {generator_saw!r}; known are {', '.join(GENERATOR_SAW)}")
@@ -45,7 +46,7 @@ def plan_of(
         policies=policies if policies is None or isinstance(policies, str) else ",".join(policies),
         num_seeds=int(num_seeds),
         first_seed=_first_seed(random_state),
-        budget_seconds=60 * budget_minutes,
+        budget_seconds=60 * float(budget_minutes),
         pca=pca,
         metric=metric,
         unseen=generator_saw == "none",
@@ -68,10 +69,8 @@ def _learner(learner: Any) -> tuple[Learner, str]:
 
 def _first_seed(random_state: Any) -> int:
     """A number for the first repetition."""
-    if random_state is None:
-        return 0
-    if isinstance(random_state, int | np.integer):
-        return int(random_state)
+    if random_state is None or isinstance(random_state, int | np.integer):
+        return int(random_state or 0)
     from sklearn.utils import check_random_state
 
     return int(check_random_state(random_state).randint(2**31 - 1))
