@@ -6,10 +6,11 @@ import io
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from synthsift.data.columns import Column, RawFile, column_of
+from synthsift.data.columns import Column, NumberColumn, RawFile, column_of
 from synthsift.data.paths import is_gzipped, opened
 from synthsift.records import DataError
 
@@ -127,7 +128,9 @@ def typed(column: pa.ChunkedArray, total: int, only_text: bool) -> Column:
     plain = [_plain(chunk) for chunk in column.chunks]
     if only_text and not all(pa.types.is_string(chunk.type) for chunk in plain):
         plain = [pa.nulls(total)]
-    return column_of(plain)
+    found = column_of(plain)
+    is_date = pa.types.is_timestamp(column.type) or pa.types.is_date(column.type)
+    return replace(found, is_date=True) if is_date and isinstance(found, NumberColumn) else found
 
 
 def _plain(chunk: pa.Array) -> pa.Array:

@@ -32,11 +32,15 @@ _NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|inf|infinity|nan)"
 
 @dataclass(frozen=True)
 class NumberColumn:
-    """Cells that the file itself stores as numbers: ``numbers`` (n,) int64, or float64 with NaN for missing."""
+    """Cells that the file itself stores as numbers: ``numbers`` (n,) int64, or float64 with NaN for missing.
+
+    With `is_date` it stores them as dates, and they are seconds since 1970.
+    """
 
     numbers: np.ndarray
     is_number: bool = True
     odd: str = ""
+    is_date: bool = False
 
     def __len__(self) -> int:
         return len(self.numbers)

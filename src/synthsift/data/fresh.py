@@ -9,6 +9,7 @@ import numpy as np
 
 from synthsift.data.arrays import SOUND, flat_inputs, unsound_rows
 from synthsift.data.columns import RawFile, describe_names, documents, finite_cells
+from synthsift.data.dates import as_dates
 from synthsift.data.files import need_column
 from synthsift.data.labels import codes_of, label_keys
 from synthsift.data.spec import nearest
@@ -45,6 +46,9 @@ def fresh_table(raw: RawFile, names: Sequence[str], numeric: Sequence[bool]) -> 
                 f"{nearest(name, list(raw.names))}"
             )
         column = raw.columns[name]
+        if is_number and not column.is_number:  # the run may have read dates
+            dates = as_dates([column])
+            column = column if dates is None else dates[0]
         if is_number and not column.is_number:
             raise DataError(
                 f"the column {name!r} held numbers in the run, but {raw.file} has {column.odd!r} in it. Write numbers, "

@@ -15,6 +15,7 @@ import numpy as np
 
 from synthsift.data.arrays import NUMERIC, flat_inputs, read_npz, safe_numpy, unsound_rows
 from synthsift.data.columns import Column, NumberColumn, RawFile, describe_names, finite_cells, key_texts
+from synthsift.data.dates import as_dates
 from synthsift.data.files import need_column, read_file, refuse_columns_of_images
 from synthsift.data.folders import list_sample
 from synthsift.data.images import decode_parts
@@ -285,6 +286,9 @@ def _cells(file: str, name: str, column: Column, is_number: bool) -> tuple[np.nd
     if not is_number:
         codes, names = column.as_codes()
         return codes, tuple(names), 0
+    if not column.is_number:  # the real rows may hold dates
+        dates = as_dates([column])
+        column = column if dates is None else dates[0]
     if not column.is_number:
         raise DataError(
             f"column {name!r} of {file} holds text such as {column.odd!r} but is numeric in the real rows; give all "

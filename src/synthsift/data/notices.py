@@ -103,14 +103,14 @@ def texts_as_categories(names: Sequence[str]) -> Finding:
     )
 
 
-def spoiled_numbers(column: str, where: str, odd: str) -> Finding:
-    """SS107: a column of numbers that one file turns into categories."""
+def spoiled_numbers(column: str, where: str, odd: str, kind: str = "numbers") -> Finding:
+    """SS107: a column of numbers, or of dates, that one file turns into categories."""
     return Finding(
         "SS107",
         Severity.warning,
-        "A column of numbers became categories",
-        f"{column!r} holds only numbers in the real rows, but {where} has {odd!r} in it.",
-        "The whole column is treated as categories, so the order and distance of its numbers are lost.",
+        f"A column of {kind} became categories",
+        f"{column!r} holds only {kind} in the real rows, but {where} has {odd!r} in it.",
+        f"The whole column is treated as categories, so the order and distance of its {kind} are lost.",
         f"Mend or drop the rows that hold {odd!r}, or leave the cell empty if it means missing.",
     )
 
@@ -247,5 +247,6 @@ def values_that_hardly_repeat(examples: Mapping[str, str]) -> Finding:
         "A column's values hardly repeat",
         f"Most real cells hold a value that fewer than 3 rows have, in {shown}{more}.",
         "Categories of fewer than 3 rows count as one, so the column is as good as left out.",
-        "Dates and times: write them as numbers, or use Parquet. Ids and names: leave the column out.",
+        "Dates and times: write them like 2024-03-01 or 2024-03-01 14:30, or as numbers. Ids and names: leave the "
+        "column out.",
     )

@@ -1,7 +1,7 @@
 """Raw columns of several files into one consistent table per part.
 
-The columns are those of the real files. A column is numeric when every cell of every file is a number or missing, and
-categorical otherwise; a category seen only in synthetic rows is kept.
+The columns are those of the real files. A column is numeric when every cell of every file is a number or missing, or
+every one a date or missing, and categorical otherwise; a category seen only in synthetic rows is kept.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy as np
 
 from synthsift.data import notices
 from synthsift.data.columns import Column, NumberColumn, are_numbers, describe_names, finite_cells
+from synthsift.data.dates import as_dates, odd_date
 from synthsift.data.files import is_unnamed
 from synthsift.data.parts import Part
 from synthsift.records import DataError, Finding, Table
@@ -56,6 +57,9 @@ def build_tables(parts: Sequence[Part], keys: frozenset[str]) -> tuple[list[Tabl
             continue
         kept.append(name)
         known = [column for column in columns if column is not None]
+        if not are_numbers(known) and (dates := as_dates(known)) is not None:
+            known = list(dates)
+            columns = [None if column is None else dates.pop(0) for column in columns]
         cells.append(_numeric(name, parts, columns, infinite) if are_numbers(known) else _categorical(parts, columns))
         findings += _spoiled(name, parts, columns)
     if not kept:
@@ -125,11 +129,14 @@ def _categorical(parts: Sequence[Part], columns: Sequence[Column | None]) -> Cel
 
 
 def _spoiled(name: str, parts: Sequence[Part], columns: Sequence[Column | None]) -> list[Finding]:
-    """Report a column of numbers in the real rows that another file turned into categories."""
+    """Report a column of numbers or dates in the real rows that another file turned into categories."""
     pairs = [(part, column) for part, column in zip(parts, columns, strict=True) if column is not None]
     real = [column for part, column in pairs if part.role == "real"]
     if not are_numbers(real):
-        return []
+        spoiled = [] if as_dates(real) is None else [(p, odd_date(c)) for p, c in pairs if as_dates([c]) is None]
+        return [notices.spoiled_numbers(name, f"{p.raw.file} ({p.source})", odd, "dates") for p, odd in spoiled if odd][
+            :1
+        ]
     return [notices.spoiled_numbers(name, f"{p.raw.file} ({p.source})", c.odd) for p, c in pairs if not c.is_number][:1]
 
 
