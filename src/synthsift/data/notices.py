@@ -108,7 +108,7 @@ def spoiled_numbers(column: str, where: str, odd: str, kind: str = "numbers") ->
     return Finding(
         "SS107",
         Severity.warning,
-        f"A column of {kind} became categories",
+        "A column of numbers or dates became categories",
         f"{column!r} holds only {kind} in the real rows, but {where} has {odd!r} in it.",
         f"The whole column is treated as categories, so the order and distance of its {kind} are lost.",
         f"Mend or drop the rows that hold {odd!r}, or leave the cell empty if it means missing.",
