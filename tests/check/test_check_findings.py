@@ -236,6 +236,15 @@ def test_texts_that_differ_in_case_and_punctuation_are_copies() -> None:
     assert seen.startswith("3 synthetic rows equal a real row (3 of 90 of llm; llm:0, llm:1, llm:2)")
 
 
+def test_near_copies_are_named_from_the_source_that_has_most_of_them() -> None:
+    source = np.where(np.arange(len(clean().mixture.synth)) < 1, "few", "many")
+    near = changed(
+        clean(), "synth", x=lambda x: with_rows(x, slice(9), clean().mixture.real.x[:9] + 1e-5), source=source
+    )
+    seen = found(near)["SS140"].seen
+    assert "9 of 150 synthetic rows (synthetic:1, synthetic:2, synthetic:3 and 6 more; 8 of many; 1 of few) lie" in seen
+
+
 def test_another_mix_of_classes_is_no_contradiction() -> None:
     """Rare classes are contradicted more often; a source that holds many of them is not blamed for it."""
     world = {"imbalance": 12.0, "separation": 0.8, "num_real": 400, "num_synth": 900}

@@ -161,9 +161,15 @@ def generator_saw(mixture: Mixture, saw: str) -> Finding | None:
 
 
 def _count(hits: np.ndarray, part: Contents, name: str) -> str:
-    """Say how many rows of a part were found, or nothing."""
+    """Say how many rows of a part were found, those of the source with the most first, or nothing."""
     rows = np.flatnonzero(hits)
-    return f"{len(rows):,} of {len(part):,} {name} rows ({examples(part.ids[rows])})" if len(rows) else ""
+    if not len(rows):
+        return ""
+    of_source = Counter(part.source[rows].tolist())
+    rows = rows[np.argsort([-of_source[source] for source in part.source[rows].tolist()], kind="stable")]
+    told = [(count, f"{count:,} of {source}") for source, count in of_source.items()]
+    sources = f"; {worst(told)}" if len(told) > 1 else ""
+    return f"{len(rows):,} of {len(part):,} {name} rows ({examples(part.ids[rows])}{sources})"
 
 
 def _near(parts: AllContents, bank: Contents, others: tuple[tuple[str, Contents], ...]) -> list[str]:
