@@ -76,7 +76,7 @@ def test_a_generator_that_was_fitted_on_the_judged_rows_proves_nothing(fitted_on
 def test_learned_weights_that_are_all_alike_are_called_equal() -> None:
     even, uneven = np.full(5, 0.7) + 1e-9 * np.arange(5), np.array([0.7, 0.71])
     for weigher, times in ((LearnedWeights(), 1.0), (RealTimes(5, LearnedWeights()), 5.0)):
-        assert words_of(weigher, even) == words_of(Everything(), even)[:1] + (times,)
+        assert words_of(weigher, even) == (*words_of(Everything(), even)[:1], times)
         assert words_of(weigher, uneven) == ("learned weights", times)
     assert words_of(TrustedMargin("weight"), even)[0] == "TrustedMargin weights"
     assert words_of(LearnedWeights(), even[:0])[0] == "learned weights"
