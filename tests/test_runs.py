@@ -71,7 +71,11 @@ def test_same_settings_and_data_resume_and_a_summary_completes(tmp_path: Path) -
         ({**SETTINGS, "extra": True}, "d1", r"--extra: null there, true now"),
         (SETTINGS, "d2", r"\(the content of the data\)"),
         ({**SETTINGS, "seed": 1, "budget": 9}, "d2", r"--seed: .*; --budget: 5.0 there, 9 now; the content"),
-        ({**SETTINGS, "learner": {"name": "x" * 99}}, "d1", r'--learner: \{"name": "logistic"\} there, .{57}\.\.\. now'),
+        (
+            {**SETTINGS, "learner": {"name": "x" * 99}},
+            "d1",
+            r'--learner: \{"name": "logistic"\} there, .{57}\.\.\. now',
+        ),
     ],
 )
 def test_other_settings_are_refused_and_named(tmp_path: Path, settings: dict, data: str, pattern: str) -> None:

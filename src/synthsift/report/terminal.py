@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from synthsift.records import Outcome
 from synthsift.report import wording
-from synthsift.report.reasons import beside_test, doubted_sources
+from synthsift.report.reasons import claims_beside_test, doubted_sources
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -122,7 +122,7 @@ def _test_line(summary: Mapping[str, Any]) -> str:
         return ""
     told = [f"{wording.one_line(name, 40)} {wording.measured(values[name], metric)}" for name in names]
     num = (summary.get("data") or {}).get("num_test")
-    beside = beside_test(summary["verdict"], summary.get("test") or [], num).replace(wording.MINUS, "-")
+    beside = claims_beside_test(summary["verdict"], summary.get("test") or [], num).replace(wording.MINUS, "-")
     return f"On {wording.count(num)} test rows, {wording.title(metric)}: {', '.join(told)}. {beside}".strip()
 
 
