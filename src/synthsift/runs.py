@@ -309,7 +309,7 @@ def _by_flag(settings: Mapping[str, Any]) -> dict[str, Any]:
 def _two_short(old: Any, new: Any) -> str:
     """Two settings that differ, each in at most `SHOWN` characters: of long ones the part where they differ."""
     texts = [json.dumps(value, ensure_ascii=False) for value in (old, new)]
-    first = len(os.path.commonprefix(texts))
+    first = next((k for k, (a, b) in enumerate(zip(*texts, strict=False)) if a != b), min(map(len, texts)))
     start = max(0, first - SHOWN // 3) if max(map(len, texts)) > SHOWN and first > SHOWN // 2 else 0
     there, now = (_short("..." * (start > 0) + text[start:]) for text in texts)
     return f"{there} there, {now} now"

@@ -260,6 +260,11 @@ BAD: dict[str, tuple[Callable[[Path], DataSpec], str]] = {
         lambda f: two_folders(f, embeddings=(f"{f}/real={write_npz(f / 'v.npz')}",)), "images have no row numbers"
     ),
     "the same folder twice": (lambda f: two_folders(f, synthetic=(f"x={f}/real",)), "given twice"),
+    "sources for classes": (
+        lambda f: replace(two_folders(f), synthetic=(str(_inside(f / "made", f / "all" / "clean")),)),
+        "real labels are lying, standing, synthetic ones clean. The folders in .*/all look like sources, not like "
+        r"classes: in them are folders called lying, standing. Give each as a source: --synthetic '.*/all/\*'.$",
+    ),
     "no common class": (lambda f: _renamed(two_folders(f), f / "made"), "no synthetic row has a label"),
 }  # fmt: skip
 
@@ -268,6 +273,13 @@ def _spoil(spec: DataSpec, root: Path, count: int) -> DataSpec:
     for file in sorted(root.rglob("*.png"))[:count]:
         file.write_bytes(file.read_bytes()[:40])
     return spec
+
+
+def _inside(old: Path, new: Path) -> Path:
+    """Move a folder; returns the one that it is in now."""
+    new.parent.mkdir()
+    old.rename(new)
+    return new.parent
 
 
 def _only_lying(spec: DataSpec, folder: Path) -> DataSpec:
