@@ -176,7 +176,12 @@ def test_undecodable_images_are_left_out_and_named(tmp_path: Path) -> None:
     loaded = load(spec)
     assert codes(loaded) == ["SS121"] and (len(loaded.mixture.real), len(loaded.mixture.synth)) == (19, 30)
     assert "real:lying/002.png" not in loaded.mixture.ids
-    assert "3 of 52 images" in loaded.findings[0].seen and "002.png" in loaded.findings[0].seen
+    assert loaded.findings[0].seen.startswith("3 of 52 images, ")
+    assert {Path(file).name: reason for file, reason in loaded.findings[0].files.items()} == {
+        "002.png": "an empty file",
+        "zzz.jpg": "no picture that can be read",
+        "broken.png": "a link to nothing",
+    }
     for part in loaded.mixture.parts[::2]:  # what is left out shifts nothing
         assert part.file is not None
         rows = [int(Path(file).stem) for file in part.file]
