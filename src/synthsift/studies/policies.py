@@ -11,6 +11,7 @@ from synthsift.baselines.simple import Everything, RandomSubset, RealOnly, RealT
 from synthsift.baselines.sources import BestSources
 from synthsift.bilevel.learned import LearnedWeights
 from synthsift.bilevel.published import LearnToReweight, MetaWeightNet
+from synthsift.data.spec import nearest
 from synthsift.records import REAL, DataError, Mixture, Weigher
 from synthsift.splits import make_folds, pooled
 
@@ -78,11 +79,16 @@ def pick_policies(wanted: str | None, learner: str, mixture: Mixture) -> dict[st
     known = policy_names(learner, mixture)
     if wanted is None:
         return known
-    known |= on_request(learner, mixture)
+    asked = on_request(learner, mixture)
     names = [name.strip() for name in wanted.split(",") if name.strip()]
-    unknown = [name for name in names if name not in known]
+    unknown = [name for name in names if name not in known and name not in asked]
     if unknown:
-        raise DataError(f"unknown policy {', '.join(unknown)}; for this data there are {', '.join(known)}")
+        more = f", and only where they are named {', '.join(asked)}" if asked else ""
+        raise DataError(
+            f"unknown policy {', '.join(unknown)}; for this data there are {', '.join(known)}{more}."
+            f"{nearest(unknown[0], [*known, *asked])}"
+        )
+    known |= asked
     return {name: weigher for name, weigher in known.items() if name in names or name in ("RealOnly", "Everything")}
 
 
