@@ -6,6 +6,7 @@ Another mix of classes is no reason for either: the real rows are weighted to th
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -22,11 +23,11 @@ RANGES = ((0.25, 0.75), (0.1, 0.9))
 
 def other_spreads(mixture: Mixture) -> Finding | None:
     """SS156: the share of missing cells of a column, or its spread, differs between a source and the real rows."""
-    pairs = list(_columns(mixture))
-    level = CHANCE / max(2 * len(pairs), 1)
+    num_columns = len(mixture.real.x.names) if isinstance(mixture.real.x, Table) else 0
+    level = CHANCE / max(2 * num_columns * len(mixture.rows_of), 1)
     seen: dict[str, list[tuple[float, str]]] = {}
-    for source, name, first, second in pairs:
-        for told in (_gaps(first, second, level), _spread(first, second, level)):
+    for source, name, usual, own in _columns(mixture):
+        for told in (_gaps(usual, own, level), _spread(usual, own, level)):
             if told:
                 seen.setdefault(source, []).append((told[0], f"{name} {told[1]}"))
     if not seen:
@@ -46,83 +47,105 @@ def other_spreads(mixture: Mixture) -> Finding | None:
     )
 
 
-Rows = tuple[np.ndarray, np.ndarray]  # of one column: its values (n,), NaN where missing, and the classes (n,)
+@dataclass(frozen=True)
+class Cells:
+    """A column of some rows.
+
+    Parameters
+    ----------
+    values : ndarray (n,)
+        Those that are not missing, in order of size.
+    y : ndarray (n,)
+        Their classes.
+    rows : ndarray (2, c)
+        Rows of each class with a value and without one.
+    """
+
+    values: np.ndarray
+    y: np.ndarray
+    rows: np.ndarray
+
+    @staticmethod
+    def of(values: np.ndarray, y: np.ndarray, num_classes: int) -> Cells:
+        """Sort out values (m,), NaN where missing, of rows of classes (m,)."""
+        lost = np.isnan(values)
+        order = np.argsort(values)[: len(values) - np.count_nonzero(lost)]
+        return Cells(values[order], y[order], _marked(lost, y, num_classes))
+
+    def quantiles(self, weight: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return median and the widths of `RANGES`, each value with the weight of its class (c,), 1 in all."""
+        points = np.array([0.5, *np.ravel(RANGES)])
+        place = np.searchsorted(np.cumsum(weight[self.y]), points - 1e-12)
+        center, *ends = self.values[np.minimum(place, len(self.values) - 1)]
+        return center, np.diff(np.reshape(ends, (-1, 2)))[:, 0]
 
 
-def _columns(mixture: Mixture) -> Iterator[tuple[str, str, Rows, Rows]]:
-    """Yield every source and column with the real rows and those of the source; categories are numbers 0."""
+def _columns(mixture: Mixture) -> Iterator[tuple[str, str, Cells, Cells]]:
+    """Yield every source and column with the cells of the real rows and of the source; categories are numbers 0."""
     x = mixture.real.x
     if not isinstance(x, Table) or not len(mixture.synth):
         return
-    y, is_synth = mixture.y, mixture.is_synth
+    y, is_synth, num = mixture.y, mixture.is_synth, mixture.num_classes
     _, first = np.unique(mixture.family[~is_synth], return_index=True)  # rows of a group may share what they hold
     real = np.flatnonzero(~is_synth)[first]
-    names, code = np.unique(mixture.synth.source.astype(str), return_inverse=True)
-    rows = np.split(np.argsort(code, kind="stable"), np.cumsum(np.bincount(code))[:-1])
-    sources = [(str(name), np.flatnonzero(is_synth)[own]) for name, own in zip(names, rows, strict=True)]
     for k, texts in enumerate(x.categories):
         values = np.concatenate([part.x.values[k] for part in mixture.parts])
         if texts is not None:
             values = np.where(values < 0, np.nan, 0.0)
-        for name, own in sources:
-            yield name, x.names[k], (values[real], y[real]), (values[own], y[own])
+        usual = Cells.of(values[real], y[real], num)
+        for name, own in mixture.rows_of.items():
+            rows = len(y) - len(mixture.synth) + own
+            yield str(name), x.names[k], usual, Cells.of(values[rows], y[rows], num)
 
 
-def _gaps(first: Rows, second: Rows, level: float) -> tuple[float, str] | None:
+def _gaps(usual: Cells, own: Cells, level: float) -> tuple[float, str] | None:
     """Return how far the shares of missing cells differ, and both in words; None where chance explains it."""
-    there = np.intersect1d(first[1], second[1])
-    counts = [_marked(np.isnan(values), y, there) for values, y in (first, second)]
-    size = counts[1].sum(axis=0)
-    if not counts[1][0].any():  # a source without any value is SS146
+    there = usual.rows.any(axis=0) & own.rows.any(axis=0)
+    first, second = usual.rows[:, there], own.rows[:, there]
+    if not second[0].any():  # a source without any value is SS146
         return None
-    own = counts[1][1].sum() / size.sum()
-    usual = float(counts[0][1] / counts[0].sum(axis=0) @ (size / size.sum()))
-    if abs(own - usual) < OTHER_SHARE or other_share_p_value(*counts) >= level:
+    size = second.sum(axis=0)
+    share = second[1].sum() / size.sum()
+    expected = float(first[1] / first.sum(axis=0) @ (size / size.sum()))
+    if abs(share - expected) < OTHER_SHARE or other_share_p_value(first, second) >= level:
         return None
-    return abs(own - usual), f"is missing in {percent(own)} of the rows (real rows: {percent(usual)})"
+    return abs(share - expected), f"is missing in {percent(share)} of the rows (real rows: {percent(expected)})"
 
 
-def _spread(first: Rows, second: Rows, level: float) -> tuple[float, str] | None:
-    """Return how unlikely the ratio of two spreads is, and both in words; None where chance explains it."""
-    (real, real_y), (own, own_y) = ((v[~np.isnan(v)], y[~np.isnan(v)]) for v, y in (first, second))
-    there = np.intersect1d(real_y, own_y)
-    if not len(there):
+def _spread(usual: Cells, own: Cells, level: float) -> tuple[float, str] | None:
+    """Return how unlike two spreads are, from 0 to 1, and both in words; None where chance explains it."""
+    count = np.where(usual.rows[0] > 0, own.rows[0], 0)  # of classes that both have
+    if not count.any():
         return None
-    mine = np.isin(own_y, there)
-    own, own_y = own[mine], own_y[mine]
-    mix = np.bincount(own_y, minlength=there[-1] + 1) / len(own)
-    usual = np.isin(real_y, there)
-    real, real_y = real[usual], real_y[usual]
-    weight = (mix / np.maximum(np.bincount(real_y, minlength=len(mix)), 1))[real_y]
-    points = [0.5, *(p for pair in RANGES for p in pair)]
-    center, *ends = _quantiles(real, weight, points)
-    own_center, *own_ends = _quantiles(own, np.full(len(own), 1 / len(own)), points)
-    widths, own_widths = np.diff(np.reshape(ends, (-1, 2)))[:, 0], np.diff(np.reshape(own_ends, (-1, 2)))[:, 0]
+    mix = count / count.sum()
+    center, widths = usual.quantiles(mix / np.maximum(usual.rows[0], 1))
+    own_center, own_widths = own.quantiles(mix / np.maximum(own.rows[0], 1))
     if min(widths.min(), own_widths.min()) <= 0:
         return None
     ratios = own_widths / widths
     times = ratios.min() if ratios[0] > 1 else 1 / ratios.max()
     if times < TIMES:
         return None
-    apart, own_apart = np.abs(real - center), np.abs(own - own_center)
-    cut = np.median(np.concatenate([apart, own_apart]))
-    counts = [_marked(far > cut, y, there) for far, y in ((apart, real_y), (own_apart, own_y))]
-    if other_share_p_value(*counts) >= level:
+    sides = [
+        (np.abs(cells.values - middle)[mine], cells.y[mine])
+        for cells, middle in ((usual, center), (own, own_center))
+        for mine in [count[cells.y] > 0]
+    ]
+    cut = np.median(np.concatenate([far for far, _ in sides]))
+    if other_share_p_value(*(_marked(far > cut, y, len(count)) for far, y in sides)) >= level:
         return None
-    return 1 - 1 / times, f"has a middle half {own_widths[0]:.3g} wide (real rows: {widths[0]:.3g})"
+    return 1 - 1 / times, f"has a middle half {_digits(own_widths[0])} wide (real rows: {_digits(widths[0])})"
 
 
-def _marked(mark: np.ndarray, y: np.ndarray, there: np.ndarray) -> np.ndarray:
-    """Count rows (2, classes) of some classes, without and with the mark."""
-    length = int(y.max(initial=0)) + 1
-    return np.stack([np.bincount(y[mark == m], minlength=length)[there] for m in (False, True)])
+def _marked(mark: np.ndarray, y: np.ndarray, num_classes: int) -> np.ndarray:
+    """Count rows (2, c) of each class, without and with the mark."""
+    return np.stack([np.bincount(y[mark == m], minlength=num_classes) for m in (False, True)])
 
 
-def _quantiles(values: np.ndarray, weight: np.ndarray, points: list[float]) -> np.ndarray:
-    """Return quantiles of values (n,) with weights of sum 1."""
-    order = np.argsort(values)
-    place = np.searchsorted(np.cumsum(weight[order]), np.subtract(points, 1e-12))
-    return values[order[np.minimum(place, len(values) - 1)]]
+def _digits(width: float) -> str:
+    """A width to three digits, without powers of ten where it is large."""
+    rounded = float(f"{width:.3g}")
+    return f"{rounded:,.0f}" if 1e3 <= rounded < 1e12 else f"{rounded:g}"
 
 
 def _first(found: list[tuple[float, str]]) -> str:
