@@ -86,7 +86,7 @@ def test_weights_are_in_the_order_of_the_rows(fitted: SyntheticDataSelector) -> 
 
 def test_what_was_decided_is_there(fitted: SyntheticDataSelector) -> None:
     assert fitted.verdict_.policy in fitted.comparison_.probabilities
-    assert fitted.verdict_.sentence.endswith((".", ")"))
+    assert fitted.verdict_.sentence.endswith((".", ")")) and "np." not in repr(fitted.verdict_)
     assert set(fitted.policies_.index) == set(fitted.comparison_.probabilities)
     assert fitted.policies_["gain"].is_monotonic_decreasing
     assert fitted.policies_.loc["RealOnly", ["gain", "low", "high"]].tolist() == [0, 0, 0]

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from synthsift.records import DataError, Examples, Features, Mixture, Prediction, Table, Weights, concat_x
+from synthsift.records import DataError, Examples, Features, Interval, Mixture, Prediction, Table, Weights, concat_x
 
 
 def rows(n: int, source: str = "real", first: int = 0, **more: np.ndarray) -> Examples:
@@ -83,6 +83,11 @@ def test_tables_join_only_with_the_same_columns() -> None:
     assert len(concat_x([one, one])) == 2
     with pytest.raises(DataError, match="different columns"):
         concat_x([one, other])
+
+
+def test_an_interval_prints_plain_numbers() -> None:
+    told = repr(Interval(np.float64(0.5), np.float32(-1.5), 2))
+    assert told == "Interval(mean=0.5, low=-1.5, high=2.0, level=0.95)"
 
 
 def test_prediction_contains_its_mean_and_shows_its_terms() -> None:

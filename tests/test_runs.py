@@ -67,11 +67,15 @@ def test_same_settings_and_data_resume_and_a_summary_completes(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("settings", "data", "pattern"),
     [
-        ({**SETTINGS, "seed": 1}, "d1", r"\(seed: 0 there, 1 now\).*--overwrite"),
-        ({**SETTINGS, "extra": True}, "d1", r"extra: null there, true now"),
+        ({**SETTINGS, "seed": 1}, "d1", r"\(--seed: 0 there, 1 now\).*--overwrite"),
+        ({**SETTINGS, "extra": True}, "d1", r"--extra: null there, true now"),
         (SETTINGS, "d2", r"\(the content of the data\)"),
-        ({**SETTINGS, "seed": 1, "budget": 9}, "d2", r"seed: .*; budget: 5.0 there, 9 now; the content"),
-        ({**SETTINGS, "learner": {"name": "x" * 99}}, "d1", r'learner: \{"name": "logistic"\} there, .{57}\.\.\. now'),
+        ({**SETTINGS, "seed": 1, "budget": 9}, "d2", r"--seed: .*; --budget: 5.0 there, 9 now; the content"),
+        (
+            {**SETTINGS, "learner": {"name": "x" * 99}},
+            "d1",
+            r'--learner: \{"name": "logistic"\} there, .{57}\.\.\. now',
+        ),
     ],
 )
 def test_other_settings_are_refused_and_named(tmp_path: Path, settings: dict, data: str, pattern: str) -> None:
@@ -81,6 +85,34 @@ def test_other_settings_are_refused_and_named(tmp_path: Path, settings: dict, da
     with pytest.raises(RunError, match=pattern):
         RunFolder.open(tmp_path, settings, data)
     assert files_below(tmp_path) == before
+
+
+def test_only_what_differs_is_named_and_in_long_texts_the_place(tmp_path: Path) -> None:
+    """Another --seed draws other rows, so the hash of the data differs although nobody has touched them."""
+    files = [f"/a/long/way/to/the/folder/of/generated/rows/part-{k}.csv" for k in range(4)]
+    data = {"data": None, "real": files, "synthetic": ["made=" + "/x" * 60 + "/one.csv"], "seed": 0}
+    begun = {"data": data, "first_seed": 0, "num_seeds": 5, "generator_saw": "none"}
+    with RunFolder.open(tmp_path, begun, "d1"):
+        pass
+
+    def told(settings: dict, data_hash: str) -> str:
+        with pytest.raises(RunError) as refused:
+            RunFolder.open(tmp_path, settings, data_hash)
+        return str(refused.value).partition("(")[2].partition(")")[0]
+
+    assert told({**begun, "data": {**data, "seed": 7}, "first_seed": 7}, "d2") == "--seed: 0 there, 7 now"
+    assert told({**begun, "num_seeds": 3}, "d1") == "--seeds: 5 there, 3 now"
+    assert told({**begun, "generator_saw": "all"}, "d2") == (
+        '--generator-saw: "none" there, "all" now; the content of the data'
+    )
+    assert told({**begun, "data": {**data, "data": "all.csv"}}, "d2") == '--data: null there, "all.csv" now'
+    for changed, words in (
+        ({"real": [*files[:3], "/a/new.csv"]}, "/a/new.csv"),
+        ({"synthetic": ["made=" + "/x" * 60 + "/two.csv"]}, "/two.csv"),
+        ({"real": files[:3]}, "part-2.csv"),
+    ):
+        there, now = told({**begun, "data": {**data, **changed}}, "d2").removesuffix(" now").split(" there, ")
+        assert there.partition(": ")[2] != now and words in now and max(len(there), len(now)) <= 80
 
 
 def test_settings_that_hold_nan_still_resume(tmp_path: Path) -> None:

@@ -474,6 +474,10 @@ class Interval:
     high: float
     level: float = 0.95
 
+    def __post_init__(self) -> None:
+        for name in ("mean", "low", "high"):  # numbers of NumPy print with their type
+            object.__setattr__(self, name, float(getattr(self, name)))
+
     def __str__(self) -> str:
         mean = round(self.mean, 1) + 0.0  # no "-0.0"
         return f"{mean:+.1f} {limits(self.low, self.high)}"

@@ -26,6 +26,8 @@ TOOL = "synthsift"
 SETTINGS = "settings.json"
 SUMMARY = "summary.json"
 CELLS = "cells"
+FLAGS = {"first_seed": "seed", "num_seeds": "seeds", "budget_minutes": "budget"}  # settings that are called otherwise
+SHOWN = 60  # characters of a setting in a message
 # summary.json goes first when a run is removed: without it nothing can take the rest for a finished run.
 FILES = (
     SUMMARY,
@@ -276,12 +278,15 @@ def _refuse_other(path: Path, wanted: dict[str, Any]) -> None:
         )
     old, new = seen.get("settings"), wanted["settings"]
     old = old if isinstance(old, dict) else {}  # damaged: then all settings differ
+    same_reading = old.get("data") == new.get("data")
+    old, new = _by_flag(old), _by_flag(new)
     differ = [
-        f"{name}: {_short(old.get(name))} there, {_short(new.get(name))} now"
+        f"--{name.replace('_', '-')}: {_two_short(old.get(name), new.get(name))}"
         for name in dict.fromkeys([*old, *new])
         if old.get(name) != new.get(name)
     ]
-    if seen.get("data_hash") != wanted["data_hash"]:
+    # which rows are read changes the hash, too
+    if seen.get("data_hash") != wanted["data_hash"] and same_reading:
         differ.append("the content of the data")
     if seen.get("rules") != wanted["rules"]:
         differ.append("rules of training of another version")
@@ -292,7 +297,23 @@ def _refuse_other(path: Path, wanted: dict[str, Any]) -> None:
         )
 
 
-def _short(value: Any) -> str:
-    """A setting in at most 60 characters."""
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else text[:57] + "..."
+def _by_flag(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by the name of their flag; those of the data are flags like the others, and share the seed."""
+    data = settings.get("data")
+    flat = {**settings, **data} if isinstance(data, dict) else dict(settings)
+    if isinstance(data, dict):
+        flat["data"] = data.get("data")
+    return {FLAGS.get(name, name): value for name, value in flat.items()}
+
+
+def _two_short(old: Any, new: Any) -> str:
+    """Two settings that differ, each in at most `SHOWN` characters: of long ones the part where they differ."""
+    texts = [json.dumps(value, ensure_ascii=False) for value in (old, new)]
+    first = next((k for k, (a, b) in enumerate(zip(*texts, strict=False)) if a != b), min(map(len, texts)))
+    start = max(0, first - SHOWN // 3) if max(map(len, texts)) > SHOWN and first > SHOWN // 2 else 0
+    there, now = (_short("..." * (start > 0) + text[start:]) for text in texts)
+    return f"{there} there, {now} now"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."

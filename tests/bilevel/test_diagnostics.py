@@ -171,6 +171,19 @@ def test_a_ratio_that_falls_when_all_is_learned_is_not_held_against_the_weights(
     assert "unsure" not in in_words(history)
 
 
+def test_a_ratio_that_is_lost_while_the_weights_move_is_told_up_to_that_step() -> None:
+    """Half of the way is that of the first ten steps, and their median alone would speak for all."""
+    moved = (0.0, 2.35, 1.05, 0.78, 0.45, 0.2)
+    course = Course.of(history_of(STRONG, WEAK, HIDDEN, WEAK, WEAK, WEAK, moved=moved))
+    words = course.sentence(400)
+    assert words.startswith("Before step 10 the meta-gradient had a signal-to-noise ratio of 26 from ")
+    assert "From then to step 40, while the weights still moved, it was below 1. After that it was 0." in words
+    assert "nothing was left" not in words and "in which the weights moved" not in words
+    assert in_numbers(history_of(STRONG, WEAK, WEAK, WEAK, WEAK, WEAK, moved=moved))["gsnr_lost"] == 10
+    again = history_of(STRONG, WEAK, HIDDEN, STRONG, WEAK, WEAK, moved=moved)
+    assert Course.of(again).lost is None and "gsnr_lost" not in in_numbers(again)
+
+
 def noise_of(rows: float) -> Noise:
     """Of which a ratio of 1 takes so many of 1,990 rows."""
     return Noise(1.0, rows, 0.0, 800, 128, 0.01, 1990, 128)

@@ -108,6 +108,12 @@ def scaled_alone() -> Loaded:
     return replace(clean(), mixture=replace(mixture, **scaled))
 
 
+def in_units(times: float, loaded: Loaded) -> Loaded:
+    """Synthetic values of the first column of a table are so many times as large."""
+    x = loaded.mixture.synth.x
+    return changed(loaded, "synth", x=replace(x, values=(x.values[0] * times, *x.values[1:])))
+
+
 NOTHING: dict[str, str] = {}
 TRAIN = {"saw": "train"}
 Make = Callable[[], Loaded]
@@ -193,6 +199,11 @@ CASES: dict[str, tuple[Make, str, Make]] = {
     ),
     "SS155": (scaled_alone, "synthetic: 8 columns with the same mean as the real rows", clean),
     "SS154": (refitted, "would be for a generator that has not seen them: made: 0.", lambda: refitted(parents=True)),
+    "SS156": (
+        lambda: in_units(100.0, as_table(clean())),
+        "in synthetic: a has a middle half 110 wide (real rows: 0.974)",
+        lambda: changed(clean(), "synth", x=lambda x: x * 100),  # arrays have no columns with units
+    ),
 }
 
 

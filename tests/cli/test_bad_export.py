@@ -119,6 +119,24 @@ def test_export_is_refused_and_nothing_is_made(tmp_path: Path, name: str, out: s
     refused(tmp_path, ["export", run, "--out", tmp_path / out], pattern)
 
 
+def test_relative_paths_are_told_with_the_folder_from_which_they_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, other = tmp_path / "work", tmp_path / "elsewhere"
+    other.mkdir()
+    run = finished_run(place)
+    columns = columns_of(run / "weights.parquet")
+    weights(file=[os.path.relpath(file, place) for file in columns["file"]])(run)
+    monkeypatch.chdir(other)
+    told = f"does not exist in {other}. The run was given relative paths, and they hold from the folder in which "
+    refused(tmp_path, ["export", run, "--out", tmp_path / "new"], f"{told}`synthsift run` was called; by what lies ")
+    refused(tmp_path, ["export", run, "--out", tmp_path / "new"], f"that was {place}. Export from there.")
+    moved = run.rename(other / "run")
+    refused(tmp_path, ["export", moved, "--out", tmp_path / "new"], f"{told}`synthsift run` was called. Export from")
+    monkeypatch.chdir(place)
+    assert synthsift("export", moved, "--out", tmp_path / "new").code == 0
+
+
 @pytest.mark.parametrize("name", [name for name, (_, _, pattern) in DAMAGE.items() if pattern])
 def test_report_is_refused_and_nothing_is_made(tmp_path: Path, name: str) -> None:
     run = finished_run(tmp_path)

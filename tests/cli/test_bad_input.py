@@ -279,7 +279,12 @@ CASES: dict[str, tuple[Build, int, str]] = {
     ),
     "learner that is a regression": (flags("--learner", "sklearn.linear_model:Ridge"), BAD, "needed is a classifier"),
     "unknown policy": (flags("--policies", "Everything,BestSource"), BAD, "unknown policy BestSource"),
+    "policy with a slip": (
+        flags("--policies", "Everthing"), BAD,
+        r"KNNShapley.*, and only where they are named MetaWeightNet, LearnToReweight\. Did you mean 'Everything'\?",
+    ),
     "unknown metric": (flags("--metric", "f2"), BAD, "unknown metric 'f2'; known are accuracy"),
+    "metric in short": (flags("--metric", "acc"), BAD, r"log_loss\. Did you mean 'accuracy'\?"),
     "negative budget": (flags("--budget", "-1"), BAD, "--budget is -1.0"),
     "endless budget": (flags("--budget", "inf"), BAD, "--budget is inf"),
     "no seeds": (flags("--seeds", "0"), BAD, "--seeds is 0; at least 1"),
@@ -293,7 +298,7 @@ CASES: dict[str, tuple[Build, int, str]] = {
     "config that is a list": (config("[1]"), BAD, "does not hold settings of a run"),
     "config that is no JSON": (config("{"), BAD, "cannot be read"),
     # the output
-    "run of other settings": (begun(), BAD, r"holds a run with other settings \(data: .*--overwrite"),
+    "run of other settings": (begun(), BAD, r"holds a run with other settings \(--seed: 7 there, 0 now\).*--overwrite"),
     "files of others": (words(*ALL), BAD, r"not a run of synthsift \(mine\.txt\)"),
     "files of others, overwrite": (words(*ALL, "--overwrite"), BAD, "--overwrite never removes files of others"),
     "output is a file": (lambda f: (write(f / "run", REAL), two_files(f))[1], BAD, "is a file and a folder is needed"),

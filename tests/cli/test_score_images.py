@@ -15,6 +15,7 @@ from cli_runner import Ended, synthsift
 from PIL import Image
 
 from synthsift.data import images
+from synthsift.data.folders import list_images
 from synthsift.represent import pretrained
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
@@ -61,6 +62,7 @@ def test_training_pictures_get_the_weights_of_the_run(
 ) -> None:
     run = columns_of(folder / "run" / "weights.parquet")
     right = {name: w for name, w in zip(run["id"], run["learned_weight"], strict=True) if name.startswith("gen:")}
+    names = list_images(folder / "made").names
     for size in (7, 512):  # pieces do not matter
         monkeypatch.setattr(images, "PIECE", size)
         ended = score(folder, tmp_path / f"{size}.parquet", f"gen={folder / 'made'}")
@@ -68,7 +70,8 @@ def test_training_pictures_get_the_weights_of_the_run(
         assert "SS121 warning" in ended.err and "1 of 51 images" in ended.err and "cut.png" in ended.err
         found = columns_of(tmp_path / f"{size}.parquet")
         assert list(found) == ["id", "source", "row", "learned_weight"]
-        assert found["id"] == list(right) and set(found["row"]) == {0} and set(found["source"]) == {"gen"}
+        assert found["id"] == list(right) and set(found["source"]) == {"gen"}
+        assert [f"gen:{names[row]}" for row in found["row"]] == found["id"], "the place among all images of the folder"
         np.testing.assert_allclose(found["learned_weight"], list(right.values()), rtol=1e-5)
     assert score(folder, tmp_path / "q.parquet", folder / "made", more=("--quiet",)).err == ""
 

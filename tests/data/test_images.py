@@ -195,8 +195,8 @@ def cut(folder: Path, name: str) -> bytes:
 
 
 HOSTILE: dict[str, tuple[str, Callable[[Path], bytes], str]] = {
-    "zero bytes": ("a.png", lambda f: b"", "cannot identify"),
-    "text": ("a.jpg", lambda f: b"hello", "cannot identify"),
+    "zero bytes": ("a.png", lambda f: b"", "an empty file"),
+    "text": ("a.jpg", lambda f: b"hello", "no picture that can be read"),
     "cut off PNG": ("a.png", lambda f: cut(f, "b.png"), "truncated|broken"),
     "cut off JPEG": ("a.jpg", lambda f: cut(f, "b.jpg"), "truncated|Truncated"),
     "cut off BMP": ("a.bmp", lambda f: cut(f, "b.bmp"), "truncated|broken"),
@@ -205,7 +205,7 @@ HOSTILE: dict[str, tuple[str, Callable[[Path], bytes], str]] = {
     "just too large": ("a.png", lambda f: png_header(10_001, 10_000), "10,001 x 10,000 pixels are more than the"),
     "PostScript behind a PNG ending": (
         "a.png", lambda f: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n",
-        "cannot identify"
+        "no picture that can be read"
     ),
 }  # fmt: skip
 

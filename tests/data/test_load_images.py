@@ -176,7 +176,12 @@ def test_undecodable_images_are_left_out_and_named(tmp_path: Path) -> None:
     loaded = load(spec)
     assert codes(loaded) == ["SS121"] and (len(loaded.mixture.real), len(loaded.mixture.synth)) == (19, 30)
     assert "real:lying/002.png" not in loaded.mixture.ids
-    assert "3 of 52 images" in loaded.findings[0].seen and "002.png" in loaded.findings[0].seen
+    assert loaded.findings[0].seen.startswith("3 of 52 images, ")
+    assert {Path(file).name: reason for file, reason in loaded.findings[0].files.items()} == {
+        "002.png": "an empty file",
+        "zzz.jpg": "no picture that can be read",
+        "broken.png": "a link to nothing",
+    }
     for part in loaded.mixture.parts[::2]:  # what is left out shifts nothing
         assert part.file is not None
         rows = [int(Path(file).stem) for file in part.file]
@@ -260,6 +265,11 @@ BAD: dict[str, tuple[Callable[[Path], DataSpec], str]] = {
         lambda f: two_folders(f, embeddings=(f"{f}/real={write_npz(f / 'v.npz')}",)), "images have no row numbers"
     ),
     "the same folder twice": (lambda f: two_folders(f, synthetic=(f"x={f}/real",)), "given twice"),
+    "sources for classes": (
+        lambda f: replace(two_folders(f), synthetic=(str(_inside(f / "made", f / "all" / "clean")),)),
+        "real labels are lying, standing, synthetic ones clean. The folders in .*/all look like sources, not like "
+        r"classes: in them are folders called lying, standing. Give each as a source: --synthetic '.*/all/\*'.$",
+    ),
     "no common class": (lambda f: _renamed(two_folders(f), f / "made"), "no synthetic row has a label"),
 }  # fmt: skip
 
@@ -268,6 +278,13 @@ def _spoil(spec: DataSpec, root: Path, count: int) -> DataSpec:
     for file in sorted(root.rglob("*.png"))[:count]:
         file.write_bytes(file.read_bytes()[:40])
     return spec
+
+
+def _inside(old: Path, new: Path) -> Path:
+    """Move a folder; returns the one that it is in now."""
+    new.parent.mkdir()
+    old.rename(new)
+    return new.parent
 
 
 def _only_lying(spec: DataSpec, folder: Path) -> DataSpec:

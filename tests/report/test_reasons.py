@@ -7,7 +7,7 @@ import pytest
 
 from synthsift.data.worlds import same_law
 from synthsift.report.glossary import policy_meaning
-from synthsift.report.reasons import beside_test, doubted_sources, subset_words, why_policy
+from synthsift.report.reasons import beside_test, claims_beside_test, doubted_sources, subset_words, why_policy
 from synthsift.seeds import Seeds
 from synthsift.studies.policies import on_request, policy_names
 
@@ -36,7 +36,7 @@ def test_it_says_nothing_where_the_reason_is_another_one() -> None:
     [
         (0, 0, [], ""),
         (10, 0, [], "None of the 10 classes gains or loses for sure: every interval holds 0."),
-        (10, 0, list("9876"), "None of the 10 classes gains for sure; 4 lose for sure: 9, 8, 7 and 1 more class."),
+        (10, 0, list("9876"), "None of the 10 classes gains for sure; 4 lose for sure: 9, 8, 7 and 6."),
         (10, 0, list("98765"), "None of the 10 classes gains for sure; 5 lose for sure: 9, 8, 7 and 2 more classes."),
         (10, 1, ["9"], "1 of the 10 classes gains for sure; 1 loses for sure: 9."),
         (12, 3, [], "3 of the 12 classes gain for sure; none loses."),
@@ -119,3 +119,26 @@ def test_chance_seldom_looks_like_more_than_chance(num: int) -> None:
     for low in (0.45, 0.7, 0.9):
         hits = rng.binomial(num, [[low + 0.05], [low]], (2, 2000)) / num
         assert np.mean([bool(beside("Mine", ours, alone, num=num)) for ours, alone in hits.T]) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("everything", "mine", "high", "use", "words"),
+    [
+        (0.514, 0.514, -0.3, False, ["RealTimes20 gains +4.2 points", "Everything gains +4.2 points", "[−5.8, −0.3]"]),
+        (0.514, 0.475, -0.3, False, ["Everything gains +4.2 points", "the splits alone."]),
+        (0.440, 0.475, -0.3, False, []),
+        (0.514, 0.475, 0.3, False, []),  # not called harmful
+        (0.514, 0.475, -0.3, True, []),
+    ],
+)
+def test_harm_of_all_rows_that_the_test_rows_contradict_is_told_beside_another_policy(
+    everything: float, mine: float, high: float, use: bool, words: list[str]
+) -> None:
+    gain = {"metric": "accuracy", "over_real_only": {"mean": -0.2, "low": -1.9, "high": 1.6}}
+    of_all = {"mean": -3.0, "low": -5.8, "high": high}
+    verdict = {"policy": "RealTimes20", "use": use, "gain": gain, "everything_over_real_only": of_all}
+    values = {"RealTimes20": mine, "Everything": everything, "RealOnly": 0.472}
+    rows = [{"name": name, "metric": "accuracy", "value": value} for name, value in values.items()]
+    told = claims_beside_test(verdict, rows, 12_284)
+    assert all(word in told for word in words) and bool(told) == bool(words), told
+    assert told.count("another law") == bool(words)

@@ -135,6 +135,10 @@ def test_a_line_on_the_learned_weights_where_they_took_part(summary: dict[str, A
         "Learned weights, before any power: effective batch 817 of 1,050 rows, mean weight 0.77, largest share 0.12 %; "
         "while they moved, the signal of the trusted rows outweighed its noise 3.7 times."
     )
+    assert line(gsnr=37.5, gsnr_lost=10.0).endswith(
+        "; before step 10, the signal of the trusted rows outweighed its noise 38 times, and then no more, although "
+        "they still moved."
+    )
     weak = line(gsnr=0.31, noise_advice="For a ratio of 1 take about 4,000 rows and 900 trusted rows a step")
     assert weak.endswith(
         "signal was 0.31 times the noise: for a ratio of 1 take about 4,000 rows and 900 trusted rows a step."

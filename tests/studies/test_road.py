@@ -7,11 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from synthsift.baselines.scored import TrustedMargin
+from synthsift.baselines.simple import Everything, RealTimes
+from synthsift.bilevel.learned import LearnedWeights
 from synthsift.check.fitted import fitted_sources
 from synthsift.compare import compare
 from synthsift.data.worlds import same_law
 from synthsift.records import DataError, Loaded
 from synthsift.seeds import Seeds
+from synthsift.studies.policies import words_of
 from synthsift.studies.road import Plan, conclude, prepare, rested_on
 from synthsift.training.learners import Logistic
 from synthsift.verdict import decide, verdict_seeds
@@ -67,6 +71,15 @@ def test_a_generator_that_was_fitted_on_the_judged_rows_proves_nothing(fitted_on
     told = conclude(replace(study, unseen=True), replace(loaded, test=None), comparison, None)
     assert (told.verdict.use, told.verdict.reason) == (True, ""), "the user knows better"
     assert fitted_sources(told.means), "and is told all the same"
+
+
+def test_learned_weights_that_are_all_alike_are_called_equal() -> None:
+    even, uneven = np.full(5, 0.7) + 1e-9 * np.arange(5), np.array([0.7, 0.71])
+    for weigher, times in ((LearnedWeights(), 1.0), (RealTimes(5, LearnedWeights()), 5.0)):
+        assert words_of(weigher, even) == (*words_of(Everything(), even)[:1], times)
+        assert words_of(weigher, uneven) == ("learned weights", times)
+    assert words_of(TrustedMargin("weight"), even)[0] == "TrustedMargin weights"
+    assert words_of(LearnedWeights(), even[:0])[0] == "learned weights"
 
 
 def test_a_source_that_hardly_counts_is_not_what_a_gain_rests_on() -> None:

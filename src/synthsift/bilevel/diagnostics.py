@@ -100,13 +100,18 @@ class Course:
     num_steps : int
         Steps of the first part.
     moving : Noise
+        Up to `lost`, where that is known.
     after : Noise or None
         None where nothing was measured after the first part.
+    lost : int or None
+        The step from which on the ratio was below `WANTED` while the weights still moved; None where it never was above
+        or was so again.
     """
 
     num_steps: int
     moving: Noise
     after: Noise | None
+    lost: int | None
 
     @staticmethod
     def of(history: Mapping[str, np.ndarray]) -> Course:
@@ -117,13 +122,24 @@ class Course:
         has_more = last + 1 < len(way)
         after = Noise.of_history(history, slice(last + 1, None)) if has_more else None
         to_next = np.append(history["moved"][1:], 0.0)[: last + 1]  # most of the way may be that of a few steps
-        return Course(max(int(end), 1), Noise.of_history(history, slice(0, last + 1), to_next), after)
+        moving = Noise.of_history(history, slice(0, last + 1), to_next)
+        strong = np.flatnonzero(history["gsnr"][: last + 1] >= WANTED)
+        if moving.gsnr < WANTED or strong[-1] == last:
+            return Course(max(int(end), 1), moving, after, None)
+        lost = int(strong[-1]) + 1
+        moving = Noise.of_history(history, slice(0, lost), to_next[:lost])
+        return Course(max(int(end), 1), moving, after, int(history["step"][lost]))
 
     def sentence(self, effective: float) -> str:
         """Say it in words; `effective` is the effective batch at the end."""
         steps = f"In the first {self.num_steps:,} step{'s' * (self.num_steps > 1)}, in which the weights moved,"
         noise = self.moving
-        if noise.wanted() is None:
+        if self.lost is not None:
+            told = (
+                f"Before step {self.lost:,} the meta-gradient had a signal-to-noise ratio of {noise.ratio()} From then "
+                f"to step {self.num_steps:,}, while the weights still moved, it was below {WANTED:g}."
+            )
+        elif noise.wanted() is None:
             told = f"{steps} no signal showed in the meta-gradient from {noise.seen}: {noise.advice()}."
         else:
             told = f"{steps} the meta-gradient had a signal-to-noise ratio of {noise.ratio()} {noise.advice()}."
@@ -132,18 +148,22 @@ class Course:
         if self.after is None:
             return told
         told += f" After that it was {in_digits(self.after.gsnr)}"
-        if self.after.gsnr < WANTED <= noise.gsnr:
+        if self.after.gsnr < WANTED <= noise.gsnr and self.lost is None:
             return f"{told}, which may only mean that nothing was left to learn."
         return f"{told}."
 
 
 def in_numbers(history: Mapping[str, np.ndarray]) -> dict[str, float | str]:
-    """Return signal and noise while the weights moved, the ratio after that, and words; none if they did not move."""
+    """Return signal and noise while the weights moved, the ratio after that, and words; none if they did not move.
+
+    ``gsnr_lost`` is the step from which on the ratio was below `WANTED` while they moved, if there is one.
+    """
     if max(history.get("moved", ()), default=0.0) < STILL:
         return {}
     course = Course.of(history)
     words = {"noise": course.sentence(float(history["effective_batch"][-1])), "noise_advice": course.moving.advice()}
     after = {} if course.after is None else {"gsnr_after": course.after.gsnr}
+    after |= {} if course.lost is None else {"gsnr_lost": float(course.lost)}
     numbers = course.moving.numbers()
     del numbers["largest_share"]  # that of the end is told beside the effective batch of the end
     return words | numbers | after

@@ -20,6 +20,7 @@ from synthsift.check.copies import (
 )
 from synthsift.check.fitted import equal_means, fitted_on_judged, means_of_sources
 from synthsift.check.models import contradicted_labels, obvious_sources
+from synthsift.check.spreads import other_spreads
 from synthsift.check.texts import named_labels
 from synthsift.numerics.overlap import Nearness
 from synthsift.records import Finding, Loaded, Mixture
@@ -70,7 +71,7 @@ def check(
             fitted_on_judged(means),
             equal_means(means),
         ]
-        found += [named_labels(mixture, seeds), new_levels(mixture), lacking_levels(mixture)]
+        found += [named_labels(mixture, seeds), new_levels(mixture), lacking_levels(mixture), other_spreads(mixture)]
     return worst_first(finding for finding in found if finding is not None)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -40,11 +41,13 @@ def execute_export(run: Path, out: Path) -> int:
     Raises
     ------
     DataError
-        If the run is not finished or damaged, a source file is gone, or `out` holds files already or cannot be written.
+        If the run is not finished or damaged, a source file is gone or named from another folder, or `out` holds files
+        already or cannot be written.
     """
     summary = read_summary(run)
     sentence = summary["verdict"]["sentence"]
     columns = _read_weights(run / "weights.parquet")
+    _refuse_elsewhere(dict.fromkeys(columns["file"][columns["keep"]].tolist()), run)
     by_class = summary.get("balanced_training") is True
     if by_class:  # as the models of the run were trained
         _, codes = np.unique(columns["label"], return_inverse=True)
@@ -58,6 +61,20 @@ def execute_export(run: Path, out: Path) -> int:
     sys.stderr.write("".join(f"{printable(line)}\n" for line in told))  # a name may hold what a terminal acts on
     sys.stdout.write(f"{printable(sentence)}\n")
     return 0
+
+
+def _refuse_elsewhere(files: Iterable[str], run: Path) -> None:
+    """Refuse a folder from which no relative path of the run leads to its file, and say which one is meant."""
+    named = [file for file in files if not Path(file).expanduser().is_absolute()]
+    if not named or any(Path(file).exists() for file in named):
+        return
+    around = [run.resolve(), *run.resolve().parents]
+    found = next((folder for folder in around if all((folder / file).exists() for file in named)), None)
+    seems = "" if found is None else f"; by what lies there that was {found}"
+    raise DataError(
+        f"{named[0]} does not exist in {Path.cwd()}. The run was given relative paths, and they hold from the folder "
+        f"in which `synthsift run` was called{seems}. Export from there."
+    )
 
 
 def _read_weights(file: Path) -> dict[str, np.ndarray]:

@@ -78,7 +78,7 @@ class _Reader:
 
 
 def execute_score(run: Path, rows: NewRows, out: Path, *, overwrite: bool = False, quiet: bool = False) -> int:
-    """Write one row for each new one: id, source, row, learned_weight.
+    """Write one row for each new one: id, source, row (of an image: its place in the sorted folder), learned_weight.
 
     The file appears complete or not at all; memory does not grow with the number of rows.
 
@@ -201,7 +201,7 @@ def _pieces_of_folder(reader: _Reader, source: str, path: Path) -> Iterator[Exam
         of_row, row = np.full(len(places), source, dtype=object), np.zeros(len(places), np.int64)
         made = Examples(pictures, y[places], ids, of_row, file=files[places], row=row)
         x = pictures if vectors is None else vectors_of(vectors, made).astype(np.float32)
-        yield replace(made, x=reader.encoder.transform(x))
+        yield replace(made, x=reader.encoder.transform(x), row=places)
 
 
 def _pieces_of_file(reader: _Reader, source: str, file: Path) -> Iterator[Examples]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-from synthsift.data.spec import GENERATOR_SAW, DataSpec
+from synthsift.data.spec import GENERATOR_SAW, DataSpec, nearest
 from synthsift.records import DataError
 
 METRIC_CHOICES = ("accuracy", "balanced_accuracy", "macro_f1", "auc", "log_loss")
@@ -54,7 +54,8 @@ class RunSettings:
 
     def __post_init__(self) -> None:
         if self.metric is not None and self.metric not in METRIC_CHOICES:
-            raise DataError(f"unknown metric {self.metric!r}; known are {', '.join(METRIC_CHOICES)}")
+            hint = nearest(str(self.metric), list(METRIC_CHOICES))
+            raise DataError(f"unknown metric {self.metric!r}; known are {', '.join(METRIC_CHOICES)}.{hint}")
         check_generator_saw(self.generator_saw)
         if self.encoder is not None and self.data.embeddings:
             raise DataError(f"--encoder {self.encoder} and --embeddings both say what vectors are used; give one")

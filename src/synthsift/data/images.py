@@ -168,7 +168,7 @@ def _decode_all(files: Sequence[str], store: np.ndarray) -> list[str]:
         try:
             store[place] = decode(files[place], store.shape[1])
         except Exception as error:  # whatever a decoder raises on hostile bytes: struct.error, KeyError ...
-            return " ".join((str(error) or type(error).__name__).replace(files[place], "the file").split())
+            return _reason(error, files[place])
         return ""
 
     def fill_block(start: int) -> list[str]:
@@ -179,6 +179,18 @@ def _decode_all(files: Sequence[str], store: np.ndarray) -> list[str]:
         with ThreadPoolExecutor(max(1, min(MAX_THREADS, os.cpu_count() or 1))) as threads:
             blocks = threads.map(fill_block, range(0, len(files), BLOCK))
             return [reason for block in blocks for reason in block]
+
+
+def _reason(error: Exception, file: str) -> str:
+    """Say in words why an image was not decoded."""
+    from PIL import UnidentifiedImageError
+
+    if isinstance(error, FileNotFoundError):
+        return "a link to nothing" if os.path.islink(file) else "it is gone"
+    if isinstance(error, UnidentifiedImageError):
+        return "no picture that can be read" if os.path.getsize(file) else "an empty file"
+    told = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
+    return " ".join(told.replace(file, "the file").split())
 
 
 def _reread(files: Sequence[str], places: np.ndarray, pixels: int) -> np.ndarray:

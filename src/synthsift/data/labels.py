@@ -133,8 +133,22 @@ def _refuse_strangers(
         theirs = sorted({str(value) for key, _ in synth for value in key.tolist()})
         raise DataError(
             f"no synthetic row has a label that a real row has: real labels are {_shown(classes)}, synthetic ones "
-            f"{_shown(theirs)}. Write both in the same way."
+            f"{_shown(theirs)}. {_as_sources(parts, classes) or 'Write both in the same way.'}"
         )
+
+
+def _as_sources(parts: Sequence[Part], classes: tuple[Any, ...]) -> str:
+    """Say how to give a folder whose class folders have folders named like the real classes; "" where there is none."""
+    for part in parts:
+        if part.role == "synthetic" and part.raw.folder is not None:
+            inner = {name.split("/")[1] for name in part.raw.folder.names if name.count("/") > 1}
+            if found := sorted(inner & set(map(str, classes))):
+                root = part.raw.folder.root
+                return (
+                    f"The folders in {root} look like sources, not like classes: in them are folders called "
+                    f"{_shown(found)}. Give each as a source: --synthetic '{root}/*'."
+                )
+    return ""
 
 
 def _shown(values: Sequence[Any]) -> str:

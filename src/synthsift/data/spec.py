@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from synthsift.records import DataError
 
 PIXELS = (32, 64)
+SHORTEST = 3  # letters from which on the beginning of a name is a hint at it
 GENERATOR_SAW = ("train", "all", "none", "unknown")  # which real rows the generators were fitted on
 
 
@@ -180,7 +181,8 @@ def _check_columns(spec: DataSpec) -> None:
 
 
 def nearest(name: str, names: list[str]) -> str:
-    """Return a hint at the most similar of `names`, or nothing."""
+    """Return a hint at the shortest of `names` that begins so, or at the most similar one, or nothing."""
     folded = {other.casefold(): other for other in names}
-    near = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
+    near = sorted((o for o in folded if len(name) >= SHORTEST and o.startswith(name.casefold())), key=len)
+    near = near or difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
     return f" Did you mean {folded[near[0]]!r}?" if near else ""

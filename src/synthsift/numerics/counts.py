@@ -78,3 +78,31 @@ def best_relabeling(confusion: np.ndarray) -> np.ndarray:
         Rows of each label, by the class that a model says.
     """
     return linear_sum_assignment(confusion + np.eye(len(confusion)) / (2 * len(confusion)), maximize=True)[1]
+
+
+def other_share_p_value(first: np.ndarray, second: np.ndarray) -> float:
+    """Return a bound on the chance that so many more, or fewer, rows of one sample have a mark, if classes do alike.
+
+    The pooled marked rows of each class are dealt anew to two samples of the same sizes. The number W of those in the
+    second sample is a sum of hypergeometric ones, whose moment generating functions are at most the binomial ones, so
+    that P(W >= w) <= min over t of exp(-t w) prod((1 - p + p exp(t)) ** m) with m marked rows of a class and the
+    share p of its rows that is in the second sample. Twice the smaller bound of the two directions is returned.
+
+    Parameters
+    ----------
+    first, second : ndarray (2, classes) of int
+        Rows without and with the mark.
+
+    References
+    ----------
+    Hoeffding 1963, Probability inequalities for sums of bounded random variables, JASA 58, section 6.
+    """
+    marked, total = first[1] + second[1], np.sum(first + second, axis=0)
+    exponents = np.geomspace(1e-3, 50.0, 60)[:, None]  # any gives a bound
+
+    def bound(sample: np.ndarray) -> float:
+        share = sample.sum(axis=0) / np.maximum(total, 1)
+        generated = marked * np.log1p(share * np.expm1(exponents))
+        return float(np.exp(min(0.0, float((generated.sum(axis=1) - exponents[:, 0] * sample[1].sum()).min()))))
+
+    return min(1.0, 2 * min(bound(first), bound(second)))

@@ -87,11 +87,24 @@ def subset_words(kind: str, num: int, num_up: int, down: Sequence[str]) -> str:
         told = f"None of the {num} {many} gains or loses for sure: every interval holds 0."
     else:
         gains = f"{num_up or 'None'} of the {num} {many} gain{'s' * (num_up < 2)} for sure"
-        more = f" and {len(down) - NAMED} more {many if len(down) > NAMED + 1 else kind}" if len(down) > NAMED else ""
+        rest = down[NAMED:]  # a single one is named: that is no longer than its number
+        more = f" and {len(rest)} more {many}" if len(rest) > 1 else f" and {rest[0]}" if rest else ""
         loses = f"{len(down)} lose{'s' * (len(down) == 1)} for sure: {', '.join(down[:NAMED])}{more}"
         told = f"{gains}; {loses if down else 'none loses'}."
     by_chance = 0.025 * num
     return told + (f" By chance alone about {by_chance:.0f} would seem to, either way." if by_chance >= 0.5 else "")
+
+
+def claims_beside_test(verdict: Mapping[str, Any], test: Sequence[Mapping[str, Any]], num_test: Any) -> str:
+    """Say what `beside_test` has to say of the policy, and of all rows where they are called harmful beside it."""
+    told = beside_test(verdict, test, num_test)
+    high: Any = (verdict.get("everything_over_real_only") or {}).get("high")
+    is_harmful = not verdict.get("use") and wording.is_number(high) and high < 0
+    if not is_harmful or verdict["policy"] in ("RealOnly", "Everything"):
+        return told
+    whole = beside_test({**verdict, "policy": "RealOnly"}, test, num_test)
+    # the reasons are the same
+    return f"{told} {whole.partition(': ')[0]}, too." if told and whole else told or whole
 
 
 def beside_test(verdict: Mapping[str, Any], test: Sequence[Mapping[str, Any]], num_test: Any) -> str:

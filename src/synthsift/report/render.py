@@ -18,7 +18,7 @@ from synthsift.report.curves import curve_meanings, explain_curves
 from synthsift.report.figures import draw_figures
 from synthsift.report.gainplots import MIN_ROWS, large_groups
 from synthsift.report.glossary import FEATURES, policy_meaning
-from synthsift.report.reasons import PLURAL, beside_test, doubted_sources, subset_words, why_policy
+from synthsift.report.reasons import PLURAL, claims_beside_test, doubted_sources, subset_words, why_policy
 from synthsift.report.snippets import write_snippets
 from synthsift.report.trainplots import main_inputs, share_words, trend_words
 
@@ -159,7 +159,7 @@ def _context(report: Mapping[str, Any]) -> dict[str, Any]:
         "gallery": _unfolded(report["gallery"]),
         "any_kept": any(row["kept"] for row in (report["kept"] or {"sources": []})["sources"]),
         "test_rows": _test_rows(report),
-        "beside_test": beside_test(verdict, report["test"], (report["data"] or {}).get("num_test")),
+        "beside_test": claims_beside_test(verdict, report["test"], (report["data"] or {}).get("num_test")),
         "snippets": write_snippets(report),
     }
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from synthsift.records import Outcome
 from synthsift.report import wording
-from synthsift.report.reasons import beside_test, doubted_sources
+from synthsift.report.reasons import claims_beside_test, doubted_sources
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -99,11 +99,14 @@ def _learned_line(diagnostics: Mapping[str, Any]) -> str:
     batch, rows, mean, largest, ratio = (diagnostics[name] for name in names)
     told = (
         f"Learned weights, before any power: effective batch {batch:,.0f} of {rows:,.0f} rows, mean weight {mean:.2g}, "
-        f"largest share {100 * largest:.2g} %; while they moved, "
+        f"largest share {100 * largest:.2g} %; "
     )
+    lost = diagnostics.get("gsnr_lost")
+    told += f"before step {wording.count(lost)}, " if wording.is_number(lost) else "while they moved, "
     if ratio >= 1:
         times = f"{float(f'{ratio:.2g}'):,.0f}" if ratio >= 10 else f"{ratio:.2g}"
-        return f"{told}the signal of the trusted rows outweighed its noise {times} times."
+        told += f"the signal of the trusted rows outweighed its noise {times} times"
+        return f"{told}, and then no more, although they still moved." if wording.is_number(lost) else f"{told}."
     heard = "no signal of the trusted rows showed" if ratio == 0 else f"signal was {ratio:.2g} times the noise"
     advice = wording.one_line(diagnostics.get("noise_advice") or "", 200)
     return f"{told}{heard}{advice and ': '}{advice[:1].lower()}{advice[1:]}."
@@ -119,7 +122,7 @@ def _test_line(summary: Mapping[str, Any]) -> str:
         return ""
     told = [f"{wording.one_line(name, 40)} {wording.measured(values[name], metric)}" for name in names]
     num = (summary.get("data") or {}).get("num_test")
-    beside = beside_test(summary["verdict"], summary.get("test") or [], num).replace(wording.MINUS, "-")
+    beside = claims_beside_test(summary["verdict"], summary.get("test") or [], num).replace(wording.MINUS, "-")
     return f"On {wording.count(num)} test rows, {wording.title(metric)}: {', '.join(told)}. {beside}".strip()
 
 

@@ -11,12 +11,14 @@ from synthsift.baselines.simple import Everything, RandomSubset, RealOnly, RealT
 from synthsift.baselines.sources import BestSources
 from synthsift.bilevel.learned import LearnedWeights
 from synthsift.bilevel.published import LearnToReweight, MetaWeightNet
+from synthsift.data.spec import nearest
 from synthsift.records import REAL, DataError, Mixture, Weigher
 from synthsift.splits import make_folds, pooled
 
 MIN_LEARNED = (
     16  # real rows that stay while a fold is judged; LearnedWeights refuses fewer than 10, and copies leave, too
 )
+ALIKE = 1e-6  # difference of weights, as a share of the largest, below which all are called equal
 TIMES = 5  # for combinations; plain up-weighting is tried with 3, 5, 10 and 20
 
 
@@ -77,11 +79,16 @@ def pick_policies(wanted: str | None, learner: str, mixture: Mixture) -> dict[st
     known = policy_names(learner, mixture)
     if wanted is None:
         return known
-    known |= on_request(learner, mixture)
+    asked = on_request(learner, mixture)
     names = [name.strip() for name in wanted.split(",") if name.strip()]
-    unknown = [name for name in names if name not in known]
+    unknown = [name for name in names if name not in known and name not in asked]
     if unknown:
-        raise DataError(f"unknown policy {', '.join(unknown)}; for this data there are {', '.join(known)}")
+        more = f", and only where they are named {', '.join(asked)}" if asked else ""
+        raise DataError(
+            f"unknown policy {', '.join(unknown)}; for this data there are {', '.join(known)}{more}."
+            f"{nearest(unknown[0], [*known, *asked])}"
+        )
+    known |= asked
     return {name: weigher for name, weigher in known.items() if name in names or name in ("RealOnly", "Everything")}
 
 
@@ -96,13 +103,22 @@ def with_diagnostics(policies: dict[str, Weigher]) -> dict[str, Weigher]:
     return {name: recording(weigher) for name, weigher in policies.items()}
 
 
-def words_of(weigher: Weigher) -> tuple[str, float]:
-    """Return a policy in the words of the closing sentence, and how often a real row counts in it."""
+def words_of(weigher: Weigher, synth: np.ndarray) -> tuple[str, float]:
+    """Return a policy in the words of the closing sentence, and how often a real row counts in it.
+
+    Parameters
+    ----------
+    weigher : callable
+    synth : ndarray (m,)
+        Its final weights of the synthetic rows: learned ones that are all alike are called equal.
+    """
     times = 1.0
     if isinstance(weigher, RealTimes):
         times, weigher = weigher.times, weigher.of
     if isinstance(weigher, TrustedMargin):
         return f"TrustedMargin {'weights' if weigher.mode == 'weight' else 'filter'}", times
+    if isinstance(weigher, LearnedWeights) and len(synth) and np.ptp(synth) <= ALIKE * synth.max():
+        return "equal weights", times
     words = {
         Everything: "equal weights",
         RealOnly: "no weight",

@@ -176,8 +176,8 @@ def conclude(
     else:
         names = [name for name in wanted if name in (verdict.policy, LEARNED)]
         test, (weights, models) = [], final_fits(study, names)
-    words, times = words_of(study.policies[verdict.policy])
     synth = weights[verdict.policy].values[study.mixture.is_synth]
+    words, times = words_of(study.policies[verdict.policy], synth)
     means = means_of_sources(study.mixture, study.embedding)
     blamed = [] if study.unseen else rested_on(fitted_sources(means), study.mixture.synth.source, synth)
     if blamed:

@@ -28,7 +28,7 @@ def reproduce(
     rows: Annotated[
         int | None, option("Rows a round of drift's kernel loop, published 100,000; time grows squared. [2000]", HOW)
     ] = None,
-    quiet: flags.Quiet = False,
+    quiet: Annotated[bool, option("Print the comparison only, no progress.", OUTPUT, "--quiet")] = False,
     debug: flags.Debug = False,
 ) -> None:
     """Rebuild published figures and tables: formula, simulation and the printed values side by side."""

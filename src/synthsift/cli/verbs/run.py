@@ -38,7 +38,10 @@ def run(
     learner: Annotated[
         str, option("logistic, mlp, cnn (images), or package.module:Factory of a scikit-learn classifier.", HOW)
     ] = "logistic",
-    policies: Annotated[str | None, option("Comma-separated names; all by default.", HOW)] = None,
+    policies: Annotated[
+        str | None,
+        option("Comma-separated, named as in a run's table; a wrong name lists all. All by default.", HOW),
+    ] = None,
     metric: Annotated[str | None, option("accuracy, balanced_accuracy, macro_f1, auc or log_loss.", HOW)] = None,
     seeds: Annotated[int, option("Repetitions of the 5 folds (fewer if there are fewer groups).", HOW)] = 5,
     seed: flags.FirstSeed = 0,

@@ -21,7 +21,7 @@ def score(
     source_column: Annotated[str | None, option("Column that names the source of each row.", MORE)] = None,
     embeddings: flags.Embeddings = None,
     overwrite: Annotated[bool, option("Replace an earlier file.", OUTPUT, "--overwrite")] = False,
-    quiet: flags.Quiet = False,
+    quiet: Annotated[bool, option("Print nothing but errors.", OUTPUT, "--quiet")] = False,
     debug: flags.Debug = False,
 ) -> None:
     """Weigh new labelled rows with the meta-network of a finished run; columns are those of the run by default."""
