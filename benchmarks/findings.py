@@ -5,8 +5,9 @@
 
 In a clean world, real, validation, test and synthetic rows all follow one law, so every finding is a false alarm. Half of them
 are `synthsift.data.worlds.same_law` with its default shape; the others draw size, width, classes, difficulty and label noise
-as `synthsift.data.worlds_random` does. As many clean worlds hold texts: random parts of one law of generated texts, in which a
-label is a word like any other. Beside them stand a fifth as many worlds of each planted kind of `synthsift.data.worlds`.
+as `synthsift.data.worlds_random` does. The same worlds stand there a second time, as tables in which every second column has cells
+missing at random. As many clean worlds hold texts: random parts of one law of generated texts, in which a label is a word like any
+other. Beside them stand a fifth as many worlds of each planted kind of `synthsift.data.worlds`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import argparse
 import resource
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +29,7 @@ import numpy as np
 from synthsift.check.findings import check
 from synthsift.data.worlds import WORLDS, World, as_examples, assemble, same_law
 from synthsift.data.worlds_random import draw_difficulty, draw_shape
-from synthsift.records import REAL, Examples, Loaded, Mixture
+from synthsift.records import REAL, Examples, Loaded, Mixture, Table
 from synthsift.seeds import Seeds
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
@@ -42,8 +44,9 @@ PLANTED = (
     "one_good_source",
     "digits_flawed",
 )
-CODES = [f"SS{code}" for code in (*range(130, 133), *range(140, 155))]
+CODES = [f"SS{code}" for code in (*range(130, 133), *range(140, 157))]
 CLEAN_TEXTS = "clean texts"
+CLEAN_TABLES = "clean tables"
 TOPICS = ("sports", "finance", "health", "travel")
 PARTS = {"real": 300, "valid": 60, "synthetic": 400, "test": TEST_ROWS}  # rows of a world of texts
 
@@ -59,6 +62,22 @@ def clean_world(seed: int) -> World:
     # Drawn as the real rows are, label noise included: careful labels would be another mix of classes.
     synth = as_examples(law.draw(shape.num_synth, seeds.numpy("synth")), "synthetic")
     return assemble("random/same law", "either", shape, seeds, law.draw, synth, np.zeros(shape.num_synth, dtype=bool))
+
+
+def as_tables(loaded: Loaded, seed: int) -> Loaded:
+    """The same rows as tables; every second column lacks up to 60 % of its cells, in all parts alike."""
+    rng = Seeds(seed).numpy("missing")
+    num_columns = loaded.mixture.real.x.shape[1]
+    share = np.where(np.arange(num_columns) % 2 == 1, rng.uniform(0, 0.6, num_columns), 0.0)
+    names = tuple(f"x{k}" for k in range(num_columns))
+
+    def convert(part: Examples) -> Examples:
+        cells = np.where(rng.random(part.x.shape) < share, np.nan, part.x.astype(np.float64))
+        return replace(part, x=Table(names, tuple(cells.T), (None,) * num_columns))
+
+    mixture = loaded.mixture
+    parts = {name: convert(getattr(mixture, name)) for name in ("real", "valid", "synth")}
+    return Loaded(replace(mixture, **parts), None if loaded.test is None else convert(loaded.test))
 
 
 def clean_texts(seed: int) -> Loaded:
@@ -92,6 +111,8 @@ def worlds_to_check(first: int, num: int) -> Iterator[tuple[str, int, Loaded]]:
     for seed in range(first, first + num):
         yield CLEAN, seed, loaded(clean_world(seed), seed)
     for seed in range(first, first + num):
+        yield CLEAN_TABLES, seed, as_tables(loaded(clean_world(seed), seed), seed)
+    for seed in range(first, first + num):
         yield CLEAN_TEXTS, seed, clean_texts(seed)
     for kind in PLANTED:
         for seed in range(first, first + max(1, num // 5)):
@@ -109,7 +130,7 @@ def run(first: int, num: int) -> None:
         seconds = time.process_time() - started
         about = {"world": kind, "seed": seed, "seconds": seconds}
         rows += [{**about, "code": code, "fired": code in findings} for code in CODES]
-        if kind in (CLEAN, CLEAN_TEXTS) and findings:
+        if kind in (CLEAN, CLEAN_TEXTS, CLEAN_TABLES) and findings:
             print(seed, kind, *(f"{code}: {finding.seen}" for code, finding in findings.items()), flush=True)
     table = pd.DataFrame(rows)
     print(table.pivot_table(index="code", columns="world", values="fired", aggfunc="sum").T.to_string())
