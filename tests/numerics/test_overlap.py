@@ -115,6 +115,14 @@ def test_files_scaled_each_by_itself_are_told_and_not_near() -> None:
     assert nearness(some[0], y, learned, z).p_value < 1e-3
 
 
+def test_rows_moved_there_and_back_are_near_although_their_means_are_equal() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((120, 20)), rng.integers(3, size=120)
+    step = 0.5 * rng.standard_normal((120, 20))
+    found = nearness(x, y, np.concatenate([x + step, x - step]), np.concatenate([y, y]))
+    assert found.equal == 0 and found.p_value < 1e-3
+
+
 def test_many_sources_are_compared_with_rows_that_were_prepared_once() -> None:
     """Directions come from all sources then; what is near stays near, and what is not does not become so."""
     rng = np.random.default_rng(0)

@@ -31,8 +31,8 @@ class Nearness:
     p_value : float
         Chance of a distance this small for independent samples of one law; of other laws it is smaller still.
     equal : int
-        Columns whose means are equal, where these are too many for chance. They are left out of the comparison: whoever
-        scales each file by itself, or draws rows to given totals, makes them so.
+        Columns whose means are equal, those of classes apart, where these are too many for chance. They are left out of
+        the comparison: whoever scales each file by itself, or draws rows to given totals, makes them so.
     """
 
     ratio: float
@@ -139,7 +139,7 @@ def nearness(real: Judges, synth_x: np.ndarray, synth_y: np.ndarray) -> Nearness
     """
     if min(len(real.x), len(synth_x)) < FEWEST:
         return Nearness(1.0, 1.0)
-    equal = _equal_means(real, synth_x)
+    equal = _equal_means(real, synth_x, synth_y)
     if equal.any():
         real = judges(real.x, real.y, synth_x, synth_y, without=equal)
     if not real.turn.shape[1]:  # no column is left, or all rows of a class are the same
@@ -148,12 +148,23 @@ def nearness(real: Judges, synth_x: np.ndarray, synth_y: np.ndarray) -> Nearness
     return Nearness(ratio, min(2 * p_value, 1.0), int(equal.sum()))
 
 
-def _equal_means(real: Judges, synth_x: np.ndarray) -> np.ndarray:
-    """Mark (d,) columns whose means are equal; none where so few may be by chance."""
+def _equal_means(real: Judges, synth_x: np.ndarray, synth_y: np.ndarray) -> np.ndarray:
+    """Mark (d,) columns whose means are equal, but not those of the classes; none where so few may be by chance.
+
+    A generator that repeats rows, or moves them there and back, has the means of the classes, too.
+    """
     error = np.sqrt(real.variance * (1 / len(real.x) + 1 / len(synth_x)))
     equal = real.columns & (np.abs(real.mean - synth_x.mean(axis=0, dtype=float)) <= EXACT * error)
     chance = 2 * norm.cdf(EXACT) - 1
-    return equal & (binom.sf(equal.sum() - 1, real.columns.sum(), chance) < BY_CHANCE)
+    equal &= binom.sf(equal.sum() - 1, real.columns.sum(), chance) < BY_CHANCE
+    differ = np.zeros(int(equal.sum()), dtype=bool)
+    for label in np.unique(synth_y) if equal.any() else ():
+        mine, made = (rows[y == label][:, equal].astype(float) for rows, y in ((real.x, real.y), (synth_x, synth_y)))
+        if min(len(mine), len(made)) >= FEWEST:
+            error = mine.std(axis=0) * np.sqrt(1 / len(mine) + 1 / len(made))
+            differ |= np.abs(mine.mean(axis=0) - made.mean(axis=0)) > EXACT * error
+    equal[equal] = differ
+    return equal
 
 
 def _around_means(x: np.ndarray, y: np.ndarray) -> np.ndarray:
