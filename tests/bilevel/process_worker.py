@@ -142,7 +142,7 @@ def main(rank: int, count: int, folder: Path) -> None:
     (folder / f"said {rank}.json").write_text(json.dumps(meet(rank)))
     dist.destroy_process_group()
     # DistributedDataParallel of torch 2.13 keeps the group, and with it gloo's threads. One that drops a tensor while
-    # the interpreter ends aborts the process: 6 of 120 where those threads are slow. All results are on disk.
+    # the interpreter ends aborts the process, seldom and where they are slow. All results are on disk.
     sys.stderr.flush()
     os._exit(0)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
-from synthsift.numerics.overlap import Nearness, judges
+from synthsift.numerics.overlap import EXACT, Nearness, judges
 from synthsift.numerics.overlap import nearness as near
 
 Sample = tuple[np.ndarray, np.ndarray]
@@ -108,6 +109,7 @@ def test_files_scaled_each_by_itself_are_told_and_not_near() -> None:
     scaled = [np.round((rows - rows.mean(axis=0)) / rows.std(axis=0), 4) for rows in (x, made)]
     assert nearness(scaled[0], y, scaled[1], z) == Nearness(1.0, 1.0, 20)
     assert nearness(x, y, made, z).equal == 0
+    assert round(1 / (2 * norm.cdf(EXACT) - 1)) == 125, "docs/findings.md names how often it happens to a column"
     some = [np.hstack([rows, old[:, :8] + 3]) for rows, old in zip(scaled, (x, made), strict=True)]
     found = nearness(some[0], y, some[1], z)  # the other columns are judged, and equal means are counted once
     assert found.equal == 20 and found.p_value > 0.01

@@ -115,9 +115,8 @@ def is_flat(kind: pa.DataType) -> bool:
 
     is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
     is_dictionary = pa.types.is_dictionary(kind) and is_flat(kind.value_type)
-    is_single = pa.types.is_primitive(kind) and not pa.types.is_interval(
-        kind
-    )  # an interval is months, days and seconds
+    # an interval is months, days and seconds
+    is_single = pa.types.is_primitive(kind) and not pa.types.is_interval(kind)
     return is_text or is_dictionary or is_single or pa.types.is_null(kind) or pa.types.is_decimal(kind)
 
 

@@ -133,10 +133,9 @@ def _spoiled(name: str, parts: Sequence[Part], columns: Sequence[Column | None])
     pairs = [(part, column) for part, column in zip(parts, columns, strict=True) if column is not None]
     real = [column for part, column in pairs if part.role == "real"]
     if not are_numbers(real):
-        spoiled = [] if as_dates(real) is None else [(p, odd_date(c)) for p, c in pairs if as_dates([c]) is None]
-        return [notices.spoiled_numbers(name, f"{p.raw.file} ({p.source})", odd, "dates") for p, odd in spoiled if odd][
-            :1
-        ]
+        odd = [] if as_dates(real) is None else [(p, odd_date(c)) for p, c in pairs if as_dates([c]) is None]
+        told = [(f"{part.raw.file} ({part.source})", cell) for part, cell in odd if cell]
+        return [notices.spoiled_numbers(name, where, cell, "dates") for where, cell in told[:1]]
     return [notices.spoiled_numbers(name, f"{p.raw.file} ({p.source})", c.odd) for p, c in pairs if not c.is_number][:1]
 
 
